@@ -12,6 +12,7 @@ pub mod crash;
 pub mod fs;
 pub mod hash_path;
 pub mod metrics;
+pub mod pickle;
 pub mod policy;
 pub mod serve;
 pub mod timestamp;
