@@ -39,8 +39,7 @@ pub enum StoreError {
 }
 
 /// What a disk says that is full, broken, read-only or gone.
-const DISK: [Errno; 7] =
-    [Errno::NOSPC, Errno::DQUOT, Errno::IO, Errno::ROFS, Errno::NODEV, Errno::NXIO, Errno::STALE];
+const DISK: [Errno; 7] = [Errno::NOSPC, Errno::DQUOT, Errno::IO, Errno::ROFS, Errno::NODEV, Errno::NXIO, Errno::STALE];
 
 impl StoreError {
     /// Turns what the system said into an error: use as `map_err(StoreError::while_doing("write the body"))`.

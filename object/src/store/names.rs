@@ -179,7 +179,8 @@ mod tests {
 
     #[test]
     fn newest_wins_and_the_rest_is_obsolete() {
-        let set = FileSet::choose(&["0000000003.00000.data", "0000000002.00000.ts", "0000000001.00000.data", "hashes.pkl"]);
+        let set =
+            FileSet::choose(&["0000000003.00000.data", "0000000002.00000.ts", "0000000001.00000.data", "hashes.pkl"]);
         assert_eq!((set.data.clone(), set.tombstone.clone()), (name("0000000003.00000.data"), None));
         assert_eq!(set.obsolete, ["0000000002.00000.ts", "0000000001.00000.data"]);
 

@@ -132,7 +132,9 @@ fn names(location: &Location) -> io::Result<FileSet> {
 
 fn try_open(location: &Location) -> Result<Option<Opened>, OpenError> {
     let files = names(location).map_err(|error| match error.kind() {
-        io::ErrorKind::NotADirectory => ReadError::Damage(Damage::Contradiction("a file where a folder should be".into())),
+        io::ErrorKind::NotADirectory => {
+            ReadError::Damage(Damage::Contradiction("a file where a folder should be".into()))
+        }
         _ => StoreError::while_doing("list an object's files")(error).into(),
     })?;
     let Some(data) = &files.data else {
@@ -147,7 +149,9 @@ fn try_open(location: &Location) -> Result<Option<Opened>, OpenError> {
         Some(meta) => Some(read_named(location, &meta.text())?.1.metadata),
         None => None,
     };
-    if let (Some(meta), Some(newest), true) = (&mut meta_metadata, &files.content_type, files.content_type != files.meta) {
+    if let (Some(meta), Some(newest), true) =
+        (&mut meta_metadata, &files.content_type, files.content_type != files.meta)
+    {
         take_content_type(meta, &read_named(location, &newest.text())?.1.metadata);
     }
     let metadata = match &meta_metadata {
