@@ -239,7 +239,7 @@ mod tests {
             let mut body = String::new();
             for range in multipart.ranges() {
                 body += &multipart.part_head(range);
-                body += &"x".repeat((range.end - range.start) as usize);
+                body.extend(range.clone().map(|_| 'x'));
                 body += Multipart::PART_END;
             }
             body += &multipart.end();

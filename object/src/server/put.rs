@@ -76,7 +76,7 @@ fn admit(server: &Server, put: &Put) -> Result<Staged, Refusal> {
 async fn store(server: &Arc<Server>, put: &Arc<Put>, upload: Upload, tail: Tail) -> Result<Response<Body>, Refusal> {
     let queue = put.target.location.device.queue();
     let (worker, committed) = (Arc::clone(server), Arc::clone(put));
-    let metadata = queue.run(move || commit(&worker, &committed, upload, tail)).await??;
+    let metadata = queue.run(move || commit(&worker, &committed, upload, &tail)).await??;
     update::tell(server, &put.target, &put.headers, row(put, &metadata)).await?;
     let mut headers = HeaderMap::new();
     insert(&mut headers, header::ETAG, metadata.get(ETAG).unwrap_or_default());
@@ -84,7 +84,7 @@ async fn store(server: &Arc<Server>, put: &Arc<Put>, upload: Upload, tail: Tail)
 }
 
 /// Writes the tail and makes the version visible. Blocking.
-fn commit(server: &Server, put: &Put, mut upload: Upload, tail: Tail) -> Result<Metadata, Refusal> {
+fn commit(server: &Server, put: &Put, mut upload: Upload, tail: &Tail) -> Result<Metadata, Refusal> {
     let location = &put.target.location;
     upload.write(&tail.chunks)?;
     let length = upload.staged.length();

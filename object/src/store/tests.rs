@@ -222,3 +222,77 @@ fn a_pending_update_is_where_swift_looks() {
     let read: pending::Pending = serde_json::from_slice(&fs::read(path).unwrap()).unwrap();
     assert_eq!((read.version, read), (1, pending));
 }
+
+/// Runs the real Swift's diskfile (`tests/swift_diskfile.py`) on this disk: `APUS_SWIFT_PYTHON=.../bin/python cargo nextest run
+/// --run-ignored only`.
+fn swift(disk: &Disk, arguments: &[&str]) -> String {
+    let python = std::env::var("APUS_SWIFT_PYTHON").unwrap();
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/swift_diskfile.py");
+    let root = disk.device.path().parent().unwrap();
+    let output = std::process::Command::new(python).arg(script).arg(root).args(arguments).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+#[test]
+#[ignore = "needs the real Swift, named by APUS_SWIFT_PYTHON"]
+fn swift_reads_what_we_write() {
+    let disk = Disk::new();
+    let (o, dead) = (disk.object("ö"), disk.object("dead"));
+    put(&o, 1, b"body", &[("X-Object-Meta-E", "é"), ("X-Object-Sysmeta-S", "s")]);
+    post(&o, 3, &[("X-Object-Meta-P", "ü"), ("Content-Type", "a/b"), ("Content-Type-Timestamp", &at(2).internal())]);
+    write::write_tombstone(&dead, at(5)).unwrap();
+    let seen = swift(&disk, &["read", "ö", "dead"]);
+    let expected = [
+        "name: /a/c/ö",
+        "X-Timestamp: 0000000003.00000",
+        "X-Object-Meta-P: Ã¼",
+        "X-Object-Sysmeta-S: s",
+        "Content-Type: a/b",
+        "Content-Type-Timestamp: 0000000002.00000",
+        "data timestamp: 0000000001.00000",
+        "body: body",
+        "DiskFileDeleted 0000000005.00000",
+    ];
+    assert!(expected.iter().all(|line| seen.lines().any(|l| l == *line)), "{seen}");
+    assert!(!seen.contains("X-Object-Meta-E"), "{seen}");
+}
+
+#[test]
+#[ignore = "needs the real Swift, named by APUS_SWIFT_PYTHON"]
+fn we_read_what_swift_writes() {
+    let disk = Disk::new();
+    swift(&disk, &["write", "ö"]);
+    let seen = object(&disk.object("ö"));
+    assert_eq!((seen.length, seen.data_timestamp, seen.timestamp()), (5, at(100), at(103)));
+    assert_eq!(
+        (seen.metadata.text("X-Object-Meta-V"), seen.metadata.text("X-Object-Sysmeta-S")),
+        (Some("é"), Some("s"))
+    );
+    assert_eq!((seen.metadata.text("Content-Type"), seen.content_type_timestamp()), (Some("a/b"), at(102)));
+    assert_eq!(seen.data_metadata.text("X-Object-Meta-U"), Some("é"));
+    assert_eq!(seen.etag(), "818056dbd7e201243206b9c7cd88481c");
+}
+
+/// The fileset that Swift chooses is the one we choose, for all sorts of folders.
+#[test]
+#[ignore = "needs the real Swift, named by APUS_SWIFT_PYTHON"]
+fn swift_chooses_the_same_files() {
+    let disk = Disk::new();
+    let answers = swift(&disk, &["choose", "3000"]);
+    assert_eq!(answers.lines().count(), 3000);
+    for line in answers.lines() {
+        let fields: Vec<Vec<&str>> = line.split('|').map(|f| f.split_ascii_whitespace().collect()).collect();
+        let set = names::FileSet::choose(&fields[0]);
+        let chosen: Vec<_> = [&set.data, &set.meta, &set.content_type, &set.tombstone]
+            .iter()
+            .map(|f| f.as_ref().map_or("-".to_owned(), names::FileName::text))
+            .collect();
+        assert_eq!(chosen, fields[1], "{line}");
+        let (mut ours, mut theirs) =
+            (set.obsolete.clone(), fields[2].iter().map(|f| (*f).to_owned()).collect::<Vec<_>>());
+        ours.sort();
+        theirs.sort();
+        assert_eq!(ours, theirs, "{line}");
+    }
+}
