@@ -1,3 +1,4 @@
 //! Room.
 
 pub mod pickle;
+pub mod ring;
