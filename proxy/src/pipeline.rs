@@ -3,6 +3,7 @@
 //! A step may answer by itself, or change the request, run the rest and change the response. The order matters; each
 //! step's reason to stand where it does is beside it.
 
+use std::net::SocketAddr;
 use std::pin::Pin;
 
 use http::{Request, Response};
@@ -10,6 +11,10 @@ use http::{Request, Response};
 use apus_base::body::Body;
 
 use crate::Proxy;
+
+/// The other end of a request's connection, in its extensions.
+#[derive(Clone, Copy, Debug)]
+pub struct Peer(pub SocketAddr);
 
 /// The future of a response.
 pub type Answer<'a> = Pin<Box<dyn Future<Output = Response<Body>> + Send + 'a>>;
