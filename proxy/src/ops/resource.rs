@@ -10,12 +10,12 @@ pub enum Resource {
     /// An account's container.
     Container(String, String),
     /// A container's object.
-    Object(ObjectPath),
+    Object(ObjectName),
 }
 
 /// The full name of an object.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ObjectPath {
+pub struct ObjectName {
     /// Its account.
     pub account: String,
     /// Its container.

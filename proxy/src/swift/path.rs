@@ -5,7 +5,7 @@
 
 use percent_encoding::percent_decode_str;
 
-use crate::ops::resource::{ObjectPath, Resource};
+use crate::ops::resource::{ObjectName, Resource};
 
 /// Why a path names nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -42,7 +42,7 @@ pub fn parse(path: &str, versions: &[String]) -> Result<Resource, BadPath> {
     match (container, object) {
         (None, None) => Ok(Resource::Account(account)),
         (Some(container), None) => Ok(Resource::Container(account, container)),
-        (Some(container), Some(object)) => Ok(Resource::Object(ObjectPath { account, container, object })),
+        (Some(container), Some(object)) => Ok(Resource::Object(ObjectName { account, container, object })),
         (None, Some(_)) => Err(BadPath::Url),
     }
 }
@@ -137,7 +137,7 @@ mod tests {
             let encode = |s: &str| percent_encoding::utf8_percent_encode(s, percent_encoding::NON_ALPHANUMERIC).to_string();
             let path = format!("/v1/{}/{}/{}", encode(&account), encode(&container), encode(&object));
             let versions = ["v1".to_owned()];
-            prop_assert_eq!(parse(&path, &versions), Ok(Resource::Object(ObjectPath { account, container, object })));
+            prop_assert_eq!(parse(&path, &versions), Ok(Resource::Object(ObjectName { account, container, object })));
         }
     }
 }
