@@ -6,9 +6,11 @@
 mod device;
 mod dirs;
 mod queue;
+mod reserve;
 mod tmp;
 
 pub use device::{Device, DeviceError, Devices};
 pub use dirs::{NewDirs, flush_dir};
 pub use queue::{DiskQueue, QueueError};
+pub use reserve::Reserve;
 pub use tmp::{TMP_DIR, TmpFile, sweep};
