@@ -3,13 +3,35 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use apus_base::client::ClientConfig;
 use apus_base::serve::Limits;
 use serde::{Deserialize, Serialize};
+
+use crate::auth::reseller::{InvalidResellers, Reseller};
+use crate::auth::token::WeakSecret;
+use crate::auth::user::{InvalidUser, Secret, User};
+use crate::constraints::Constraints;
 
 /// How a proxy behaves.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
+    /// Who may ask for tokens.
+    pub users: Vec<User>,
+    /// What tokens are signed with; the same at every proxy of the cluster. `openssl rand -hex 32` makes a good one.
+    pub token_secret: Secret,
+    /// How long a token holds, in seconds.
+    pub token_life: u64,
+    /// Whose accounts there are. The first one's prefix begins tokens and storage URLs.
+    pub resellers: Vec<Reseller>,
+    /// Where tokens are asked for, with a slash on both sides.
+    pub auth_prefix: String,
+    /// The scheme of storage URLs.
+    pub storage_url_scheme: Scheme,
+    /// The limits on what clients may send.
+    pub constraints: Constraints,
+    /// How the storage servers are asked.
+    pub client: ClientConfig,
     /// Whether an account comes into being with the first write to it, and looks empty before.
     pub account_autocreate: bool,
     /// Whether reseller admins may PUT and DELETE accounts; without it these are 405.
@@ -44,10 +66,55 @@ pub struct Config {
     pub grace: u64,
 }
 
+/// How clients reach the proxy: itself over plain HTTP, or something in front of it that ends their TLS.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Scheme {
+    /// `http://`.
+    Http,
+    /// `https://`.
+    Https,
+}
+
+impl Scheme {
+    /// What a URL begins with.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Http => "http",
+            Self::Https => "https",
+        }
+    }
+}
+
+/// Why a proxy does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum InvalidConfig {
+    /// A user makes no sense.
+    #[error(transparent)]
+    User(#[from] InvalidUser),
+    /// A reseller makes no sense.
+    #[error(transparent)]
+    Resellers(#[from] InvalidResellers),
+    /// Tokens could be forged.
+    #[error(transparent)]
+    TokenSecret(#[from] WeakSecret),
+    /// Where tokens are asked for is no folder of the URL.
+    #[error("auth_prefix must begin and end with a slash and have something in between, as in \"/auth/\", not {0:?}")]
+    AuthPrefix(String),
+}
+
 impl Default for Config {
     fn default() -> Self {
         let limits = Limits::default();
         Self {
+            users: Vec::new(),
+            token_secret: Secret::default(),
+            token_life: 86_400,
+            resellers: vec![Reseller { prefix: "AUTH".into(), require_group: None }],
+            auth_prefix: "/auth/".into(),
+            storage_url_scheme: Scheme::Http,
+            constraints: Constraints::default(),
+            client: ClientConfig::default(),
             account_autocreate: true,
             allow_account_management: false,
             max_containers_per_account: 0,

@@ -11,10 +11,7 @@ use http::{Request, Response};
 use apus_base::body::Body;
 
 use crate::Proxy;
-
-/// The other end of a request's connection, in its extensions.
-#[derive(Clone, Copy, Debug)]
-pub struct Peer(pub SocketAddr);
+use crate::context::{self, Context};
 
 /// The future of a response.
 pub type Answer<'a> = Pin<Box<dyn Future<Output = Response<Body>> + Send + 'a>>;
@@ -42,7 +39,10 @@ impl<'a> Next<'a> {
     }
 }
 
-/// Answers a request from outside.
-pub fn answer(proxy: &Proxy, request: Request<Body>) -> Answer<'_> {
+/// Answers a request that `peer` sent.
+pub fn answer(proxy: &Proxy, mut request: Request<Body>, peer: SocketAddr) -> Answer<'_> {
+    let extra = request.headers().get("x-trans-id-extra");
+    let trans_id = context::trans_id(&proxy.config.trans_id_suffix, extra);
+    request.extensions_mut().insert(Context { trans_id, peer, identity: None });
     Next { proxy, rest: STEPS }.run(request)
 }

@@ -17,13 +17,13 @@ pub struct Acl {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidAcl {
     /// `.r:` in a write ACL.
-    #[error("Referrers not allowed in write ACL: {0:?}")]
+    #[error("Referrers not allowed in write ACL: '{0}'")]
     ReferrerInWrite(String),
     /// `.r:` or `.r:-` alone.
-    #[error("No host/domain value after referrer designation in ACL: {0:?}")]
+    #[error("No host/domain value after referrer designation in ACL: '{0}'")]
     NoHost(String),
     /// `.something:`.
-    #[error("Unknown designator {0:?} in ACL: {1:?}")]
+    #[error("Unknown designator '{0}' in ACL: '{1}'")]
     Designator(String, String),
 }
 
@@ -34,6 +34,56 @@ pub enum Kind {
     Read,
     /// `X-Container-Write`, where referrers have no place.
     Write,
+}
+
+impl Acl {
+    /// Whether one of `groups` is named.
+    pub fn names(&self, groups: &[String]) -> bool {
+        self.groups.iter().any(|named| groups.contains(named))
+    }
+
+    /// Whether a request with that `Referer` may read objects.
+    pub fn allows_referrer(&self, referer: Option<&str>) -> bool {
+        if self.referrers.is_empty() {
+            return false;
+        }
+        let host = referer.and_then(host_of).unwrap_or_else(|| "unknown".to_owned());
+        self.referrers.iter().fold(false, |allowed, referrer| match referrer.strip_prefix('-') {
+            Some(forbidden) => allowed && !fits(forbidden, &host),
+            None => allowed || referrer == "*" || fits(referrer, &host),
+        })
+    }
+
+    /// Whether referrers that may read objects may also list them.
+    pub fn lets_referrers_list(&self) -> bool {
+        self.groups.iter().any(|group| group == ".rlistings")
+    }
+}
+
+/// A designated host fits itself, and with a leading dot every host below it.
+fn fits(designated: &str, host: &str) -> bool {
+    designated == host || (designated.starts_with('.') && host.ends_with(designated))
+}
+
+/// The host of a URL, in lower case.
+fn host_of(url: &str) -> Option<String> {
+    let url = url.trim_start_matches(|c: char| c <= ' ');
+    let after_scheme = match url.split_once(':') {
+        Some((scheme, rest)) if is_scheme(scheme) => rest,
+        _ => url,
+    };
+    let authority = after_scheme.strip_prefix("//")?.split(['/', '?', '#']).next()?;
+    let (_, host_and_port) = authority.rsplit_once('@').unwrap_or(("", authority));
+    let host = match host_and_port.split_once('[') {
+        Some((_, bracketed)) => bracketed.split_once(']')?.0,
+        None => host_and_port.split(':').next()?,
+    };
+    (!host.is_empty()).then(|| host.to_lowercase())
+}
+
+fn is_scheme(text: &str) -> bool {
+    let ok = |c: u8| c.is_ascii_alphanumeric() || matches!(c, b'+' | b'-' | b'.');
+    text.as_bytes().first().is_some_and(u8::is_ascii_alphabetic) && text.bytes().all(ok)
 }
 
 /// Reads an ACL that [`clean_acl`] made. Any text has a meaning; what makes no sense names a group nobody is in.
@@ -80,3 +130,6 @@ fn clean_referrer(item: &str, value: &str) -> Result<String, InvalidAcl> {
     }
     Ok(format!(".r:{minus}{host}"))
 }
+
+#[cfg(test)]
+mod tests;
