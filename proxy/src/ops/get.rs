@@ -21,12 +21,7 @@ const CONDITIONS: [HeaderName; 5] = [RANGE, IF_MATCH, IF_NONE_MATCH, IF_MODIFIED
 ///
 /// # Errors
 /// When the caller may not, there is no such object, or no server answers.
-pub async fn get(
-    call: Call<'_>,
-    name: &ObjectName,
-    method: Method,
-    newest: bool,
-) -> Result<Response<Body>, Error> {
+pub async fn get(call: Call<'_>, name: &ObjectName, method: Method, newest: bool) -> Result<Response<Body>, Error> {
     call.authorize(&method, &Resource::Object(name.clone())).await?;
     let client = &call.proxy.client;
     let info = client.container_info(&name.account, &name.container).await?;

@@ -6,9 +6,9 @@ use apus_base::timestamp::Timestamp;
 use http::header::{CONTENT_TYPE, ETAG, IF_NONE_MATCH};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 
+use super::Call;
 use super::headers::{content_type, stored};
 use super::resource::{ObjectName, Resource};
-use super::Call;
 use crate::constraints::{BadLength, Level, check_content_type, delete_at, is_true};
 use crate::error::Error;
 

@@ -1,7 +1,9 @@
 //! `/v1/account/container/object`.
 
 use apus_base::body::{self, Body};
-use http::header::{ACCEPT_RANGES, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, DATE, ETAG, LAST_MODIFIED, TRANSFER_ENCODING};
+use http::header::{
+    ACCEPT_RANGES, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, DATE, ETAG, LAST_MODIFIED, TRANSFER_ENCODING,
+};
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
 
 use super::copy;
@@ -92,7 +94,8 @@ pub(super) fn shown(mut response: Response<Body>) -> Response<Body> {
 }
 
 fn bare_etag(headers: &mut HeaderMap) {
-    let bare = headers.get(ETAG).map(|etag| etag.as_bytes().iter().copied().filter(|b| *b != b'"').collect::<Vec<u8>>());
+    let bare =
+        headers.get(ETAG).map(|etag| etag.as_bytes().iter().copied().filter(|b| *b != b'"').collect::<Vec<u8>>());
     if let Some(Ok(bare)) = bare.map(|bare| HeaderValue::from_bytes(&bare)) {
         headers.insert(ETAG, bare);
     }
