@@ -4,6 +4,8 @@
 
 mod device;
 mod queue;
+mod reserve;
 
 pub use device::{Device, DeviceError, Devices};
 pub use queue::{DiskQueue, QueueError};
+pub use reserve::Reserve;
