@@ -80,6 +80,7 @@ fn operation(error: Error, account: Option<&str>) -> Response<Body> {
         }
         Error::Invalid(_) | Error::UnknownPolicy(_) | Error::IfNoneMatch => text_plain(StatusCode::BAD_REQUEST, text),
         Error::Acl(_) | Error::DeprecatedPolicy(_) => text_html(StatusCode::BAD_REQUEST, text),
+        Error::AccountAcl(..) => text_plain(StatusCode::BAD_REQUEST, text),
         Error::Length(BadLength::Missing) => text_plain(StatusCode::LENGTH_REQUIRED, text),
         Error::Length(BadLength::Unsupported) => text_plain(StatusCode::NOT_IMPLEMENTED, text),
         Error::Length(_) => text_plain(StatusCode::BAD_REQUEST, text),
