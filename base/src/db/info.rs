@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::codec::{Decoder, Encoder, Malformed};
 use super::{DbError, Get, ListingId, Transaction};
+use crate::clock;
 use crate::listing::Metadata;
 use crate::listing::metadata::Item;
 use crate::policy::PolicyIndex;
@@ -29,6 +30,8 @@ pub struct Info {
     pub delete_timestamp: Timestamp,
     /// When it last came to be, or ceased.
     pub status_changed_at: Timestamp,
+    /// When it last changed in any way, by this node's clock, and later with every change: the version of its counts.
+    pub changed_at: Timestamp,
     /// Whether a DELETE was accepted. An account stays deleted by it.
     pub status_deleted: bool,
     /// The storage policy of a container.
@@ -97,6 +100,7 @@ impl Info {
             put_timestamp: timestamp,
             delete_timestamp: Timestamp::ZERO,
             status_changed_at: timestamp,
+            changed_at: Timestamp::ZERO,
             status_deleted: false,
             policy,
             last_row: 0,
@@ -140,8 +144,9 @@ impl Info {
         Ok(from.get(&id.info())?.map(|value| Self::decode(&value)).transpose()?)
     }
 
-    /// Writes it.
-    pub fn store(&self, tx: &mut Transaction<'_>, id: ListingId) {
+    /// Writes it, as changed now.
+    pub fn store(&mut self, tx: &mut Transaction<'_>, id: ListingId) {
+        self.changed_at = clock::now().max(Timestamp::from_ticks(self.changed_at.ticks() + 1));
         tx.put(id.info(), self.encode());
     }
 
@@ -149,7 +154,7 @@ impl Info {
         let mut to = Encoder::new(INFO_VERSION);
         to.text(&self.account).text(&self.container).bytes(&self.id);
         to.timestamp(self.created_at).timestamp(self.put_timestamp).timestamp(self.delete_timestamp);
-        to.timestamp(self.status_changed_at).flag(self.status_deleted);
+        to.timestamp(self.status_changed_at).timestamp(self.changed_at).flag(self.status_deleted);
         to.number(self.policy.0.into()).number(self.last_row).bytes(&self.hash);
         to.number(self.stats.len() as u64);
         for (policy, stats) in &self.stats {
@@ -170,6 +175,7 @@ impl Info {
             put_timestamp: from.timestamp()?,
             delete_timestamp: from.timestamp()?,
             status_changed_at: from.timestamp()?,
+            changed_at: from.timestamp()?,
             status_deleted: from.flag()?,
             policy: policy(&mut from)?,
             last_row: from.number()?,

@@ -61,13 +61,7 @@ pub fn find<R: Row>(from: &impl Get, slot: Slot<'_>) -> Result<Option<Numbered<R
 }
 
 /// Puts `new` in the place of `old`, which is what [`find`] found, and counts it in `info`, which the caller stores.
-pub fn replace<R: Row>(
-    tx: &mut Transaction<'_>,
-    info: &mut Info,
-    slot: Slot<'_>,
-    old: Option<&Numbered<R>>,
-    new: &R,
-) {
+pub fn replace<R: Row>(tx: &mut Transaction<'_>, info: &mut Info, slot: Slot<'_>, old: Option<&Numbered<R>>, new: &R) {
     if let Some(old) = old {
         tx.delete(slot.listing.numbered(old.number));
         if old.row.is_deleted() != new.is_deleted() {

@@ -132,7 +132,8 @@ impl Metadata {
     pub fn write_headers(&self, headers: &mut HeaderMap) {
         for (name, item) in self.items.iter().filter(|(_, item)| !item.value.is_empty()) {
             // Both came out of headers, so neither fails.
-            if let (Ok(name), Ok(value)) = (HeaderName::try_from(name), HeaderValue::from_bytes(item.value.as_bytes())) {
+            if let (Ok(name), Ok(value)) = (HeaderName::try_from(name), HeaderValue::from_bytes(item.value.as_bytes()))
+            {
                 headers.insert(name, value);
             }
         }

@@ -111,7 +111,8 @@ mod tests {
 
     #[test]
     fn parameters() {
-        let query = Query::parse("limit=5&marker=a%20b&marker=c+d&prefix=%C3%A9&reverse=Yes&path=&x=%ff", false).unwrap();
+        let query =
+            Query::parse("limit=5&marker=a%20b&marker=c+d&prefix=%C3%A9&reverse=Yes&path=&x=%ff", false).unwrap();
         assert_eq!((query.limit, query.marker.as_str(), query.prefix.as_str()), (5, "c d", "é"));
         assert!(query.reverse && query.path.as_deref() == Some(""));
         assert_eq!(Query::parse("limit=-1", false).unwrap().limit, LISTING_LIMIT);

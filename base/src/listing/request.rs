@@ -102,7 +102,23 @@ impl Target {
         Ok(target)
     }
 
-    fn check_names(&self) -> Result<(), Refusal> {
+    /// Reads a path that is only a device's name.
+    ///
+    /// # Errors
+    /// 400 for one that is not.
+    pub fn device_of(uri: &Uri) -> Result<String, Refusal> {
+        // The same rules as for longer paths.
+        let path = BackendPath::parse(&format!("{}/0/-", uri.path().trim_end_matches('/')));
+        let only_device =
+            path.ok().filter(|path| path.partition == 0 && path.account == "-" && path.container.is_none());
+        only_device.map(|path| path.device).ok_or_else(|| Refusal::BadRequest("Invalid path: expected /device".into()))
+    }
+
+    /// Checks names that came another way, as [`Target::parse`] does.
+    ///
+    /// # Errors
+    /// 400 for names that mix the clients' with the proxy's.
+    pub fn check_names(&self) -> Result<(), Refusal> {
         reserved_at_start(&self.account, "account")?;
         let Some(container) = &self.container else {
             return Ok(());
@@ -213,13 +229,20 @@ mod tests {
 
     #[test]
     fn names_of_the_proxys_own() {
-        for good in ["/d/1/%00a", "/d/1/a/%00c/%00o", "/d/1/a/c/o", "/d/1/.a/c/%00o", "/d/1/.misplaced_objects/c/0:%2Fa"] {
+        for good in
+            ["/d/1/%00a", "/d/1/a/%00c/%00o", "/d/1/a/c/o", "/d/1/.a/c/%00o", "/d/1/.misplaced_objects/c/0:%2Fa"]
+        {
             assert_eq!(status(good), None, "{good}");
         }
-        for bad in ["/d/1/a%00", "/d/1/a/c%00", "/d/1/a/c/o%00", "/d/1/a/c/%00o", "/d/1/a/%00c/o", "/d/1/a%2Fb/c", "/d"] {
+        for bad in ["/d/1/a%00", "/d/1/a/c%00", "/d/1/a/c/o%00", "/d/1/a/c/%00o", "/d/1/a/%00c/o", "/d/1/a%2Fb/c", "/d"]
+        {
             assert_eq!(status(bad), Some(400), "{bad}");
         }
         assert_eq!(status("/d/1/a/%ff"), Some(412));
+
+        let device = |path: &str| Target::device_of(&path.parse().unwrap()).ok();
+        assert_eq!(device("/sda1"), Some("sda1".into()));
+        assert!(["/", "/..", "/d/0/-", "/d/0", "/%2e"].iter().all(|path| device(path).is_none()));
     }
 
     #[test]

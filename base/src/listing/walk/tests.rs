@@ -63,9 +63,10 @@ fn listed(names: &mut Names, query: &Query) -> Vec<String> {
 fn oracle(names: &[String], query: &Query) -> Vec<String> {
     let (after, before) =
         if query.reverse { (&query.end_marker, &query.marker) } else { (&query.marker, &query.end_marker) };
-    let path = query.path.as_ref().map(|path| {
-        if path.is_empty() { String::new() } else { format!("{}/", path.trim_end_matches('/')) }
-    });
+    let path = query
+        .path
+        .as_ref()
+        .map(|path| if path.is_empty() { String::new() } else { format!("{}/", path.trim_end_matches('/')) });
     let prefix = path.as_ref().unwrap_or(&query.prefix);
     let mut shown: Vec<String> = Vec::new();
     let mut sorted = names.to_vec();
