@@ -14,6 +14,7 @@ pub mod hash_path;
 pub mod metrics;
 pub mod pickle;
 pub mod policy;
+pub mod quorum;
 pub mod ring;
 pub mod serve;
 pub mod timestamp;
