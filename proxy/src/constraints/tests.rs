@@ -68,7 +68,7 @@ fn names() {
 #[test]
 fn expiry() {
     let now = Timestamp::from_ticks(100_050_000); // 1000.5 s
-    let read = |name, value| delete_at(&headers(&[(name, value)]), now).map_err(|e| e.to_string());
+    let read = |name: &str, value: &str| delete_at(&headers(&[(name, value)]), now).map_err(|e| e.to_string());
     assert_eq!(read("x-delete-after", "1"), Ok(Some(1001)));
     assert_eq!(read("x-delete-after", "0"), Err("X-Delete-After in past".into()));
     assert_eq!(read("x-delete-after", "-5"), Err("X-Delete-After in past".into()));

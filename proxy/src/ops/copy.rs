@@ -1,8 +1,8 @@
 //! Copying objects inside the cluster. The bytes stream from the source's servers to the destination's.
 
-use apus_base::body::BodyError;
+use apus_base::body::{Body, BodyError};
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE, ETAG, LAST_MODIFIED};
-use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode};
 
 use super::Call;
 use super::get::get;
@@ -11,8 +11,6 @@ use super::put::{DELETE_AT, Put, Stored, put};
 use super::resource::ObjectName;
 use crate::constraints::is_true;
 use crate::error::Error;
-use apus_base::body::Body;
-use http::Response;
 
 const MANIFEST: HeaderName = HeaderName::from_static("x-object-manifest");
 
@@ -86,20 +84,21 @@ fn destination_headers(source: &HeaderMap, request: &HeaderMap, whole: bool, as_
     for (name, value) in kept {
         headers.insert(name.clone(), value.clone());
     }
-    if request.get(CONTENT_TYPE).is_none_or(HeaderValue::is_empty) {
-        if let Some(kind) = source.get(CONTENT_TYPE) {
-            headers.insert(CONTENT_TYPE, kind.clone());
-        }
+    if request.get(CONTENT_TYPE).is_none_or(HeaderValue::is_empty)
+        && let Some(kind) = source.get(CONTENT_TYPE)
+    {
+        headers.insert(CONTENT_TYPE, kind.clone());
     }
     let manifest = source.get(MANIFEST);
     if let Some(manifest) = manifest.filter(|_| as_manifest) {
         headers.insert(MANIFEST, manifest.clone());
     }
     // The copy is checked against the source's MD5, where that is the MD5 of what is copied.
-    if whole && (manifest.is_none() || as_manifest) {
-        if let Some(etag) = source.get(ETAG) {
-            headers.insert(ETAG, etag.clone());
-        }
+    if whole
+        && (manifest.is_none() || as_manifest)
+        && let Some(etag) = source.get(ETAG)
+    {
+        headers.insert(ETAG, etag.clone());
     }
     headers
 }

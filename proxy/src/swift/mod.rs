@@ -72,3 +72,6 @@ pub fn allowed_methods(proxy: &Proxy, resource: &Resource) -> &'static str {
         Resource::Object(_) => object::ALLOWED_WITH_COPY,
     }
 }
+
+#[cfg(test)]
+mod tests;

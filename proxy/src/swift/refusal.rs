@@ -13,7 +13,7 @@ use crate::error::Error;
 
 /// Why a request was not done.
 #[derive(Debug, thiserror::Error)]
-pub enum Refusal {
+pub(super) enum Refusal {
     /// The operation failed.
     #[error(transparent)]
     Operation(#[from] Error),
@@ -45,7 +45,7 @@ pub enum Refusal {
 
 impl Refusal {
     /// The answer; `account` is the one in the request's path.
-    pub fn into_response(self, account: Option<&str>) -> Response<Body> {
+    pub(super) fn into_response(self, account: Option<&str>) -> Response<Body> {
         let text = self.to_string();
         match self {
             Self::Operation(error) => operation(error, account),
@@ -63,7 +63,7 @@ impl Refusal {
 }
 
 /// Adds the methods that are allowed.
-pub fn with_allow(mut response: Response<Body>, allowed: &'static str) -> Response<Body> {
+pub(super) fn with_allow(mut response: Response<Body>, allowed: &'static str) -> Response<Body> {
     response.headers_mut().insert(ALLOW, HeaderValue::from_static(allowed));
     response
 }
@@ -80,6 +80,7 @@ fn operation(error: Error, account: Option<&str>) -> Response<Body> {
         }
         Error::Invalid(_) | Error::UnknownPolicy(_) | Error::IfNoneMatch => text_plain(StatusCode::BAD_REQUEST, text),
         Error::Acl(_) | Error::DeprecatedPolicy(_) => text_html(StatusCode::BAD_REQUEST, text),
+        Error::AccountAcl(..) => text_plain(StatusCode::BAD_REQUEST, text),
         Error::Length(BadLength::Missing) => text_plain(StatusCode::LENGTH_REQUIRED, text),
         Error::Length(BadLength::Unsupported) => text_plain(StatusCode::NOT_IMPLEMENTED, text),
         Error::Length(_) => text_plain(StatusCode::BAD_REQUEST, text),
