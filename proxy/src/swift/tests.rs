@@ -36,13 +36,9 @@ impl Rig {
         }
         let mut request = request.body(body::full(sent.to_owned())).unwrap();
         let groups: Vec<String> = groups.iter().map(|group| (*group).to_owned()).collect();
-        let identity =
-            Identity { user: groups[0].clone(), groups, reseller_admin: false, reseller_reader: false };
-        let context = Context {
-            trans_id: "tx1".into(),
-            peer: ([127, 0, 0, 1], 1).into(),
-            identity: Some(Arc::new(identity)),
-        };
+        let identity = Identity { user: groups[0].clone(), groups, reseller_admin: false, reseller_reader: false };
+        let context =
+            Context { trans_id: "tx1".into(), peer: ([127, 0, 0, 1], 1).into(), identity: Some(Arc::new(identity)) };
         request.extensions_mut().insert(context);
         let (parts, body) = super::answer(&self.proxy, request).await.into_parts();
         let body = body::read_to_end(body, 1 << 20).await.unwrap();
@@ -96,7 +92,8 @@ async fn an_object_comes_back_and_goes() {
 /// (request, headers, status, body): what never reaches a storage server.
 #[tokio::test]
 async fn refusals() {
-    let rig = rig(json!({ "deny_host_headers": ["evil"], "max_containers_per_account": 0 })).await.with_container().await;
+    let rig =
+        rig(json!({ "deny_host_headers": ["evil"], "max_containers_per_account": 0 })).await.with_container().await;
     let long = |n| "n".repeat(n);
     let over = "5368709123";
     let precondition = "Destination header must be of the form <container name>/<object name>";
@@ -115,12 +112,27 @@ async fn refusals() {
         (format!("PUT /v1/AUTH_a/c/{}", long(1025)), vec![], 400, "Object name length of 1025 longer than 1024"),
         ("PUT /v1/AUTH_a/c/o".into(), vec![("if-none-match", "x")], 400, "If-None-Match only supports *"),
         ("PUT /v1/AUTH_a/c/o".into(), vec![("x-delete-at", "1")], 400, "X-Delete-At in past"),
-        ("PUT /v1/AUTH_a/c/o".into(), vec![("transfer-encoding", "gzip, chunked")], 501, "Unsupported Transfer-Coding header value specified in Transfer-Encoding header"),
+        (
+            "PUT /v1/AUTH_a/c/o".into(),
+            vec![("transfer-encoding", "gzip, chunked")],
+            501,
+            "Unsupported Transfer-Coding header value specified in Transfer-Encoding header",
+        ),
         ("POST /v1/AUTH_a/c/o".into(), vec![("x-delete-after", "x")], 400, "Non-integer X-Delete-After"),
         ("COPY /v1/AUTH_a/c/o".into(), vec![], 412, "Destination header required"),
         ("COPY /v1/AUTH_a/c/o".into(), vec![("destination", "c")], 412, precondition),
-        ("COPY /v1/AUTH_a/c/o".into(), vec![("destination", "c/o"), ("destination-account", "")], 412, "Account name cannot be empty"),
-        ("COPY /v1/AUTH_a/c/o".into(), vec![("destination", "c/o"), ("destination-account", "a%2Fb")], 412, "Account name cannot contain slashes"),
+        (
+            "COPY /v1/AUTH_a/c/o".into(),
+            vec![("destination", "c/o"), ("destination-account", "")],
+            412,
+            "Account name cannot be empty",
+        ),
+        (
+            "COPY /v1/AUTH_a/c/o".into(),
+            vec![("destination", "c/o"), ("destination-account", "a%2Fb")],
+            412,
+            "Account name cannot contain slashes",
+        ),
         ("PUT /v1/AUTH_a/c/o".into(), vec![("x-copy-from", "c")], 412, source),
     ];
     for (line, headers, status, text) in cases {
@@ -182,10 +194,10 @@ async fn containers() {
     let headers = [("x-storage-policy", "SILVER"), ("x-container-read", " .ref : *.example.com , b:bob")];
     assert_eq!(rig.ask("PUT /v1/AUTH_a/c", &headers, "").await.status, 201);
     let kept = rig.backend.headers(&["AUTH_a", "c"]).unwrap();
-    assert_eq!((&kept["x-backend-storage-policy-index"], &kept["x-container-read"]), (
-        &http::HeaderValue::from_static("1"),
-        &http::HeaderValue::from_static(".r:.example.com,b:bob"),
-    ));
+    assert_eq!(
+        (&kept["x-backend-storage-policy-index"], &kept["x-container-read"]),
+        (&http::HeaderValue::from_static("1"), &http::HeaderValue::from_static(".r:.example.com,b:bob"),)
+    );
     // Owners see it all, readers the rest.
     let owners = rig.ask("HEAD /v1/AUTH_a/c", &[], "").await;
     assert_eq!((owners.status.as_u16(), owners.header("x-storage-policy")), (204, "silver"));
@@ -213,12 +225,16 @@ async fn copies() {
     let headers = [("x-object-meta-color", "red"), ("x-object-meta-shape", "round"), ("content-type", "a/b")];
     assert_eq!(rig.ask("PUT /v1/AUTH_a/c/o%20o", &headers, "foo").await.status, 201);
     // By COPY, with a change.
-    let copied = rig.ask("COPY /v1/AUTH_a/c/o%20o", &[("destination", "c/p"), ("x-object-meta-color", "blue")], "").await;
+    let copied =
+        rig.ask("COPY /v1/AUTH_a/c/o%20o", &[("destination", "c/p"), ("x-object-meta-color", "blue")], "").await;
     assert_eq!((copied.status.as_u16(), copied.header("etag")), (201, "acbd18db4cc2f85cedef654fccc4a4d8"));
     assert_eq!((copied.header("x-copied-from"), copied.header("x-copied-from-account")), ("c/o%20o", "AUTH_a"));
     assert_eq!((copied.header("x-object-meta-color"), copied.header("x-object-meta-shape")), ("blue", "round"));
     let copy = rig.ask("GET /v1/AUTH_a/c/p", &[], "").await;
-    assert_eq!((copy.body.as_str(), copy.header("content-type"), copy.header("x-object-meta-color")), ("foo", "a/b", "blue"));
+    assert_eq!(
+        (copy.body.as_str(), copy.header("content-type"), copy.header("x-object-meta-color")),
+        ("foo", "a/b", "blue")
+    );
     // By PUT, without its metadata.
     let fresh = [("x-copy-from", "/c/o%20o"), ("x-fresh-metadata", "true")];
     assert_eq!(rig.ask("PUT /v1/AUTH_a/c/q", &fresh, "").await.status, 201);
