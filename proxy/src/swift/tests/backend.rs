@@ -156,6 +156,6 @@ fn ring(port: u16) -> Ring {
         weight: 1.0,
         zone: 1,
     };
-    let table = Table::new(1, IdWidth::Two, [0, 0].into_iter()).unwrap();
+    let table = Table::new(1, IdWidth::TwoBytes, [0, 0].into_iter()).unwrap();
     Ring::new(vec![Some(device)], table).unwrap()
 }
