@@ -1,4 +1,24 @@
-//! Room.
+//! The foundation that every room stands on: what a timestamp, a hash path, a ring and a policy are,
+//! how disks and databases are touched (`fs`, `db`), and how sockets are (`serve`, `client`).
+//!
+//! A module here never imports a room. `timestamp`, `hash_path`, `policy`, `quorum`, `ring`, `pickle` and `wire` are
+//! pure: values in, values out, no clock, no I/O. Only `fs` and `db` touch a disk, only `serve` and `client` a socket.
 
+pub mod body;
+pub mod client;
+pub mod clock;
+pub mod cluster;
+pub mod conditional;
+pub mod crash;
+pub mod db;
+pub mod fs;
+pub mod hash_path;
+pub mod listing;
+pub mod metrics;
 pub mod pickle;
+pub mod policy;
 pub mod ring;
+pub mod range;
+pub mod serve;
+pub mod timestamp;
+pub mod wire;

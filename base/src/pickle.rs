@@ -81,10 +81,7 @@ impl Value {
     pub fn as_float(&self) -> Option<f64> {
         match self {
             Value::Float(f) => Some(*f),
-            #[expect(
-                clippy::cast_precision_loss,
-                reason = "Python's own int to float conversion"
-            )]
+            #[expect(clippy::cast_precision_loss, reason = "Python's own int to float conversion")]
             other => other.as_int().map(|n| n as f64),
         }
     }

@@ -46,22 +46,13 @@ impl Ring {
     /// [`Error::UnknownDevice`] if a partition is assigned to a device that is not there (or to none), and
     /// [`Error::Malformed`] if a device's id is not its place.
     pub fn new(devices: Vec<Option<Device>>, table: Table) -> Result<Ring, Error> {
-        let misplaced = |(place, device): (usize, &Option<Device>)| {
-            device.as_ref().is_some_and(|d| d.id as usize != place)
-        };
+        let misplaced =
+            |(place, device): (usize, &Option<Device>)| device.as_ref().is_some_and(|d| d.id as usize != place);
         if devices.iter().enumerate().any(misplaced) {
-            return Err(Error::Malformed(
-                "a device whose id is not its place in the list",
-            ));
+            return Err(Error::Malformed("a device whose id is not its place in the list"));
         }
         let tiers = Tiers::new(&devices, &table)?;
-        Ok(Ring {
-            devices,
-            table: Arc::new(table),
-            tiers,
-            version: None,
-            next_part_power: None,
-        })
+        Ok(Ring { devices, table: Arc::new(table), tiers, version: None, next_part_power: None })
     }
 
     /// The same ring with the builder's version number.
@@ -73,10 +64,7 @@ impl Ring {
     /// The same ring announcing a partition power increase, or its end (`None`).
     #[must_use]
     pub fn with_next_part_power(self, next_part_power: Option<u8>) -> Ring {
-        Ring {
-            next_part_power,
-            ..self
-        }
+        Ring { next_part_power, ..self }
     }
 
     /// Reads a ring file of version 1 or 2, gzip and all. `bytes` is the whole file.
@@ -114,12 +102,7 @@ impl Ring {
     pub fn primaries(&self, part: u32) -> impl Iterator<Item = &Device> {
         let part = part as usize;
         let ids = self.table.replicas(part).enumerate();
-        let fresh = ids.filter(move |(row, id)| {
-            self.table
-                .replicas(part)
-                .take(*row)
-                .all(|before| before != *id)
-        });
+        let fresh = ids.filter(move |(row, id)| self.table.replicas(part).take(*row).all(|before| before != *id));
         fresh.filter_map(|(_, id)| self.device(id))
     }
 
@@ -180,26 +163,11 @@ impl Ring {
     pub fn map_addresses(&self, mut address: impl FnMut(&Device) -> (String, u16)) -> Ring {
         let mut moved = |device: &Device| {
             let (ip, port) = address(device);
-            Device {
-                replication_ip: ip.clone(),
-                replication_port: port,
-                ip,
-                port,
-                ..device.clone()
-            }
+            Device { replication_ip: ip.clone(), replication_port: port, ip, port, ..device.clone() }
         };
-        let devices: Vec<_> = self
-            .devices
-            .iter()
-            .map(|device| device.as_ref().map(&mut moved))
-            .collect();
+        let devices: Vec<_> = self.devices.iter().map(|device| device.as_ref().map(&mut moved)).collect();
         let tiers = self.tiers.regrouped(&devices);
-        Ring {
-            devices,
-            tiers,
-            table: Arc::clone(&self.table),
-            ..*self
-        }
+        Ring { devices, tiers, table: Arc::clone(&self.table), ..*self }
     }
 }
 
@@ -217,9 +185,7 @@ impl PartialEq for Ring {
 pub fn partition(digest: &[u8; 16], part_power: u8) -> u32 {
     let [a, b, c, d, ..] = *digest;
     let shift = u32::from(MAX_PART_POWER.saturating_sub(part_power));
-    u32::from_be_bytes([a, b, c, d])
-        .checked_shr(shift)
-        .unwrap_or(0)
+    u32::from_be_bytes([a, b, c, d]).checked_shr(shift).unwrap_or(0)
 }
 
 /// Why a ring was refused. Unless said otherwise the file is at fault.

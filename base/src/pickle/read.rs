@@ -19,10 +19,7 @@ pub struct Limits {
 impl Default for Limits {
     /// Swift's metadata nests once and holds a few hundred values; a builder of 60,000 devices under a million.
     fn default() -> Self {
-        Limits {
-            depth: 32,
-            values: 4_000_000,
-        }
+        Limits { depth: 32, values: 4_000_000 }
     }
 }
 
@@ -39,19 +36,10 @@ pub fn loads(bytes: &[u8]) -> Result<Value, Error> {
 /// # Errors
 /// Any [`Error`].
 pub fn loads_with(bytes: &[u8], limits: Limits) -> Result<Value, Error> {
-    let mut machine = Machine {
-        input: bytes,
-        stack: Vec::new(),
-        marks: Vec::new(),
-        memo: HashMap::new(),
-        heap: Vec::new(),
-    };
+    let mut machine =
+        Machine { input: bytes, stack: Vec::new(), marks: Vec::new(), memo: HashMap::new(), heap: Vec::new() };
     let root = machine.run()?;
-    Unfold {
-        heap: &mut machine.heap,
-        values_left: limits.values,
-    }
-    .value(root, limits.depth)
+    Unfold { heap: &mut machine.heap, values_left: limits.values }.value(root, limits.depth)
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -126,8 +114,7 @@ impl<'a> Machine<'a> {
             }
             b'T' => {
                 let len = i32::from_le_bytes(self.array()?);
-                let len =
-                    usize::try_from(len).map_err(|_| Error::Malformed("a negative length"))?;
+                let len = usize::try_from(len).map_err(|_| Error::Malformed("a negative length"))?;
                 self.byte_string(len)?;
             }
             b'}' => self.push(Node::Dict(Vec::new())),
@@ -184,10 +171,7 @@ impl<'a> Machine<'a> {
     }
 
     fn array<const N: usize>(&mut self) -> Result<[u8; N], Error> {
-        let (head, rest) = self
-            .input
-            .split_first_chunk::<N>()
-            .ok_or(Error::Truncated)?;
+        let (head, rest) = self.input.split_first_chunk::<N>().ok_or(Error::Truncated)?;
         self.input = rest;
         Ok(*head)
     }
@@ -197,11 +181,7 @@ impl<'a> Machine<'a> {
     }
 
     fn line(&mut self) -> Result<&'a str, Error> {
-        let end = self
-            .input
-            .iter()
-            .position(|b| *b == b'\n')
-            .ok_or(Error::Truncated)?;
+        let end = self.input.iter().position(|b| *b == b'\n').ok_or(Error::Truncated)?;
         let line = self.take(end)?;
         self.byte()?;
         std::str::from_utf8(line).map_err(|_| Error::Text)
@@ -219,16 +199,11 @@ impl<'a> Machine<'a> {
         if self.stack.len() <= floor {
             return Err(Error::Malformed("an opcode without its operand"));
         }
-        self.stack
-            .pop()
-            .ok_or(Error::Malformed("an opcode without its operand"))
+        self.stack.pop().ok_or(Error::Malformed("an opcode without its operand"))
     }
 
     fn since_mark(&mut self) -> Result<Vec<Item>, Error> {
-        let mark = self
-            .marks
-            .pop()
-            .ok_or(Error::Malformed("a mark is missing"))?;
+        let mark = self.marks.pop().ok_or(Error::Malformed("a mark is missing"))?;
         Ok(self.stack.split_off(mark))
     }
 
@@ -250,11 +225,7 @@ impl<'a> Machine<'a> {
         if len > 8 {
             return Err(Error::Limit("64-bit integers"));
         }
-        let fill = if digits.last().is_some_and(|top| top & 0x80 != 0) {
-            0xff
-        } else {
-            0
-        };
+        let fill = if digits.last().is_some_and(|top| top & 0x80 != 0) { 0xff } else { 0 };
         let mut wide = [fill; 8];
         for (to, from) in wide.iter_mut().zip(digits) {
             *to = *from;
@@ -263,8 +234,7 @@ impl<'a> Machine<'a> {
     }
 
     fn text(&mut self) -> Result<(), Error> {
-        let len =
-            usize::try_from(u32::from_le_bytes(self.array()?)).map_err(|_| Error::Truncated)?;
+        let len = usize::try_from(u32::from_le_bytes(self.array()?)).map_err(|_| Error::Truncated)?;
         let text = std::str::from_utf8(self.take(len)?).map_err(|_| Error::Text)?;
         self.push(Node::Str(text.to_owned()));
         Ok(())
@@ -312,19 +282,13 @@ impl<'a> Machine<'a> {
     }
 
     fn memoize(&mut self, slot: u32) -> Result<(), Error> {
-        let item = *self
-            .stack
-            .last()
-            .ok_or(Error::Malformed("a memo of nothing"))?;
+        let item = *self.stack.last().ok_or(Error::Malformed("a memo of nothing"))?;
         self.memo.insert(slot, item);
         Ok(())
     }
 
     fn recall(&mut self, slot: u32) -> Result<(), Error> {
-        let item = *self
-            .memo
-            .get(&slot)
-            .ok_or(Error::Malformed("a memo that was never made"))?;
+        let item = *self.memo.get(&slot).ok_or(Error::Malformed("a memo that was never made"))?;
         self.stack.push(item);
         Ok(())
     }
@@ -376,9 +340,7 @@ impl<'a> Machine<'a> {
         }
         let text = self.text_of(text).and_then(|t| std::str::from_utf8(t).ok());
         let text = text.ok_or(Error::Malformed("bytes made from what is no text"))?;
-        text.chars()
-            .map(|c| u8::try_from(c).map_err(|_| Error::Malformed("a character past latin1")))
-            .collect()
+        text.chars().map(|c| u8::try_from(c).map_err(|_| Error::Malformed("a character past latin1"))).collect()
     }
 
     fn make_array(&mut self, typecode: Item, list: Item) -> Result<Array, Error> {
@@ -387,10 +349,7 @@ impl<'a> Machine<'a> {
             _ => return Err(Error::Malformed("an array without a typecode")),
         };
         let list = match list {
-            Item::Heap(at) => self
-                .heap
-                .get_mut(at)
-                .map(|node| std::mem::replace(node, Node::Spent)),
+            Item::Heap(at) => self.heap.get_mut(at).map(|node| std::mem::replace(node, Node::Spent)),
             _ => None,
         };
         let Some(Node::List(items)) = list else {
@@ -400,9 +359,7 @@ impl<'a> Machine<'a> {
             b'B' => Ok(Array::U8(narrow(&items)?)),
             b'H' => Ok(Array::U16(narrow(&items)?)),
             b'I' | b'L' => Ok(Array::U32(narrow(&items)?)),
-            _ => Err(Error::Malformed(
-                "an array of a type other than B, H, I or L",
-            )),
+            _ => Err(Error::Malformed("an array of a type other than B, H, I or L")),
         }
     }
 }
@@ -412,10 +369,7 @@ fn narrow<T: TryFrom<i64>>(items: &[Item]) -> Result<Vec<T>, Error> {
         Item::Int(n) => T::try_from(*n).ok(),
         _ => None,
     };
-    items
-        .iter()
-        .map(|i| one(i).ok_or(Error::Malformed("an array item out of range")))
-        .collect()
+    items.iter().map(|i| one(i).ok_or(Error::Malformed("an array item out of range"))).collect()
 }
 
 /// Copies the arena into a tree. A shared node is copied each time it is met; a cycle runs into the depth limit.
@@ -426,10 +380,7 @@ struct Unfold<'h> {
 
 impl Unfold<'_> {
     fn value(&mut self, item: Item, depth_left: usize) -> Result<Value, Error> {
-        self.values_left = self
-            .values_left
-            .checked_sub(1)
-            .ok_or(Error::Limit("the number of values"))?;
+        self.values_left = self.values_left.checked_sub(1).ok_or(Error::Limit("the number of values"))?;
         let at = match item {
             Item::None => return Ok(Value::None),
             Item::Bool(b) => return Ok(Value::Bool(b)),
@@ -438,24 +389,18 @@ impl Unfold<'_> {
             Item::Callable(_) => return Err(Error::Malformed("a function where a value belongs")),
             Item::Heap(at) => at,
         };
-        let depth_left = depth_left
-            .checked_sub(1)
-            .ok_or(Error::Limit("the nesting"))?;
+        let depth_left = depth_left.checked_sub(1).ok_or(Error::Limit("the nesting"))?;
         self.node(at, depth_left)
     }
 
     fn node(&mut self, at: usize, depth_left: usize) -> Result<Value, Error> {
         match self.heap.get_mut(at) {
             Some(Node::Str(text)) => {
-                self.values_left = self
-                    .values_left
-                    .saturating_sub(text.len() / COPY_COST_BYTES);
+                self.values_left = self.values_left.saturating_sub(text.len() / COPY_COST_BYTES);
                 Ok(Value::Str(text.clone()))
             }
             Some(Node::Bytes(bytes)) => {
-                self.values_left = self
-                    .values_left
-                    .saturating_sub(bytes.len() / COPY_COST_BYTES);
+                self.values_left = self.values_left.saturating_sub(bytes.len() / COPY_COST_BYTES);
                 Ok(Value::Bytes(bytes.clone()))
             }
             Some(Node::List(items)) => {
@@ -468,12 +413,8 @@ impl Unfold<'_> {
             }
             Some(Node::Dict(pairs)) => {
                 let pairs = pairs.clone();
-                let pair = |(k, v): (Item, Item)| {
-                    Ok((self.value(k, depth_left)?, self.value(v, depth_left)?))
-                };
-                Ok(Value::Dict(
-                    pairs.into_iter().map(pair).collect::<Result<_, Error>>()?,
-                ))
+                let pair = |(k, v): (Item, Item)| Ok((self.value(k, depth_left)?, self.value(v, depth_left)?));
+                Ok(Value::Dict(pairs.into_iter().map(pair).collect::<Result<_, Error>>()?))
             }
             // An array is moved out, not copied: rings are large and nobody shares them.
             Some(node @ Node::Array(_)) => match std::mem::replace(node, Node::Spent) {
@@ -485,10 +426,7 @@ impl Unfold<'_> {
     }
 
     fn all(&mut self, items: &[Item], depth_left: usize) -> Result<Vec<Value>, Error> {
-        items
-            .iter()
-            .map(|item| self.value(*item, depth_left))
-            .collect()
+        items.iter().map(|item| self.value(*item, depth_left)).collect()
     }
 }
 

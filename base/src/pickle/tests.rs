@@ -18,19 +18,10 @@ fn reads_what_python_writes() {
     assert_eq!(value.get("big"), Some(&Value::Int(1 << 40)));
     assert_eq!(value.get("f"), Some(&Value::Float(1.5)));
     assert_eq!(value.get("x"), Some(&Value::None));
-    assert_eq!(
-        value.get("l"),
-        Some(&Value::List(vec![Value::Int(1), Value::Int(2)]))
-    );
-    assert_eq!(
-        value.get("t"),
-        Some(&Value::Tuple(vec![Value::Int(1), Value::Bool(true)]))
-    );
+    assert_eq!(value.get("l"), Some(&Value::List(vec![Value::Int(1), Value::Int(2)])));
+    assert_eq!(value.get("t"), Some(&Value::Tuple(vec![Value::Int(1), Value::Bool(true)])));
     assert_eq!(value.get("e"), Some(&Value::Bytes(Vec::new())));
-    assert_eq!(
-        value.get("a"),
-        Some(&Value::Array(Array::U16(vec![1, 2, 65535])))
-    );
+    assert_eq!(value.get("a"), Some(&Value::Array(Array::U16(vec![1, 2, 65535]))));
     assert_eq!(value.get("neg"), Some(&Value::Int(-5)));
     assert_eq!(value.get("absent"), None);
 }
@@ -46,10 +37,7 @@ fn any_cut_of_a_pickle_is_an_error() {
 fn object_metadata_says_early_that_python_3_wrote_it() {
     // Swift looks for this word in the first 32 bytes to tell Python 3's metadata from Python 2's.
     let key = |k: &str| Value::Bytes(k.as_bytes().to_vec());
-    let pickle = dumps(&Value::Dict(vec![
-        (key("name"), key("/a/c/o")),
-        (key("ETag"), key("x")),
-    ]));
+    let pickle = dumps(&Value::Dict(vec![(key("name"), key("/a/c/o")), (key("ETag"), key("x"))]));
     assert!(pickle[..32].windows(14).any(|w| w == b"_codecs\nencode"));
 }
 
@@ -63,27 +51,16 @@ fn a_shared_container_is_filled_after_it_was_memoized() {
 
 #[test]
 fn every_other_callable_is_refused() {
-    for name in [
-        "os\nsystem",
-        "builtins\neval",
-        "copyreg\n_reconstructor",
-        "array\n_array_reconstructor",
-    ] {
+    for name in ["os\nsystem", "builtins\neval", "copyreg\n_reconstructor", "array\n_array_reconstructor"] {
         let pickle = format!("c{name}\n(X\x04\0\0\0truetR.");
-        assert_eq!(
-            loads(pickle.as_bytes()),
-            Err(Error::Global(name.replace('\n', ".")))
-        );
+        assert_eq!(loads(pickle.as_bytes()), Err(Error::Global(name.replace('\n', "."))));
     }
 }
 
 #[test]
 fn bombs_and_cycles_meet_the_limits() {
     // l = []; l.append(l)
-    assert_eq!(
-        loads(b"\x80\x02]q\x00h\x00a."),
-        Err(Error::Limit("the nesting"))
-    );
+    assert_eq!(loads(b"\x80\x02]q\x00h\x00a."), Err(Error::Limit("the nesting")));
     // Each list holds the one before twenty times: 20^10 values from 500 bytes.
     let mut bomb = b"\x80\x02]q\x00".to_vec();
     for level in 1..=10u8 {
@@ -93,40 +70,16 @@ fn bombs_and_cycles_meet_the_limits() {
     }
     bomb.push(b'.');
     assert_eq!(loads(&bomb), Err(Error::Limit("the number of values")));
-    let nested = [
-        b"\x80\x02".as_slice(),
-        &b"]".repeat(50),
-        &b"a".repeat(49),
-        b".",
-    ]
-    .concat();
+    let nested = [b"\x80\x02".as_slice(), &b"]".repeat(50), &b"a".repeat(49), b"."].concat();
     assert_eq!(loads(&nested), Err(Error::Limit("the nesting")));
-    assert!(
-        loads_with(
-            &nested,
-            Limits {
-                depth: 60,
-                values: 100
-            }
-        )
-        .is_ok()
-    );
+    assert!(loads_with(&nested, Limits { depth: 60, values: 100 }).is_ok());
 }
 
 #[test]
 fn a_lying_length_allocates_nothing() {
-    assert_eq!(
-        loads(b"\x80\x02X\xff\xff\xff\x7fabc."),
-        Err(Error::Truncated)
-    );
-    assert_eq!(
-        loads(b"\x80\x02X\xff\xff\xff\xffabc."),
-        Err(Error::Truncated)
-    );
-    assert_eq!(
-        loads(b"\x80\x02T\xff\xff\xff\xffabc."),
-        Err(Error::Malformed("a negative length"))
-    );
+    assert_eq!(loads(b"\x80\x02X\xff\xff\xff\x7fabc."), Err(Error::Truncated));
+    assert_eq!(loads(b"\x80\x02X\xff\xff\xff\xffabc."), Err(Error::Truncated));
+    assert_eq!(loads(b"\x80\x02T\xff\xff\xff\xffabc."), Err(Error::Malformed("a negative length")));
 }
 
 fn any_value() -> impl Strategy<Value = Value> {

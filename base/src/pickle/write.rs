@@ -7,11 +7,7 @@ use super::{Array, Value};
 
 /// The pickle (protocol 2) of a value. Python 3 reads back the same value; an empty tuple, list or dict stays what it is.
 pub fn dumps(value: &Value) -> Vec<u8> {
-    let mut writer = Writer {
-        out: vec![0x80, 2],
-        memo: [None; Word::COUNT],
-        used: 0,
-    };
+    let mut writer = Writer { out: vec![0x80, 2], memo: [None; Word::COUNT], used: 0 };
     writer.value(value);
     writer.out.push(b'.');
     writer.out

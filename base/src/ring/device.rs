@@ -62,9 +62,7 @@ impl StoredDevice {
     pub(super) fn at(self, place: usize) -> Result<Device, Error> {
         let id = u32::try_from(place).map_err(|_| Error::Limit("4,294,967,295 devices"))?;
         if self.id.is_some_and(|stored| stored != id) {
-            return Err(Error::Malformed(
-                "a device whose id is not its place in the list",
-            ));
+            return Err(Error::Malformed("a device whose id is not its place in the list"));
         }
         Ok(Device {
             id,

@@ -18,14 +18,8 @@ const MAX_RATIO: usize = 1032;
 
 /// Unpacks a whole ring file. A bomb stops at [`MAX_RING_BYTES`]; a lying size in the trailer allocates nothing by itself.
 pub(super) fn unpack(bytes: &[u8]) -> Result<Vec<u8>, Error> {
-    let announced = bytes
-        .last_chunk::<4>()
-        .map_or(0, |size| u32::from_le_bytes(*size) as usize);
-    let mut raw = Vec::with_capacity(
-        announced
-            .min(MAX_RING_BYTES)
-            .min(bytes.len().saturating_mul(MAX_RATIO)),
-    );
+    let announced = bytes.last_chunk::<4>().map_or(0, |size| u32::from_le_bytes(*size) as usize);
+    let mut raw = Vec::with_capacity(announced.min(MAX_RING_BYTES).min(bytes.len().saturating_mul(MAX_RATIO)));
     let mut rest = bytes;
     let mut limited = GzDecoder::new(&mut rest).take(MAX_RING_BYTES as u64 + 1);
     limited.read_to_end(&mut raw)?;
@@ -33,9 +27,7 @@ pub(super) fn unpack(bytes: &[u8]) -> Result<Vec<u8>, Error> {
         return Err(Error::Limit("256 MiB, unpacked"));
     }
     if !rest.is_empty() {
-        return Err(Error::Malformed(
-            "there are bytes after the end of the gzip stream",
-        ));
+        return Err(Error::Malformed("there are bytes after the end of the gzip stream"));
     }
     Ok(raw)
 }
@@ -60,19 +52,12 @@ impl Writer {
         let name = file_name.strip_suffix(".gz").unwrap_or(file_name);
         file.extend(name.bytes().filter(|b| *b != 0));
         file.push(0);
-        Writer {
-            file,
-            crc: Crc::new(),
-            deflate: Compress::new(Compression::best(), false),
-        }
+        Writer { file, crc: Crc::new(), deflate: Compress::new(Compression::best(), false) }
     }
 
     /// Writes a few bytes as they are, and a flush after them.
     pub(super) fn stored(&mut self, bytes: &[u8]) {
-        #[expect(
-            clippy::cast_possible_truncation,
-            reason = "only magic numbers and offsets are stored, 6 or 8 bytes"
-        )]
+        #[expect(clippy::cast_possible_truncation, reason = "only magic numbers and offsets are stored, 6 or 8 bytes")]
         let len = bytes.len() as u16;
         self.crc.update(bytes);
         self.file.push(0);
@@ -96,17 +81,10 @@ impl Writer {
     fn pump(&mut self, mut bytes: &[u8], flush: FlushCompress) -> io::Result<()> {
         loop {
             self.file.reserve(PUMP_BYTES);
-            let (before, room) = (
-                self.deflate.total_in(),
-                self.file.capacity() - self.file.len(),
-            );
+            let (before, room) = (self.deflate.total_in(), self.file.capacity() - self.file.len());
             let written = self.file.len();
-            let status = self
-                .deflate
-                .compress_vec(bytes, &mut self.file, flush)
-                .map_err(io::Error::other)?;
-            let taken =
-                usize::try_from(self.deflate.total_in() - before).map_err(io::Error::other)?;
+            let status = self.deflate.compress_vec(bytes, &mut self.file, flush).map_err(io::Error::other)?;
+            let taken = usize::try_from(self.deflate.total_in() - before).map_err(io::Error::other)?;
             bytes = bytes.get(taken..).unwrap_or_default();
             let filled = self.file.len() - written == room;
             if bytes.is_empty() && (!filled || status == Status::BufError) {

@@ -13,20 +13,14 @@ use super::Error;
 pub(super) fn to_ascii(what: &'static str, value: &impl Serialize) -> Result<Vec<u8>, Error> {
     let mut out = Vec::new();
     let mut serializer = Serializer::with_formatter(&mut out, Ascii);
-    value
-        .serialize(&mut serializer)
-        .map_err(|source| Error::Json { what, source })?;
+    value.serialize(&mut serializer).map_err(|source| Error::Json { what, source })?;
     Ok(out)
 }
 
 struct Ascii;
 
 impl Formatter for Ascii {
-    fn write_string_fragment<W: ?Sized + Write>(
-        &mut self,
-        to: &mut W,
-        fragment: &str,
-    ) -> io::Result<()> {
+    fn write_string_fragment<W: ?Sized + Write>(&mut self, to: &mut W, fragment: &str) -> io::Result<()> {
         for c in fragment.chars() {
             if matches!(c, ' '..='~') {
                 write!(to, "{c}")?;

@@ -25,9 +25,7 @@ pub(super) fn ring(bytes: &[u8]) -> Result<Ring, Error> {
     if magic != MAGIC {
         return Err(Error::Magic);
     }
-    let (version, rest) = rest
-        .split_first_chunk::<2>()
-        .ok_or(Error::Truncated("no version"))?;
+    let (version, rest) = rest.split_first_chunk::<2>().ok_or(Error::Truncated("no version"))?;
     match u16::from_be_bytes(*version) {
         1 => v1(rest),
         2 => v2(&raw),
@@ -53,12 +51,9 @@ enum ByteOrder {
 }
 
 fn v1(rest: &[u8]) -> Result<Ring, Error> {
-    let (len, rest) = rest
-        .split_first_chunk::<4>()
-        .ok_or(Error::Truncated("no length of the header"))?;
-    let (json, rows) = rest
-        .split_at_checked(u32::from_be_bytes(*len) as usize)
-        .ok_or(Error::Truncated("in the header"))?;
+    let (len, rest) = rest.split_first_chunk::<4>().ok_or(Error::Truncated("no length of the header"))?;
+    let (json, rows) =
+        rest.split_at_checked(u32::from_be_bytes(*len) as usize).ok_or(Error::Truncated("in the header"))?;
     let head: HeadV1 = parse("header", json)?;
     let part_power = part_power(head.part_shift)?;
     // A file without a byte order was written by a machine of the reader's kind; all of ours are little-endian.
@@ -71,21 +66,13 @@ fn v1(rest: &[u8]) -> Result<Ring, Error> {
     if !odd.is_empty() {
         return Err(Error::Truncated("in the middle of an assignment"));
     }
-    let table = Table::new(
-        part_power,
-        IdWidth::TwoBytes,
-        pairs.iter().map(|pair| u32::from(id(pair))),
-    )?;
+    let table = Table::new(part_power, IdWidth::TwoBytes, pairs.iter().map(|pair| u32::from(id(pair))))?;
     // An empty last row counts in the file (3.001 replicas of few partitions) but holds nothing.
     if !(table.row_count()..=table.row_count() + 1).contains(&head.replica_count) {
-        return Err(Error::Malformed(
-            "the number of replicas and the length of the assignments disagree",
-        ));
+        return Err(Error::Malformed("the number of replicas and the length of the assignments disagree"));
     }
     let ring = Ring::new(devices(head.devs)?, table)?;
-    Ok(ring
-        .with_version(head.version)
-        .with_next_part_power(head.next_part_power))
+    Ok(ring.with_version(head.version).with_next_part_power(head.next_part_power))
 }
 
 #[derive(Deserialize)]
@@ -106,39 +93,23 @@ fn v2(raw: &[u8]) -> Result<Ring, Error> {
         2 => {
             let (ids, odd) = assignments.as_chunks::<2>();
             whole(odd)?;
-            Table::new(
-                part_power,
-                IdWidth::TwoBytes,
-                ids.iter().map(|id| u32::from(u16::from_be_bytes(*id))),
-            )?
+            Table::new(part_power, IdWidth::TwoBytes, ids.iter().map(|id| u32::from(u16::from_be_bytes(*id))))?
         }
         4 => {
             let (ids, odd) = assignments.as_chunks::<4>();
             whole(odd)?;
-            Table::new(
-                part_power,
-                IdWidth::FourBytes,
-                ids.iter().map(|id| u32::from_be_bytes(*id)),
-            )?
+            Table::new(part_power, IdWidth::FourBytes, ids.iter().map(|id| u32::from_be_bytes(*id)))?
         }
         _ => {
-            return Err(Error::Malformed(
-                "device ids of a width other than 2 and 4 bytes",
-            ));
+            return Err(Error::Malformed("device ids of a width other than 2 and 4 bytes"));
         }
     };
     let ring = Ring::new(devices(devs)?, table)?;
-    Ok(ring
-        .with_version(metadata.version)
-        .with_next_part_power(metadata.next_part_power))
+    Ok(ring.with_version(metadata.version).with_next_part_power(metadata.next_part_power))
 }
 
 fn whole(odd: &[u8]) -> Result<(), Error> {
-    if odd.is_empty() {
-        Ok(())
-    } else {
-        Err(Error::Truncated("in the middle of an assignment"))
-    }
+    if odd.is_empty() { Ok(()) } else { Err(Error::Truncated("in the middle of an assignment")) }
 }
 
 /// File start, raw start, file end, raw end, name of the digest, digest in hex.
@@ -151,29 +122,18 @@ struct Sections<'a> {
 
 impl<'a> Sections<'a> {
     fn new(raw: &'a [u8]) -> Result<Sections<'a>, Error> {
-        let (_, offsets) = raw
-            .split_last_chunk::<16>()
-            .ok_or(Error::Truncated("no index"))?;
-        let (index_at, _) = offsets
-            .split_first_chunk::<8>()
-            .ok_or(Error::Truncated("no index"))?;
+        let (_, offsets) = raw.split_last_chunk::<16>().ok_or(Error::Truncated("no index"))?;
+        let (index_at, _) = offsets.split_first_chunk::<8>().ok_or(Error::Truncated("no index"))?;
         let (_, json) = blob(raw, u64::from_be_bytes(*index_at))?;
-        Ok(Sections {
-            raw,
-            index: parse("index", json)?,
-        })
+        Ok(Sections { raw, index: parse("index", json)? })
     }
 
     fn get(&self, name: &'static str) -> Result<&'a [u8], Error> {
-        let (_, start, _, end, digest, hex) = self
-            .index
-            .get(name)
-            .ok_or(Error::Malformed("a section is missing from the index"))?;
+        let (_, start, _, end, digest, hex) =
+            self.index.get(name).ok_or(Error::Malformed("a section is missing from the index"))?;
         let (with_length, data) = blob(self.raw, *start)?;
         if end.is_some_and(|end| end.checked_sub(*start) != Some(with_length.len() as u64)) {
-            return Err(Error::Malformed(
-                "a section and the index disagree about its length",
-            ));
+            return Err(Error::Malformed("a section and the index disagree about its length"));
         }
         if hex_digest(digest, with_length)?.eq_ignore_ascii_case(hex) {
             Ok(data)
@@ -186,15 +146,9 @@ impl<'a> Sections<'a> {
 /// The blob at a raw offset, with its length and without.
 fn blob(raw: &[u8], at: u64) -> Result<(&[u8], &[u8]), Error> {
     const CUT: Error = Error::Truncated("in a section");
-    let from = usize::try_from(at)
-        .ok()
-        .and_then(|at| raw.get(at..))
-        .ok_or(CUT)?;
+    let from = usize::try_from(at).ok().and_then(|at| raw.get(at..)).ok_or(CUT)?;
     let (len, _) = from.split_first_chunk::<8>().ok_or(CUT)?;
-    let end = usize::try_from(u64::from_be_bytes(*len))
-        .ok()
-        .and_then(|len| len.checked_add(8))
-        .ok_or(CUT)?;
+    let end = usize::try_from(u64::from_be_bytes(*len)).ok().and_then(|len| len.checked_add(8)).ok_or(CUT)?;
     let with_length = from.get(..end).ok_or(CUT)?;
     Ok((with_length, &with_length[8..]))
 }
@@ -204,9 +158,7 @@ fn hex_digest(name: &str, bytes: &[u8]) -> Result<String, Error> {
         "md5" => Ok(hex(&Md5::digest(bytes))),
         "sha256" => Ok(hex(&Sha256::digest(bytes))),
         "sha512" => Ok(hex(&Sha512::digest(bytes))),
-        _ => Err(Error::Malformed(
-            "a checksum that is none of md5, sha256 and sha512",
-        )),
+        _ => Err(Error::Malformed("a checksum that is none of md5, sha256 and sha512")),
     }
 }
 
@@ -219,14 +171,10 @@ fn parse<T: DeserializeOwned>(what: &'static str, json: &[u8]) -> Result<T, Erro
 }
 
 fn part_power(part_shift: u8) -> Result<u8, Error> {
-    MAX_PART_POWER
-        .checked_sub(part_shift)
-        .ok_or(Error::Malformed("a part shift past 32"))
+    MAX_PART_POWER.checked_sub(part_shift).ok_or(Error::Malformed("a part shift past 32"))
 }
 
 fn devices(stored: Vec<Option<StoredDevice>>) -> Result<Vec<Option<Device>>, Error> {
     let placed = stored.into_iter().enumerate();
-    placed
-        .map(|(place, device)| device.map(|device| device.at(place)).transpose())
-        .collect()
+    placed.map(|(place, device)| device.map(|device| device.at(place)).transpose()).collect()
 }

@@ -21,11 +21,7 @@ pub enum IdWidth {
 impl IdWidth {
     /// The narrowest width that fits ids up to `max_id`.
     pub fn for_max_id(max_id: u32) -> IdWidth {
-        if max_id < u32::from(u16::MAX) {
-            IdWidth::TwoBytes
-        } else {
-            IdWidth::FourBytes
-        }
+        if max_id < u32::from(u16::MAX) { IdWidth::TwoBytes } else { IdWidth::FourBytes }
     }
 
     /// The width in bytes.
@@ -64,17 +60,10 @@ impl Table {
     /// # Errors
     /// [`Error::Malformed`] if there is not one full row or the part power is past 32, [`Error::Limit`] if there are more
     /// than [`MAX_REPLICA_ROWS`] rows, or if the ring could not be read back because it is too large.
-    pub fn new(
-        part_power: u8,
-        width: IdWidth,
-        ids: impl Iterator<Item = u32>,
-    ) -> Result<Table, Error> {
+    pub fn new(part_power: u8, width: IdWidth, ids: impl Iterator<Item = u32>) -> Result<Table, Error> {
         let ids = match width {
             // An id that does not fit becomes "nobody", which the ring refuses.
-            IdWidth::TwoBytes => Ids::Two(
-                ids.map(|id| u16::try_from(id).unwrap_or(u16::MAX))
-                    .collect(),
-            ),
+            IdWidth::TwoBytes => Ids::Two(ids.map(|id| u16::try_from(id).unwrap_or(u16::MAX)).collect()),
             IdWidth::FourBytes => Ids::Four(ids.collect()),
         };
         Table { part_power, ids }.checked()
@@ -85,12 +74,8 @@ impl Table {
             return Err(Error::Malformed("a partition power past 32"));
         }
         match self.cells() {
-            cells if cells < self.part_count() => {
-                Err(Error::Malformed("the assignments do not fill one replica"))
-            }
-            cells if cells.div_ceil(self.part_count()) > MAX_REPLICA_ROWS => {
-                Err(Error::Limit("256 replicas"))
-            }
+            cells if cells < self.part_count() => Err(Error::Malformed("the assignments do not fill one replica")),
+            cells if cells.div_ceil(self.part_count()) > MAX_REPLICA_ROWS => Err(Error::Limit("256 replicas")),
             _ if self.bytes() > MAX_RING_BYTES => Err(Error::Limit("256 MiB of assignments")),
             _ => Ok(self),
         }
@@ -139,10 +124,7 @@ impl Table {
     }
 
     /// Replicas per partition on average.
-    #[expect(
-        clippy::cast_precision_loss,
-        reason = "both numbers are far below 2^52"
-    )]
+    #[expect(clippy::cast_precision_loss, reason = "both numbers are far below 2^52")]
     pub fn replica_count(&self) -> f64 {
         self.cells() as f64 / self.part_count() as f64
     }
@@ -150,9 +132,7 @@ impl Table {
     /// The device that holds replica `row` of partition `part`.
     pub fn get(&self, row: usize, part: usize) -> Option<u32> {
         let inside = part < self.part_count() && row < MAX_REPLICA_ROWS;
-        inside
-            .then(|| self.cell(row * self.part_count() + part))
-            .flatten()
+        inside.then(|| self.cell(row * self.part_count() + part)).flatten()
     }
 
     /// The device ids of one partition, row after row.

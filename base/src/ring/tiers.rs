@@ -28,16 +28,11 @@ impl Tiers {
             match assigned.get_mut(id as usize) {
                 Some(seen) if exists => *seen = true,
                 _ => {
-                    return Err(Error::UnknownDevice {
-                        part: at % table.part_count(),
-                        id,
-                    });
+                    return Err(Error::UnknownDevice { part: at % table.part_count(), id });
                 }
             }
         }
-        Ok(Tiers::number(devices, |id| {
-            assigned.get(id).copied().unwrap_or(false)
-        }))
+        Ok(Tiers::number(devices, |id| assigned.get(id).copied().unwrap_or(false)))
     }
 
     /// The same assignments with devices that moved to other addresses.
@@ -60,15 +55,9 @@ impl Tiers {
             ]
         };
         let present = devices.iter().enumerate();
-        let mut bits: Vec<_> = present
-            .map(|(id, device)| device.as_ref().filter(|_| assigned(id)).map(&mut number))
-            .collect();
-        let domains = [
-            regions.count(),
-            zones.count(),
-            servers.count(),
-            disks.count(),
-        ];
+        let mut bits: Vec<_> =
+            present.map(|(id, device)| device.as_ref().filter(|_| assigned(id)).map(&mut number)).collect();
+        let domains = [regions.count(), zones.count(), servers.count(), disks.count()];
         for device in bits.iter_mut().flatten() {
             let mut offset = 0;
             for (bit, count) in device.iter_mut().zip(domains) {
@@ -98,10 +87,7 @@ impl<K: Eq + Hash> Numbering<K> {
         *self.0.entry(key).or_insert(next)
     }
 
-    #[expect(
-        clippy::cast_possible_truncation,
-        reason = "no more domains than devices, whose ids are u32"
-    )]
+    #[expect(clippy::cast_possible_truncation, reason = "no more domains than devices, whose ids are u32")]
     fn count(&self) -> u32 {
         self.0.len() as u32
     }

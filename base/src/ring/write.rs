@@ -41,9 +41,7 @@ pub(super) fn v1(ring: &Ring, file_name: &str) -> Result<Vec<u8>, Error> {
     let mut writer = begin(file_name, 1);
     writer.write(&len.to_be_bytes())?;
     writer.write(&json)?;
-    write_ids(&mut writer, ring, |id| {
-        *id.to_le_bytes().first_chunk::<2>().unwrap_or(&[0; 2])
-    })?;
+    write_ids(&mut writer, ring, |id| *id.to_le_bytes().first_chunk::<2>().unwrap_or(&[0; 2]))?;
     writer.flush()?;
     Ok(writer.finish())
 }
@@ -71,18 +69,10 @@ pub(super) fn v2(ring: &Ring, file_name: &str) -> Result<Vec<u8>, Error> {
     let devices = to_ascii("devices", &ring.devices())?;
     let mut writer = begin(file_name, 2);
     let mut index = BTreeMap::new();
-    index.insert(
-        "swift/ring/metadata",
-        section(&mut writer, metadata.len(), |to| to.write(&metadata))?,
-    );
-    index.insert(
-        "swift/ring/devices",
-        section(&mut writer, devices.len(), |to| to.write(&devices))?,
-    );
+    index.insert("swift/ring/metadata", section(&mut writer, metadata.len(), |to| to.write(&metadata))?);
+    index.insert("swift/ring/devices", section(&mut writer, devices.len(), |to| to.write(&devices))?);
     let assignments = section(&mut writer, table.bytes(), |to| match table.width() {
-        IdWidth::TwoBytes => write_ids(to, ring, |id| {
-            *id.to_be_bytes().last_chunk::<2>().unwrap_or(&[0; 2])
-        }),
+        IdWidth::TwoBytes => write_ids(to, ring, |id| *id.to_be_bytes().last_chunk::<2>().unwrap_or(&[0; 2])),
         IdWidth::FourBytes => write_ids(to, ring, u32::to_be_bytes),
     })?;
     index.insert("swift/ring/assignments", assignments);
@@ -138,33 +128,19 @@ fn section(
     write: impl FnOnce(&mut Digesting<'_>) -> io::Result<()>,
 ) -> Result<IndexEntry, Error> {
     let start = (writer.file_offset(), writer.raw_offset());
-    let mut sink = Digesting {
-        writer,
-        digest: Sha256::new(),
-    };
+    let mut sink = Digesting { writer, digest: Sha256::new() };
     sink.write(&(len as u64).to_be_bytes())?;
     write(&mut sink)?;
     let digest = hex(&sink.digest.finalize());
     writer.flush()?;
     let end = (writer.file_offset(), writer.raw_offset());
-    Ok((
-        start.0,
-        start.1,
-        Some(end.0),
-        Some(end.1),
-        "sha256".to_owned(),
-        digest,
-    ))
+    Ok((start.0, start.1, Some(end.0), Some(end.1), "sha256".to_owned(), digest))
 }
 
 /// Ids are encoded and compressed in blocks of this many, so that a large table is not held twice.
 const BLOCK_IDS: usize = 32 << 10;
 
-fn write_ids<const N: usize>(
-    to: &mut impl Sink,
-    ring: &Ring,
-    encode: impl Fn(u32) -> [u8; N],
-) -> io::Result<()> {
+fn write_ids<const N: usize>(to: &mut impl Sink, ring: &Ring, encode: impl Fn(u32) -> [u8; N]) -> io::Result<()> {
     let mut block = Vec::with_capacity(BLOCK_IDS * N);
     for id in ring.table().ids() {
         block.extend(encode(id));

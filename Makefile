@@ -1,0 +1,40 @@
+# make up     a running cluster on loopback        make check   format, lints, docs
+# make test   everything                           make bench   how fast it is here
+
+# Build output lives outside the checkout, so that RocksDB is compiled once per machine.
+CACHE ?= $(if $(XDG_CACHE_HOME),$(XDG_CACHE_HOME),$(HOME)/.cache)/apus
+export CARGO_TARGET_DIR ?= $(CACHE)/target
+VENV := $(CACHE)/venv
+export APUS_VENV := $(VENV)
+export APUS_SWIFT_PYTHON := $(VENV)/bin/python
+CARGO := cargo
+UP ?=
+
+.PHONY: up test check bench build tools python help
+
+help:
+	@sed -n 's/^# //p' Makefile
+
+build: tools
+	@echo "Building apus (the first time takes about 15 minutes: RocksDB is compiled) ..."
+	$(CARGO) build --release --locked
+
+up: build
+	$(CARGO_TARGET_DIR)/release/apus up $(UP)
+
+test: build python
+	$(CARGO) nextest run --release --locked --workspace
+
+check: tools
+	./tools/check
+
+bench: build
+	$(CARGO) bench --locked --workspace
+
+# Debian's libclang for RocksDB's bindings, and memcached for the tests.
+tools:
+	@./tools/install-debian libclang-dev
+
+python:
+	@./tools/install-debian memcached python3-venv
+	@./tools/make-venv $(VENV) tests/requirements.txt

@@ -1,0 +1,169 @@
+//! Devices: the folders that disks are mounted on.
+//!
+//! A device is a folder below the devices' root, as in Swift (`/srv/node/sda1`). It is *there* as long as the folder that
+//! was found when the process opened it still is: a removed folder, an unmounted disk (the empty mount point is another
+//! inode) or another disk in its place makes every request to it 507, so that the proxy goes to a handoff.
+
+use std::collections::HashMap;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, PoisonError, RwLock};
+
+use super::dirs::{DurableDirs, NewDirs};
+use super::queue::DiskQueue;
+
+/// One device of this node.
+#[derive(Debug)]
+pub struct Device {
+    name: String,
+    path: PathBuf,
+    /// Device and inode number of the folder.
+    identity: (u64, u64),
+    queue: DiskQueue,
+    dirs: DurableDirs,
+}
+
+/// Why a device cannot serve.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum DeviceError {
+    /// No such folder, or it is no longer the one that was opened.
+    #[error("the device {0:?} is not there")]
+    Missing(String),
+    /// It has less room left than the reserve.
+    #[error("the device {0:?} is full")]
+    Full(String),
+}
+
+/// The devices below one root.
+#[derive(Debug)]
+pub struct Devices {
+    root: PathBuf,
+    queue_threads: usize,
+    open: RwLock<HashMap<String, Arc<Device>>>,
+}
+
+impl Devices {
+    /// The devices below `root`, each of which gets `queue_threads` threads when it is first used.
+    pub fn new(root: impl Into<PathBuf>, queue_threads: usize) -> Self {
+        Self { root: root.into(), queue_threads, open: RwLock::default() }
+    }
+
+    /// The device of that name, which is there now.
+    ///
+    /// When another folder has taken the place of the one that was open, the new one is opened: a replaced disk is
+    /// used without a restart, and whoever holds the old `Device` keeps getting [`DeviceError::Missing`].
+    ///
+    /// # Errors
+    /// `Missing` when there is no such folder.
+    pub fn get(&self, name: &str) -> Result<Arc<Device>, DeviceError> {
+        let known = self.open.read().unwrap_or_else(PoisonError::into_inner).get(name).cloned();
+        if let Some(device) = known
+            && device.check().is_ok()
+        {
+            return Ok(device);
+        }
+        self.open(name)
+    }
+
+    fn open(&self, name: &str) -> Result<Arc<Device>, DeviceError> {
+        let path = self.root.join(name);
+        let missing = || DeviceError::Missing(name.to_owned());
+        let identity = identity(&path).ok_or_else(missing);
+        let mut open = self.open.write().unwrap_or_else(PoisonError::into_inner);
+        let Ok(identity) = identity else {
+            open.remove(name);
+            return Err(missing());
+        };
+        if let Some(device) = open.get(name).filter(|d| d.identity == identity) {
+            return Ok(Arc::clone(device));
+        }
+        let queue = DiskQueue::new(self.queue_threads);
+        let device = Arc::new(Device { name: name.to_owned(), path, identity, queue, dirs: DurableDirs::default() });
+        open.insert(name.to_owned(), Arc::clone(&device));
+        Ok(device)
+    }
+
+    /// The folder that the devices are in.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+}
+
+impl Device {
+    /// The folder's name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The folder.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The queue that all work on this device goes through.
+    pub fn queue(&self) -> &DiskQueue {
+        &self.queue
+    }
+
+    /// Whether the folder is still the one that was opened. One `stat`; ask before work, and after a write before it
+    /// is acknowledged, since a write into a removed folder succeeds.
+    ///
+    /// # Errors
+    /// `Missing` when it is not.
+    pub fn check(&self) -> Result<(), DeviceError> {
+        if identity(&self.path) == Some(self.identity) { Ok(()) } else { Err(DeviceError::Missing(self.name.clone())) }
+    }
+}
+
+impl Device {
+    /// Makes folders below the device; the device's own is never made. Blocking: run it on the [`Device::queue`].
+    ///
+    /// # Errors
+    /// What the system says; `InvalidInput` for a path that leaves the device.
+    pub fn make_dirs(&self, relative: &Path) -> std::io::Result<NewDirs> {
+        self.dirs.make(&self.path, relative)
+    }
+
+    /// Makes sure that folders are on stable storage. Blocking.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn flush_dirs(&self, dirs: &NewDirs) -> std::io::Result<()> {
+        self.dirs.flush(dirs)
+    }
+
+    /// Says that a folder below the device is removed or renamed. Call it before doing so, and after.
+    pub fn forget_dir(&self, relative: &Path) {
+        self.dirs.forget(relative);
+    }
+}
+
+fn identity(path: &Path) -> Option<(u64, u64)> {
+    let found = std::fs::metadata(path).ok().filter(std::fs::Metadata::is_dir)?;
+    Some((found.dev(), found.ino()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_removed_or_replaced_folder_is_noticed() {
+        let root = tempfile::tempdir().unwrap();
+        let devices = Devices::new(root.path(), 1);
+        assert!(devices.get("d1").is_err());
+
+        let folder = root.path().join("d1");
+        std::fs::create_dir(&folder).unwrap();
+        let before = devices.get("d1").unwrap();
+        assert!(before.check().is_ok());
+
+        // The old folder stays elsewhere, so that its inode is not given to the new one.
+        std::fs::rename(&folder, root.path().join("away")).unwrap();
+        assert!(before.check().is_err() && devices.get("d1").is_err());
+
+        std::fs::create_dir(&folder).unwrap();
+        let after = devices.get("d1").unwrap();
+        assert!(after.check().is_ok() && before.check().is_err());
+    }
+}

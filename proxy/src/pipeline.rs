@@ -1,0 +1,48 @@
+//! The one list of what every request wears on its way to the face, outermost first.
+//!
+//! A step may answer by itself, or change the request, run the rest and change the response. The order matters; each
+//! step's reason to stand where it does is beside it.
+
+use std::net::SocketAddr;
+use std::pin::Pin;
+
+use http::{Request, Response};
+
+use apus_base::body::Body;
+
+use crate::Proxy;
+use crate::context::{self, Context};
+
+/// The future of a response.
+pub type Answer<'a> = Pin<Box<dyn Future<Output = Response<Body>> + Send + 'a>>;
+
+/// One step of the pipeline.
+pub type Step = for<'a> fn(&'a Proxy, Request<Body>, Next<'a>) -> Answer<'a>;
+
+/// Outermost first.
+const STEPS: &[Step] = &[];
+
+/// What stands behind a step.
+#[derive(Clone, Copy)]
+pub struct Next<'a> {
+    proxy: &'a Proxy,
+    rest: &'static [Step],
+}
+
+impl<'a> Next<'a> {
+    /// Runs the steps behind this one, and at the end the face.
+    pub fn run(self, request: Request<Body>) -> Answer<'a> {
+        match self.rest.split_first() {
+            Some((step, rest)) => step(self.proxy, request, Next { proxy: self.proxy, rest }),
+            None => Box::pin(crate::swift::answer(self.proxy, request)),
+        }
+    }
+}
+
+/// Answers a request that `peer` sent.
+pub fn answer(proxy: &Proxy, mut request: Request<Body>, peer: SocketAddr) -> Answer<'_> {
+    let extra = request.headers().get("x-trans-id-extra");
+    let trans_id = context::trans_id(&proxy.config.trans_id_suffix, extra);
+    request.extensions_mut().insert(Context { trans_id, peer, identity: None });
+    Next { proxy, rest: STEPS }.run(request)
+}
