@@ -105,73 +105,25 @@ impl Builder {
         check_weight(new.weight)?;
         check_name(&new.device)?;
         self.check_unique(&new.ip, new.port, &new.device, None)?;
-        let free = self
-            .devices
-            .iter()
-            .position(Option::is_none)
-            .unwrap_or(self.devices.len());
-        let too_many = |_| Error::OutOfBounds {
-            what: "device id",
-            bounds: "below 2^32",
-            value: free.to_string(),
-        };
+        let free = self.devices.iter().position(Option::is_none).unwrap_or(self.devices.len());
+        let too_many = |_| Error::OutOfBounds { what: "device id", bounds: "below 2^32", value: free.to_string() };
         let id = u32::try_from(free).map_err(too_many)?;
-        let NewDevice {
-            region,
-            zone,
-            ip,
-            port,
-            replication_ip,
-            replication_port,
-            device,
-            weight,
-            meta,
-        } = new;
-        let device = Device {
-            device,
-            id,
-            ip,
-            meta,
-            port,
-            region,
-            replication_ip,
-            replication_port,
-            weight,
-            zone,
-        };
+        let NewDevice { region, zone, ip, port, replication_ip, replication_port, device, weight, meta } = new;
+        let device = Device { device, id, ip, meta, port, region, replication_ip, replication_port, weight, zone };
         if free == self.devices.len() {
             self.devices.push(None);
         }
-        self.devices[free] = Some(BuilderDevice {
-            device,
-            parts: 0,
-            parts_wanted: 0,
-        });
+        self.devices[free] = Some(BuilderDevice { device, parts: 0, parts_wanted: 0 });
         self.id_width = self.id_width.max(IdWidth::for_max_id(id));
         self.changed();
         Ok(id)
     }
 
     /// Fails if a device other than `except` answers at the same address under the same name.
-    pub(crate) fn check_unique(
-        &self,
-        ip: &str,
-        port: u16,
-        name: &str,
-        except: Option<u32>,
-    ) -> Result<(), Error> {
-        let same = |d: &&BuilderDevice| {
-            d.device.ip == ip && d.device.port == port && d.device.device == name
-        };
-        match self
-            .iter()
-            .filter(|d| Some(d.device.id) != except)
-            .find(same)
-        {
-            Some(d) => Err(Error::DuplicateDevice {
-                id: d.device.id,
-                at: format!("{ip}:{port}/{name}"),
-            }),
+    pub(crate) fn check_unique(&self, ip: &str, port: u16, name: &str, except: Option<u32>) -> Result<(), Error> {
+        let same = |d: &&BuilderDevice| d.device.ip == ip && d.device.port == port && d.device.device == name;
+        match self.iter().filter(|d| Some(d.device.id) != except).find(same) {
+            Some(d) => Err(Error::DuplicateDevice { id: d.device.id, at: format!("{ip}:{port}/{name}") }),
             None => Ok(()),
         }
     }
@@ -278,19 +230,9 @@ impl Builder {
     /// [`Error::NeverRebalanced`], or [`Error::Ring`] if the assignments are unsound.
     pub fn to_ring(&self) -> Result<Ring, Error> {
         let rows = self.rows.as_ref().ok_or(Error::NeverRebalanced)?;
-        let devices = self
-            .devices
-            .iter()
-            .map(|d| d.as_ref().map(|d| d.device.clone()))
-            .collect();
-        let table = Table::new(
-            self.part_power,
-            self.id_width,
-            rows.iter().flatten().copied(),
-        )?;
-        Ok(Ring::new(devices, table)?
-            .with_version(Some(self.version))
-            .with_next_part_power(self.next_part_power))
+        let devices = self.devices.iter().map(|d| d.as_ref().map(|d| d.device.clone())).collect();
+        let table = Table::new(self.part_power, self.id_width, rows.iter().flatten().copied())?;
+        Ok(Ring::new(devices, table)?.with_version(Some(self.version)).with_next_part_power(self.next_part_power))
     }
 
     /// Every device there is, in the order of ids; those marked for removal are among them.
@@ -325,15 +267,11 @@ impl Builder {
 
     /// Seconds until every partition may move again, given the time in seconds since 1970.
     pub fn min_part_seconds_left(&self, now: u64) -> u64 {
-        (u64::from(self.min_part_hours) * 3600)
-            .saturating_sub(now.saturating_sub(self.last_moves_epoch))
+        (u64::from(self.min_part_hours) * 3600).saturating_sub(now.saturating_sub(self.last_moves_epoch))
     }
 
     fn existing(&mut self, id: u32) -> Result<&mut BuilderDevice, Error> {
-        self.devices
-            .get_mut(id as usize)
-            .and_then(Option::as_mut)
-            .ok_or(Error::NoDevice(id))
+        self.devices.get_mut(id as usize).and_then(Option::as_mut).ok_or(Error::NoDevice(id))
     }
 
     fn changeable(&mut self, id: u32) -> Result<&mut BuilderDevice, Error> {
@@ -366,30 +304,16 @@ pub(crate) fn row_lengths(parts: usize, replicas: f64) -> Vec<usize> {
 }
 
 pub(crate) fn check_size(part_power: u8, replicas: f64) -> Result<(), Error> {
-    let out = |what, bounds, value| {
-        Err(Error::OutOfBounds {
-            what,
-            bounds,
-            value,
-        })
-    };
+    let out = |what, bounds, value| Err(Error::OutOfBounds { what, bounds, value });
     if part_power > MAX_PART_POWER {
         return out("part_power", "at most 32", part_power.to_string());
     }
     #[expect(clippy::cast_precision_loss, reason = "a small constant")]
     if !(1.0..=MAX_REPLICA_ROWS as f64).contains(&replicas) {
-        return out(
-            "replicas",
-            "at least 1 and at most 256",
-            replicas.to_string(),
-        );
+        return out("replicas", "at least 1 and at most 256", replicas.to_string());
     }
     if 2f64.powi(i32::from(part_power)) * replicas > MAX_CELLS {
-        return out(
-            "part_power",
-            "low enough for a ring of 256 MiB (25 with 3 replicas)",
-            part_power.to_string(),
-        );
+        return out("part_power", "low enough for a ring of 256 MiB (25 with 3 replicas)", part_power.to_string());
     }
     Ok(())
 }
@@ -398,26 +322,12 @@ pub(crate) fn check_weight(weight: f64) -> Result<(), Error> {
     if weight.is_finite() && weight >= 0.0 {
         return Ok(());
     }
-    Err(Error::OutOfBounds {
-        what: "weight",
-        bounds: "a number, 0 or more",
-        value: weight.to_string(),
-    })
+    Err(Error::OutOfBounds { what: "weight", bounds: "a number, 0 or more", value: weight.to_string() })
 }
 
 /// A device's name is a folder under the server's `devices` and a part of backend paths.
 fn check_name(name: &str) -> Result<(), Error> {
-    let bad = name.is_empty()
-        || name.starts_with(' ')
-        || name.ends_with(' ')
-        || name.contains(['/', '\0'])
-        || name == "..";
-    if bad {
-        Err(Error::Invalid {
-            what: "device name",
-            value: format!("{name:?}"),
-        })
-    } else {
-        Ok(())
-    }
+    let bad =
+        name.is_empty() || name.starts_with(' ') || name.ends_with(' ') || name.contains(['/', '\0']) || name == "..";
+    if bad { Err(Error::Invalid { what: "device name", value: format!("{name:?}") }) } else { Ok(()) }
 }

@@ -42,16 +42,11 @@ pub fn run(args: impl Iterator<Item = OsString>, out: &mut dyn Write) -> i32 {
     run_with(args, &mut std::io::stdin().lock(), out)
 }
 
-fn run_with(
-    args: impl Iterator<Item = OsString>,
-    input: &mut dyn BufRead,
-    out: &mut dyn Write,
-) -> i32 {
-    let exit =
-        match Command::try_parse_from(std::iter::once(OsString::from("apus ring")).chain(args)) {
-            Ok(command) => session(command, input, out),
-            Err(help) => explain(&help, out),
-        };
+fn run_with(args: impl Iterator<Item = OsString>, input: &mut dyn BufRead, out: &mut dyn Write) -> i32 {
+    let exit = match Command::try_parse_from(std::iter::once(OsString::from("apus ring")).chain(args)) {
+        Ok(command) => session(command, input, out),
+        Err(help) => explain(&help, out),
+    };
     let exit = exit.unwrap_or_else(|error| complain(&error, out));
     exit as i32
 }
@@ -90,15 +85,8 @@ fn session(command: Command, input: &mut dyn BufRead, out: &mut dyn Write) -> Re
         let (used, typed) = (files.builder.display(), command.builder_file.display());
         writeln!(out, "Note: using {used} instead of {typed} as builder file")?;
     }
-    let now = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .map_or(0, |since| since.as_secs());
-    let mut session = Session {
-        files,
-        input,
-        out,
-        now,
-    };
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    let mut session = Session { files, input, out, now };
     match command.verb {
         None => session.show(),
         Some(verb) => session.verb(verb),
@@ -107,17 +95,9 @@ fn session(command: Command, input: &mut dyn BufRead, out: &mut dyn Write) -> Re
 
 impl Session<'_> {
     fn verb(&mut self, verb: Verb) -> Result<Exit, Error> {
-        let _lock = if verb.only_looks() {
-            None
-        } else {
-            Some(self.files.lock()?)
-        };
+        let _lock = if verb.only_looks() { None } else { Some(self.files.lock()?) };
         match verb {
-            Verb::Create {
-                part_power,
-                replicas,
-                min_part_hours,
-            } => self.create(part_power, replicas, min_part_hours),
+            Verb::Create { part_power, replicas, min_part_hours } => self.create(part_power, replicas, min_part_hours),
             Verb::Add(devices) => self.add(&devices),
             Verb::Remove(devices) => self.remove(&devices),
             Verb::SetWeight(devices) => self.set_weight(&devices),
@@ -132,13 +112,8 @@ impl Session<'_> {
             Verb::Validate => self.validate(),
             Verb::Search(devices) => self.search(&devices),
             Verb::ListParts(devices) => self.list_parts(&devices),
-            Verb::Dispersion {
-                filter, verbose, ..
-            } => self.dispersion(filter.as_deref(), verbose),
-            Verb::WriteRing {
-                format,
-                dev_id_bytes,
-            } => self.write_ring(format, dev_id_bytes),
+            Verb::Dispersion { filter, verbose, .. } => self.dispersion(filter.as_deref(), verbose),
+            Verb::WriteRing { format, dev_id_bytes } => self.write_ring(format, dev_id_bytes),
         }
     }
 }

@@ -29,9 +29,7 @@ pub enum Error {
     #[error("There are no devices in this ring, or all devices have been deleted")]
     Empty,
     /// No partition may have two replicas on one device.
-    #[error(
-        "Replica count of {replicas} requires at least as many devices with weight, there are {devices}"
-    )]
+    #[error("Replica count of {replicas} requires at least as many devices with weight, there are {devices}")]
     TooFewDevices {
         /// Replicas asked for.
         replicas: f64,
@@ -84,9 +82,7 @@ pub enum Error {
     #[error("Ring Builder file does not exist: {} (make one with create)", .0.display())]
     NoBuilder(PathBuf),
     /// Devices and assignments must not change now.
-    #[error(
-        "Partition power increase in progress: finish it before changing devices or rebalancing"
-    )]
+    #[error("Partition power increase in progress: finish it before changing devices or rebalancing")]
     PartPowerIncrease,
     /// Another command is at work on this folder.
     #[error("Ring/builder dir currently locked: another apus ring command is at work in {}", .0.display())]

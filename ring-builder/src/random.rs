@@ -18,10 +18,7 @@ impl Random {
     }
 
     /// A number below `bound`, or 0 if the bound is 0. The bias is below one in 2^32 for our bounds.
-    #[expect(
-        clippy::cast_possible_truncation,
-        reason = "the result is below `bound`, a usize"
-    )]
+    #[expect(clippy::cast_possible_truncation, reason = "the result is below `bound`, a usize")]
     pub(crate) fn below(&mut self, bound: usize) -> usize {
         ((u128::from(self.next()) * bound as u128) >> 64) as usize
     }

@@ -31,10 +31,7 @@ impl Builder {
         let weighted = self.iter().filter(|d| d.device.weight > 0.0).count();
         #[expect(clippy::cast_precision_loss, reason = "a count of devices")]
         if (weighted as f64) < self.replicas {
-            return Err(Error::TooFewDevices {
-                replicas: self.replicas,
-                devices: weighted,
-            });
+            return Err(Error::TooFewDevices { replicas: self.replicas, devices: weighted });
         }
         self.age_moves(now);
         let before = self.rows.take();
@@ -48,12 +45,7 @@ impl Builder {
         self.dispersion = Some(dispersion);
         self.version += 1;
         self.devices_changed = false;
-        Ok(Outcome {
-            moved,
-            removed: removed.len(),
-            balance: self.balance()?,
-            dispersion,
-        })
+        Ok(Outcome { moved, removed: removed.len(), balance: self.balance()?, dispersion })
     }
 
     /// Brings the hours since each partition's last move up to now.
@@ -72,20 +64,12 @@ impl Builder {
     /// The old rows in the sizes that the replica count asks for; what is new or was on a removed device is nobody's.
     fn resized(&self, before: Option<&[Vec<u32>]>, removed: &[u32]) -> Vec<Vec<u32>> {
         let keep = |id: &u32| {
-            if removed.contains(id) || self.device(*id).is_none() {
-                NOBODY
-            } else {
-                *id
-            }
+            if removed.contains(id) || self.device(*id).is_none() { NOBODY } else { *id }
         };
-        let lengths = row_lengths(self.parts(), self.replicas)
-            .into_iter()
-            .enumerate();
+        let lengths = row_lengths(self.parts(), self.replicas).into_iter().enumerate();
         lengths
             .map(|(row, length)| {
-                let old = before
-                    .and_then(|rows| rows.get(row))
-                    .map_or(&[][..], Vec::as_slice);
+                let old = before.and_then(|rows| rows.get(row)).map_or(&[][..], Vec::as_slice);
                 let mut ids: Vec<u32> = old.iter().take(length).map(keep).collect();
                 ids.resize(length, NOBODY);
                 ids
@@ -104,20 +88,10 @@ impl Builder {
         }
     }
 
-    fn placed(
-        &self,
-        rows: Vec<Vec<u32>>,
-        before: &[Vec<u32>],
-        first: bool,
-        seed: u64,
-    ) -> Vec<Vec<u32>> {
+    fn placed(&self, rows: Vec<Vec<u32>>, before: &[Vec<u32>], first: bool, seed: u64) -> Vec<Vec<u32>> {
         let tree = Tree::new(self.iter().map(|d| &d.device));
         let limits = Limits::new(self.quotas(&tree, &rows), self.parts() as u64);
-        let settled = self
-            .last_moves
-            .iter()
-            .map(|age| u32::from(*age) < self.min_part_hours)
-            .collect();
+        let settled = self.last_moves.iter().map(|age| u32::from(*age) < self.min_part_hours).collect();
         let mut placement = Placement::new(&tree, limits, rows, settled);
         let mut random = Random::new(seed);
         if first {
@@ -132,11 +106,7 @@ impl Builder {
     fn quotas(&self, tree: &Tree, rows: &[Vec<u32>]) -> Vec<u64> {
         let target = Shares::new(tree, self.replicas).target(self.overload);
         let per_weight = self.parts_per_weight(tree.nodes[ROOT].weight);
-        let fair: Vec<f64> = tree
-            .nodes
-            .iter()
-            .map(|node| node.weight * per_weight)
-            .collect();
+        let fair: Vec<f64> = tree.nodes.iter().map(|node| node.weight * per_weight).collect();
         let mut have = vec![0; tree.nodes.len()];
         for path in rows.iter().flatten().filter_map(|id| tree.path(*id)) {
             for node in path {
@@ -145,12 +115,7 @@ impl Builder {
         }
         let cells = rows.iter().map(|row| row.len() as u64).sum();
         let most = even_split(tree, self.replicas, f64::ceil);
-        let aims = Aims {
-            target: &target,
-            fair: &fair,
-            most: &most,
-            have: &have,
-        };
+        let aims = Aims { target: &target, fair: &fair, most: &most, have: &have };
         quotas(tree, &aims, cells, self.parts() as u64)
     }
 
@@ -192,10 +157,7 @@ impl Builder {
     }
 
     /// Partition-replicas that one unit of weight is worth.
-    #[expect(
-        clippy::cast_precision_loss,
-        reason = "partition counts are far below 2^52"
-    )]
+    #[expect(clippy::cast_precision_loss, reason = "partition counts are far below 2^52")]
     pub(crate) fn parts_per_weight(&self, total_weight: f64) -> f64 {
         self.parts() as f64 * self.replicas / total_weight
     }

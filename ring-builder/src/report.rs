@@ -26,16 +26,11 @@ pub struct TierReport {
 
 impl Builder {
     /// How far a device is from the share its weight gives it, in percent: 10.0 is a tenth too much.
-    #[expect(
-        clippy::cast_precision_loss,
-        reason = "partition counts are far below 2^52"
-    )]
+    #[expect(clippy::cast_precision_loss, reason = "partition counts are far below 2^52")]
     pub fn balance_of(&self, device: &BuilderDevice) -> f64 {
         let total = self.total_weight();
         match device.device.weight {
-            weight if weight > 0.0 => {
-                100.0 * device.parts as f64 / (weight * self.parts_per_weight(total)) - 100.0
-            }
+            weight if weight > 0.0 => 100.0 * device.parts as f64 / (weight * self.parts_per_weight(total)) - 100.0,
             _ if device.parts > 0 => MAX_BALANCE,
             _ => 0.0,
         }
@@ -49,10 +44,7 @@ impl Builder {
         if self.total_weight() <= 0.0 {
             return Err(Error::Empty);
         }
-        Ok(self
-            .iter()
-            .map(|device| self.balance_of(device).abs())
-            .fold(0.0, f64::max))
+        Ok(self.iter().map(|device| self.balance_of(device).abs()).fold(0.0, f64::max))
     }
 
     pub(crate) fn total_weight(&self) -> f64 {
@@ -71,10 +63,7 @@ impl Builder {
         let devices = tree.nodes[ROOT].weighted_devices;
         #[expect(clippy::cast_precision_loss, reason = "a count of devices")]
         if (devices as f64) < self.replicas {
-            return Err(Error::TooFewDevices {
-                replicas: self.replicas,
-                devices,
-            });
+            return Err(Error::TooFewDevices { replicas: self.replicas, devices });
         }
         Ok(Shares::new(&tree, self.replicas).required_overload)
     }
@@ -94,11 +83,7 @@ impl Builder {
         });
         let report = |(node, mut by): (usize, Vec<usize>)| {
             by[0] = self.parts() - by.iter().sum::<usize>();
-            tier_report(
-                names.get(&node).cloned().unwrap_or_default(),
-                most[node],
-                by,
-            )
+            tier_report(names.get(&node).cloned().unwrap_or_default(), most[node], by)
         };
         counts.into_iter().map(report).collect()
     }
@@ -127,28 +112,15 @@ impl Builder {
         let cells: usize = rows.iter().map(Vec::len).sum();
         let counted: u64 = self.iter().map(|d| d.parts).sum();
         if counted != cells as u64 {
-            return Err(Error::NotValid(format!(
-                "devices count {counted} partitions, the table has {cells}"
-            )));
+            return Err(Error::NotValid(format!("devices count {counted} partitions, the table has {cells}")));
         }
         for part in 0..self.parts() {
-            let ids: Vec<u32> = rows
-                .iter()
-                .filter_map(|row| row.get(part).copied())
-                .collect();
+            let ids: Vec<u32> = rows.iter().filter_map(|row| row.get(part).copied()).collect();
             if let Some(row) = ids.iter().position(|id| self.device(*id).is_none()) {
-                return Err(Error::NotValid(format!(
-                    "partition {part}, replica {row} is not assigned to a device"
-                )));
+                return Err(Error::NotValid(format!("partition {part}, replica {row} is not assigned to a device")));
             }
-            if ids
-                .iter()
-                .enumerate()
-                .any(|(at, id)| ids[..at].contains(id))
-            {
-                return Err(Error::NotValid(format!(
-                    "partition {part} is twice on one device: {ids:?}"
-                )));
+            if ids.iter().enumerate().any(|(at, id)| ids[..at].contains(id)) {
+                return Err(Error::NotValid(format!("partition {part} is twice on one device: {ids:?}")));
             }
             if ids.len() + 1 < rows.len() {
                 return Err(Error::NotValid(format!("partition {part} lacks a replica")));
@@ -158,10 +130,7 @@ impl Builder {
     }
 }
 
-#[expect(
-    clippy::cast_precision_loss,
-    reason = "partition counts are far below 2^52"
-)]
+#[expect(clippy::cast_precision_loss, reason = "partition counts are far below 2^52")]
 #[expect(
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,
@@ -169,42 +138,19 @@ impl Builder {
 )]
 fn tier_report(name: String, most: f64, by_replicas: Vec<usize>) -> TierReport {
     let max_replicas = most as usize;
-    let at_risk: usize = by_replicas
-        .iter()
-        .enumerate()
-        .map(|(n, parts)| n.saturating_sub(max_replicas) * parts)
-        .sum();
-    let placed: usize = by_replicas
-        .iter()
-        .enumerate()
-        .map(|(n, parts)| n * parts)
-        .sum();
-    TierReport {
-        name,
-        max_replicas,
-        placed,
-        dispersion: 100.0 * at_risk as f64 / placed as f64,
-        by_replicas,
-    }
+    let at_risk: usize = by_replicas.iter().enumerate().map(|(n, parts)| n.saturating_sub(max_replicas) * parts).sum();
+    let placed: usize = by_replicas.iter().enumerate().map(|(n, parts)| n * parts).sum();
+    TierReport { name, max_replicas, placed, dispersion: 100.0 * at_risk as f64 / placed as f64, by_replicas }
 }
 
 /// The share of partition-replicas that are past what their domain should hold of one partition, in percent; each counted
 /// at the level where its partition is worst.
-#[expect(
-    clippy::cast_precision_loss,
-    reason = "partition counts are far below 2^52"
-)]
-#[expect(
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    reason = "a small number of replicas"
-)]
+#[expect(clippy::cast_precision_loss, reason = "partition counts are far below 2^52")]
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a small number of replicas")]
 pub(crate) fn dispersion(builder: &Builder) -> f64 {
     let tree = Tree::new(builder.iter().map(|d| &d.device));
-    let most: Vec<usize> = even_split(&tree, builder.replicas, f64::ceil)
-        .into_iter()
-        .map(|most| most as usize)
-        .collect();
+    let most: Vec<usize> =
+        even_split(&tree, builder.replicas, f64::ceil).into_iter().map(|most| most as usize).collect();
     let mut at_risk = 0;
     each_part(builder, &tree, |held| {
         let mut by_level = [0; LEVELS];

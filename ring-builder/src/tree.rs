@@ -38,18 +38,9 @@ pub(crate) struct Tree {
 
 impl Tree {
     pub(crate) fn new<'d>(devices: impl Iterator<Item = &'d Device>) -> Tree {
-        let sorted: BTreeMap<_, _> = devices
-            .map(|d| ((d.region, d.zone, d.ip.as_str(), d.id), d))
-            .collect();
-        let slots = sorted
-            .values()
-            .map(|d| d.id as usize + 1)
-            .max()
-            .unwrap_or(0);
-        let mut tree = Tree {
-            nodes: vec![Node::at(0)],
-            paths: vec![None; slots],
-        };
+        let sorted: BTreeMap<_, _> = devices.map(|d| ((d.region, d.zone, d.ip.as_str(), d.id), d)).collect();
+        let slots = sorted.values().map(|d| d.id as usize + 1).max().unwrap_or(0);
+        let mut tree = Tree { nodes: vec![Node::at(0)], paths: vec![None; slots] };
         let mut before: Option<(&Device, Path)> = None;
         for device in sorted.into_values() {
             let shared = before.map_or(0, |(other, _)| shared_levels(other, device));
@@ -80,12 +71,7 @@ impl Tree {
     fn find_weighted_children(&mut self) {
         for node in 0..self.nodes.len() {
             let weighted = |child: &usize| self.nodes[*child].weighted_devices > 0;
-            self.nodes[node].weighted_children = self.nodes[node]
-                .children
-                .iter()
-                .copied()
-                .filter(weighted)
-                .collect();
+            self.nodes[node].weighted_children = self.nodes[node].children.iter().copied().filter(weighted).collect();
         }
     }
 
@@ -100,23 +86,13 @@ impl Tree {
 
     /// The device nodes, in the order of the tree.
     pub(crate) fn leaves(&self) -> impl Iterator<Item = (usize, u32)> + '_ {
-        self.nodes
-            .iter()
-            .enumerate()
-            .filter_map(|(at, node)| Some((at, node.device?)))
+        self.nodes.iter().enumerate().filter_map(|(at, node)| Some((at, node.device?)))
     }
 }
 
 impl Node {
     fn at(level: usize) -> Node {
-        Node {
-            level,
-            children: vec![],
-            weighted_children: vec![],
-            weighted_devices: 0,
-            device: None,
-            weight: 0.0,
-        }
+        Node { level, children: vec![], weighted_children: vec![], weighted_devices: 0, device: None, weight: 0.0 }
     }
 }
 

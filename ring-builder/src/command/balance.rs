@@ -26,18 +26,14 @@ impl Session<'_> {
             return self.nothing_moved(&builder, before.seconds_left);
         }
         if !options.force && !before.changed && !before.improved(&outcome) {
-            writeln!(
-                self.out,
-                "Cowardly refusing to save rebalance as it did not change at least 1%."
-            )?;
+            writeln!(self.out, "Cowardly refusing to save rebalance as it did not change at least 1%.")?;
             return Ok(Exit::Warning);
         }
         builder.validate()?;
         let ring = builder.to_ring()?;
         // The builder first: a ring can be written again from it, not the other way round.
         self.files.save_with_backup(&mut builder, self.now)?;
-        self.files
-            .save_ring(&ring, options.format.format_version, self.now)?;
+        self.files.save_ring(&ring, options.format.format_version, self.now)?;
         self.tell_outcome(&builder, &outcome)
     }
 
@@ -55,17 +51,9 @@ impl Session<'_> {
         Ok(Exit::Warning)
     }
 
-    #[expect(
-        clippy::cast_precision_loss,
-        reason = "partition counts are far below 2^52"
-    )]
+    #[expect(clippy::cast_precision_loss, reason = "partition counts are far below 2^52")]
     fn tell_outcome(&mut self, builder: &Builder, outcome: &Outcome) -> Result<Exit, Error> {
-        let Outcome {
-            moved,
-            balance,
-            dispersion,
-            ..
-        } = *outcome;
+        let Outcome { moved, balance, dispersion, .. } = *outcome;
         let percent = 100.0 * moved as f64 / builder.parts() as f64;
         writeln!(
             self.out,
@@ -92,20 +80,12 @@ impl Session<'_> {
     fn tell_plan(&mut self, builder: &Builder) -> Result<(), Error> {
         for entry in builder.iter() {
             let name = entry.device.tier_name();
-            writeln!(
-                self.out,
-                "DEBUG: {name} has {} parts and wants {} more",
-                entry.parts, entry.parts_wanted
-            )?;
+            writeln!(self.out, "DEBUG: {name} has {} parts and wants {} more", entry.parts, entry.parts_wanted)?;
         }
         Ok(())
     }
 
-    pub(super) fn write_ring(
-        &mut self,
-        format: Format,
-        dev_id_bytes: Option<u8>,
-    ) -> Result<Exit, Error> {
+    pub(super) fn write_ring(&mut self, format: Format, dev_id_bytes: Option<u8>) -> Result<Exit, Error> {
         let mut builder = self.load()?;
         match dev_id_bytes {
             Some(2) if builder.devices.len() > usize::from(u16::MAX) => {
@@ -116,8 +96,7 @@ impl Session<'_> {
             Some(other) => return Err(invalid("dev-id-bytes", &other.to_string())),
             None => {}
         }
-        self.files
-            .save_ring(&builder.to_ring()?, format.format_version, self.now)?;
+        self.files.save_ring(&builder.to_ring()?, format.format_version, self.now)?;
         Ok(Exit::Success)
     }
 
@@ -126,50 +105,24 @@ impl Session<'_> {
         Ok(Exit::Success)
     }
 
-    pub(super) fn dispersion(
-        &mut self,
-        filter: Option<&str>,
-        verbose: bool,
-    ) -> Result<Exit, Error> {
+    pub(super) fn dispersion(&mut self, filter: Option<&str>, verbose: bool) -> Result<Exit, Error> {
         let builder = self.load()?;
         builder.validate()?;
         // As in Swift the filter is matched from the beginning of the name on.
-        let anchored =
-            |filter| Regex::new(&format!("^(?:{filter})")).map_err(|_| invalid("filter", filter));
+        let anchored = |filter| Regex::new(&format!("^(?:{filter})")).map_err(|_| invalid("filter", filter));
         let filter = filter.map(anchored).transpose()?;
         let mut tiers = builder.dispersion_report();
-        tiers.retain(|tier| {
-            filter
-                .as_ref()
-                .is_none_or(|filter| filter.is_match(&tier.name))
-        });
+        tiers.retain(|tier| filter.as_ref().is_none_or(|filter| filter.is_match(&tier.name)));
         let (dispersion, balance) = (crate::report::dispersion(&builder), builder.balance()?);
         let overload = builder.overload * 100.0;
-        writeln!(
-            self.out,
-            "Dispersion is {dispersion:.6}, Balance is {balance:.6}, Overload is {overload:.2}%"
-        )?;
-        writeln!(
-            self.out,
-            "Required overload is {:.6}%",
-            builder.required_overload()? * 100.0
-        )?;
-        let worst = tiers
-            .iter()
-            .filter(|tier| tier.dispersion > 0.0)
-            .max_by(|a, b| a.dispersion.total_cmp(&b.dispersion));
+        writeln!(self.out, "Dispersion is {dispersion:.6}, Balance is {balance:.6}, Overload is {overload:.2}%")?;
+        writeln!(self.out, "Required overload is {:.6}%", builder.required_overload()? * 100.0)?;
+        let worst =
+            tiers.iter().filter(|tier| tier.dispersion > 0.0).max_by(|a, b| a.dispersion.total_cmp(&b.dispersion));
         if let Some(worst) = worst {
-            writeln!(
-                self.out,
-                "Worst tier is {:.6} ({})",
-                worst.dispersion, worst.name
-            )?;
+            writeln!(self.out, "Worst tier is {:.6} ({})", worst.dispersion, worst.name)?;
         }
-        let exit = if worst.is_some() {
-            Exit::Warning
-        } else {
-            Exit::Success
-        };
+        let exit = if worst.is_some() { Exit::Warning } else { Exit::Success };
         if verbose {
             self.tell_tiers(&builder, &tiers)?;
         }
@@ -182,18 +135,8 @@ impl Session<'_> {
         };
         let name_width = name_width.max(30);
         let width = builder.parts().to_string().len().max(5);
-        let columns = tiers
-            .iter()
-            .map(|tier| tier.by_replicas.len())
-            .max()
-            .unwrap_or(0);
-        let line = |values: Vec<usize>| {
-            values
-                .iter()
-                .map(|n| format!("{n:>width$}"))
-                .collect::<Vec<_>>()
-                .join(" ")
-        };
+        let columns = tiers.iter().map(|tier| tier.by_replicas.len()).max().unwrap_or(0);
+        let line = |values: Vec<usize>| values.iter().map(|n| format!("{n:>width$}")).collect::<Vec<_>>().join(" ");
         let header = format!(
             "{:<name_width$} {:>width$} {:>6} {:>6} {}",
             "Tier",
@@ -202,25 +145,11 @@ impl Session<'_> {
             "Max",
             line((0..columns).collect())
         );
-        writeln!(
-            self.out,
-            "{}\n{header}\n{}",
-            rule(header.len()),
-            rule(header.len())
-        )?;
+        writeln!(self.out, "{}\n{header}\n{}", rule(header.len()), rule(header.len()))?;
         for tier in tiers {
-            let TierReport {
-                name,
-                max_replicas,
-                placed,
-                dispersion,
-                by_replicas,
-            } = tier;
+            let TierReport { name, max_replicas, placed, dispersion, by_replicas } = tier;
             let counts = line(by_replicas.clone());
-            writeln!(
-                self.out,
-                "{name:<name_width$} {placed:>width$} {dispersion:>6.2} {max_replicas:>6} {counts}"
-            )?;
+            writeln!(self.out, "{name:<name_width$} {placed:>width$} {dispersion:>6.2} {max_replicas:>6} {counts}")?;
         }
         Ok(())
     }
@@ -238,12 +167,9 @@ impl Before {
     /// Whether saving is worth pushing a new ring: balance or dispersion changed by a percent.
     fn improved(&self, outcome: &Outcome) -> bool {
         let drained = |balance: f64| (balance - MAX_BALANCE).abs() < f64::EPSILON;
-        let balance = (self.balance - outcome.balance).abs() >= 1.0
-            || (drained(self.balance) && drained(outcome.balance));
-        balance
-            || self
-                .dispersion
-                .is_none_or(|dispersion| (dispersion - outcome.dispersion).abs() >= 1.0)
+        let balance =
+            (self.balance - outcome.balance).abs() >= 1.0 || (drained(self.balance) && drained(outcome.balance));
+        balance || self.dispersion.is_none_or(|dispersion| (dispersion - outcome.dispersion).abs() >= 1.0)
     }
 }
 
@@ -252,7 +178,5 @@ fn seed(options: &RebalanceOptions) -> Result<u64, Error> {
     let Some(text) = options.seed.as_ref().or(options.seed_value.as_ref()) else {
         return getrandom::u64().map_err(|error| Error::Output(std::io::Error::other(error)));
     };
-    Ok(text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-    }))
+    Ok(text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)))
 }

@@ -8,12 +8,7 @@ use super::{Exit, Session};
 use crate::{Builder, Error};
 
 impl Session<'_> {
-    pub(super) fn create(
-        &mut self,
-        part_power: u8,
-        replicas: f64,
-        min_part_hours: u32,
-    ) -> Result<Exit, Error> {
+    pub(super) fn create(&mut self, part_power: u8, replicas: f64, min_part_hours: u32) -> Result<Exit, Error> {
         if self.files.builder.exists() {
             writeln!(
                 self.out,
@@ -32,13 +27,11 @@ impl Session<'_> {
         let (pairs, odd) = devices.values.as_chunks::<2>();
         let new = match (options, pairs.is_empty()) {
             (true, true) if odd.is_empty() => vec![devices.described()?],
-            (false, false) if odd.is_empty() => pairs
-                .iter()
-                .map(|[value, weight]| Parts::new_device(value, weight))
-                .collect::<Result<_, _>>()?,
+            (false, false) if odd.is_empty() => {
+                pairs.iter().map(|[value, weight]| Parts::new_device(value, weight)).collect::<Result<_, _>>()?
+            }
             _ => {
-                return self
-                    .misused("add takes pairs of a device and a weight, or one device by options");
+                return self.misused("add takes pairs of a device and a weight, or one device by options");
             }
         };
         let mut builder = self.changeable()?;
@@ -46,11 +39,7 @@ impl Session<'_> {
             let weight = device.weight;
             let id = builder.add_device(device)?;
             if let Some(added) = builder.device(id) {
-                writeln!(
-                    self.out,
-                    "Device {} with {weight:?} weight got id {id}",
-                    full_name(&added.device)
-                )?;
+                writeln!(self.out, "Device {} with {weight:?} weight got id {id}", full_name(&added.device))?;
             }
         }
         self.save(&mut builder)
@@ -63,15 +52,9 @@ impl Session<'_> {
             return Ok(Exit::Failure);
         }
         for id in ids {
-            let name = builder
-                .device(id)
-                .map(|entry| full_name(&entry.device))
-                .unwrap_or_default();
+            let name = builder.device(id).map(|entry| full_name(&entry.device)).unwrap_or_default();
             builder.remove_device(id)?;
-            writeln!(
-                self.out,
-                "{name} marked for removal and will be removed next rebalance."
-            )?;
+            writeln!(self.out, "{name} marked for removal and will be removed next rebalance.")?;
         }
         self.save(&mut builder)
     }
@@ -115,18 +98,11 @@ impl Session<'_> {
                 }
             }
             _ => {
-                return self.misused(
-                    "give pairs of a search value and a number, or options and one number",
-                );
+                return self.misused("give pairs of a search value and a number, or options and one number");
             }
         }
         for (ids, value) in changes {
-            if !self.confirmed(
-                &builder,
-                &ids,
-                devices.yes,
-                &format!("update the {what} for these"),
-            )? {
+            if !self.confirmed(&builder, &ids, devices.yes, &format!("update the {what} for these"))? {
                 return Ok(Exit::Failure);
             }
             for id in ids {
@@ -142,23 +118,15 @@ impl Session<'_> {
     pub(super) fn set_info(&mut self, devices: &Devices, change: &Change) -> Result<Exit, Error> {
         let mut builder = self.load()?;
         let mut changes: Vec<(Vec<u32>, Parts)> = Vec::new();
-        match (
-            devices.options()?,
-            change.parts()?,
-            devices.values.as_slice(),
-        ) {
+        match (devices.options()?, change.parts()?, devices.values.as_slice()) {
             (Some(search), Some(change), []) => changes.push((search.matches(&builder), change)),
             (None, None, values) if !values.is_empty() && values.len().is_multiple_of(2) => {
                 for [search, change] in values.as_chunks::<2>().0 {
-                    changes.push((
-                        Parts::search(search)?.matches(&builder),
-                        Parts::change(change)?,
-                    ));
+                    changes.push((Parts::search(search)?.matches(&builder), Parts::change(change)?));
                 }
             }
             _ => {
-                return self
-                    .misused("give pairs of a search value and a change, or options of both kinds");
+                return self.misused("give pairs of a search value and a change, or options of both kinds");
             }
         }
         for (ids, change) in changes {
@@ -166,15 +134,9 @@ impl Session<'_> {
                 return Ok(Exit::Failure);
             }
             for id in ids {
-                let before = builder
-                    .device(id)
-                    .map(|entry| full_name(&entry.device))
-                    .unwrap_or_default();
+                let before = builder.device(id).map(|entry| full_name(&entry.device)).unwrap_or_default();
                 builder.set_info(id, |device| change.clone().apply(device))?;
-                let after = builder
-                    .device(id)
-                    .map(|entry| full_name(&entry.device))
-                    .unwrap_or_default();
+                let after = builder.device(id).map(|entry| full_name(&entry.device)).unwrap_or_default();
                 writeln!(self.out, "Device {before} is now {after}")?;
             }
         }
@@ -185,39 +147,22 @@ impl Session<'_> {
         let mut builder = self.load()?;
         builder.set_replicas(replicas)?;
         writeln!(self.out, "The replica count is now {replicas:.6}.")?;
-        writeln!(
-            self.out,
-            "The change will take effect after the next rebalance."
-        )?;
+        writeln!(self.out, "The change will take effect after the next rebalance.")?;
         self.save(&mut builder)
     }
 
     pub(super) fn set_overload(&mut self, text: &str) -> Result<Exit, Error> {
         let percent = text.strip_suffix('%');
-        let number: f64 = percent
-            .unwrap_or(text)
-            .parse()
-            .map_err(|_| invalid("overload", text))?;
-        let overload = if percent.is_some() {
-            number / 100.0
-        } else {
-            number
-        };
+        let number: f64 = percent.unwrap_or(text).parse().map_err(|_| invalid("overload", text))?;
+        let overload = if percent.is_some() { number / 100.0 } else { number };
         let mut builder = self.load()?;
         builder.set_overload(overload)?;
         let much = overload > 1.0 && percent.is_none();
         if much {
             writeln!(self.out, "!?! Warning overload is greater than 100% !?!")?;
         }
-        writeln!(
-            self.out,
-            "The overload factor is now {:.2}% ({overload:.6})",
-            overload * 100.0
-        )?;
-        writeln!(
-            self.out,
-            "The change will take effect after the next rebalance."
-        )?;
+        writeln!(self.out, "The overload factor is now {:.2}% ({overload:.6})", overload * 100.0)?;
+        writeln!(self.out, "The change will take effect after the next rebalance.")?;
         self.save(&mut builder)?;
         Ok(if much { Exit::Warning } else { Exit::Success })
     }
@@ -225,10 +170,7 @@ impl Session<'_> {
     pub(super) fn set_min_part_hours(&mut self, hours: u32) -> Result<Exit, Error> {
         let mut builder = self.load()?;
         builder.set_min_part_hours(hours);
-        writeln!(
-            self.out,
-            "The minimum number of hours before a partition can be reassigned is now set to {hours}"
-        )?;
+        writeln!(self.out, "The minimum number of hours before a partition can be reassigned is now set to {hours}")?;
         self.save(&mut builder)
     }
 
@@ -257,10 +199,7 @@ impl Session<'_> {
     }
 
     pub(super) fn misused(&mut self, how: &str) -> Result<Exit, Error> {
-        writeln!(
-            self.out,
-            "{how} (see --help)\nThe on-disk ring builder is unchanged."
-        )?;
+        writeln!(self.out, "{how} (see --help)\nThe on-disk ring builder is unchanged.")?;
         Ok(Exit::Failure)
     }
 
@@ -279,18 +218,9 @@ impl Session<'_> {
     }
 
     /// Whether to go on with these devices: there must be one, and of several the operator is asked.
-    fn confirmed(
-        &mut self,
-        builder: &Builder,
-        ids: &[u32],
-        yes: bool,
-        what: &str,
-    ) -> Result<bool, Error> {
+    fn confirmed(&mut self, builder: &Builder, ids: &[u32], yes: bool, what: &str) -> Result<bool, Error> {
         if ids.is_empty() {
-            writeln!(
-                self.out,
-                "Search value matched 0 devices.\nThe on-disk ring builder is unchanged."
-            )?;
+            writeln!(self.out, "Search value matched 0 devices.\nThe on-disk ring builder is unchanged.")?;
             return Ok(false);
         }
         if ids.len() == 1 {
@@ -303,11 +233,7 @@ impl Session<'_> {
         if yes {
             return Ok(true);
         }
-        write!(
-            self.out,
-            "Are you sure you want to {what} {} devices? (y/N) ",
-            ids.len()
-        )?;
+        write!(self.out, "Are you sure you want to {what} {} devices? (y/N) ", ids.len())?;
         self.out.flush()?;
         let mut answer = String::new();
         self.input.read_line(&mut answer)?;
@@ -321,26 +247,11 @@ impl Session<'_> {
 
 /// `d0r1z1-10.0.0.1:6200R10.0.0.1:6200/sdb1_"meta"`, which is also a search value for the device.
 pub(super) fn full_name(device: &Device) -> String {
-    let Device {
-        id,
-        region,
-        zone,
-        port,
-        replication_port,
-        device: name,
-        meta,
-        ..
-    } = device;
+    let Device { id, region, zone, port, replication_port, device: name, meta, .. } = device;
     let (ip, replication_ip) = (bracketed(&device.ip), bracketed(&device.replication_ip));
-    format!(
-        "d{id}r{region}z{zone}-{ip}:{port}R{replication_ip}:{replication_port}/{name}_\"{meta}\""
-    )
+    format!("d{id}r{region}z{zone}-{ip}:{port}R{replication_ip}:{replication_port}/{name}_\"{meta}\"")
 }
 
 pub(super) fn bracketed(ip: &str) -> String {
-    if ip.contains(':') {
-        format!("[{ip}]")
-    } else {
-        ip.to_owned()
-    }
+    if ip.contains(':') { format!("[{ip}]") } else { ip.to_owned() }
 }

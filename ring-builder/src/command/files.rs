@@ -25,16 +25,10 @@ impl Files {
     pub(super) fn named(typed: &Path) -> Files {
         let text = typed.to_string_lossy();
         if let Some(stem) = text.strip_suffix(".ring.gz") {
-            return Files {
-                builder: format!("{stem}.builder").into(),
-                ring: typed.to_owned(),
-            };
+            return Files { builder: format!("{stem}.builder").into(), ring: typed.to_owned() };
         }
         let stem = text.strip_suffix(".builder").unwrap_or(&text);
-        Files {
-            builder: typed.to_owned(),
-            ring: format!("{stem}.ring.gz").into(),
-        }
+        Files { builder: typed.to_owned(), ring: format!("{stem}.ring.gz").into() }
     }
 
     fn folder(&self) -> PathBuf {
@@ -47,11 +41,7 @@ impl Files {
     /// Keeps other `apus ring` commands from changing files in this folder as long as the answer lives.
     pub(super) fn lock(&self) -> Result<File, Error> {
         let folder = self.folder();
-        let io = |source| Error::Io {
-            doing: "cannot lock the folder",
-            path: folder.clone(),
-            source,
-        };
+        let io = |source| Error::Io { doing: "cannot lock the folder", path: folder.clone(), source };
         let lock = File::open(&folder).map_err(io)?;
         match lock.try_lock() {
             Ok(()) => Ok(lock),
@@ -63,14 +53,8 @@ impl Files {
     pub(super) fn load(&self) -> Result<Builder, Error> {
         match read(&self.builder, MAX_BUILDER_BYTES) {
             Ok(bytes) => Builder::from_bytes(&bytes),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                Err(Error::NoBuilder(self.builder.clone()))
-            }
-            Err(source) => Err(Error::Io {
-                doing: "cannot read",
-                path: self.builder.clone(),
-                source,
-            }),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Err(Error::NoBuilder(self.builder.clone())),
+            Err(source) => Err(Error::Io { doing: "cannot read", path: self.builder.clone(), source }),
         }
     }
 
@@ -79,11 +63,7 @@ impl Files {
         match read(&self.ring, MAX_RING_FILE_BYTES) {
             Ok(bytes) => Ok(Some(Ring::from_bytes(&bytes)?)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(source) => Err(Error::Io {
-                doing: "cannot read",
-                path: self.ring.clone(),
-                source,
-            }),
+            Err(source) => Err(Error::Io { doing: "cannot read", path: self.ring.clone(), source }),
         }
     }
 
@@ -99,11 +79,7 @@ impl Files {
 
     pub(super) fn save_ring(&self, ring: &Ring, format_version: u8, now: u64) -> Result<(), Error> {
         let name = self.ring.file_name().unwrap_or_default().to_string_lossy();
-        let bytes = if format_version == 2 {
-            ring.to_v2_bytes(&name)?
-        } else {
-            ring.to_v1_bytes(&name)?
-        };
+        let bytes = if format_version == 2 { ring.to_v2_bytes(&name)? } else { ring.to_v1_bytes(&name)? };
         write(&self.backup(&self.ring, now)?, &bytes)?;
         write(&self.ring, &bytes)
     }
@@ -112,15 +88,10 @@ impl Files {
     fn backup(&self, file: &Path, now: u64) -> Result<PathBuf, Error> {
         let folder = self.folder().join("backups");
         match fs::create_dir(&folder) {
-            Err(source) if source.kind() != io::ErrorKind::AlreadyExists => Err(Error::Io {
-                doing: "cannot make the folder",
-                path: folder,
-                source,
-            }),
-            _ => Ok(folder.join(format!(
-                "{now}.{}",
-                file.file_name().unwrap_or_default().to_string_lossy()
-            ))),
+            Err(source) if source.kind() != io::ErrorKind::AlreadyExists => {
+                Err(Error::Io { doing: "cannot make the folder", path: folder, source })
+            }
+            _ => Ok(folder.join(format!("{now}.{}", file.file_name().unwrap_or_default().to_string_lossy()))),
         }
     }
 }
@@ -135,10 +106,7 @@ fn identified(builder: &mut Builder) -> Result<Vec<u8>, Error> {
 fn read(path: &Path, max: u64) -> io::Result<Vec<u8>> {
     let size = fs::metadata(path)?.len();
     if size > max {
-        return Err(io::Error::new(
-            io::ErrorKind::FileTooLarge,
-            format!("{size} bytes are more than {max}"),
-        ));
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, format!("{size} bytes are more than {max}")));
     }
     fs::read(path)
 }
@@ -152,11 +120,7 @@ fn write(path: &Path, bytes: &[u8]) -> Result<(), Error> {
         // Whatever is left of it is in nobody's way but should not stay.
         let _ = fs::remove_file(&temporary);
     }
-    done.map_err(|source| Error::Io {
-        doing: "cannot write",
-        path: path.to_owned(),
-        source,
-    })
+    done.map_err(|source| Error::Io { doing: "cannot write", path: path.to_owned(), source })
 }
 
 fn write_renamed(path: &Path, temporary: &Path, bytes: &[u8]) -> io::Result<()> {
@@ -165,9 +129,6 @@ fn write_renamed(path: &Path, temporary: &Path, bytes: &[u8]) -> io::Result<()> 
     file.set_permissions(fs::Permissions::from_mode(0o644))?;
     file.sync_all()?;
     fs::rename(temporary, path)?;
-    let folder = path
-        .parent()
-        .filter(|folder| !folder.as_os_str().is_empty())
-        .unwrap_or(Path::new("."));
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     File::open(folder)?.sync_all()
 }

@@ -31,11 +31,7 @@ Exit codes: 0 done, 1 a warning (nothing changed, or the ring should be looked a
 #[command(rename_all = "snake_case")]
 pub(super) enum Verb {
     /// Make a builder of 2^PART_POWER partitions; a partition rests MIN_PART_HOURS after each move
-    Create {
-        part_power: u8,
-        replicas: f64,
-        min_part_hours: u32,
-    },
+    Create { part_power: u8, replicas: f64, min_part_hours: u32 },
     /// Add devices: r1z1-10.0.0.1:6200[R10.1.0.1:6300]/sdb1[_meta] WEIGHT ..., or one device by options
     Add(Devices),
     /// Take devices out at the next rebalance, for disks that have failed (drain others with set_weight 0 first)
@@ -92,10 +88,7 @@ pub(super) enum Verb {
 
 impl Verb {
     pub(super) fn only_looks(&self) -> bool {
-        matches!(
-            self,
-            Verb::Validate | Verb::Search(_) | Verb::ListParts(_) | Verb::Dispersion { .. }
-        )
+        matches!(self, Verb::Validate | Verb::Search(_) | Verb::ListParts(_) | Verb::Dispersion { .. })
     }
 }
 

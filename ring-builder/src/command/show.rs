@@ -18,13 +18,7 @@ impl Session<'_> {
         writeln!(self.out, "{}", table.header())?;
         let mut entries: Vec<&BuilderDevice> = builder.iter().collect();
         entries.sort_by_key(|entry| {
-            let Device {
-                region,
-                zone,
-                ip,
-                device,
-                ..
-            } = &entry.device;
+            let Device { region, zone, ip, device, .. } = &entry.device;
             (*region, *zone, ip, device)
         });
         for entry in entries {
@@ -38,16 +32,12 @@ impl Session<'_> {
 
     fn tell_summary(&mut self, builder: &Builder) -> Result<(), Error> {
         let regions: BTreeSet<u32> = builder.iter().map(|entry| entry.device.region).collect();
-        let zones: BTreeSet<(u32, u32)> = builder
-            .iter()
-            .map(|entry| (entry.device.region, entry.device.zone))
-            .collect();
+        let zones: BTreeSet<(u32, u32)> =
+            builder.iter().map(|entry| (entry.device.region, entry.device.zone)).collect();
         let (file, version) = (self.files.builder.display(), builder.version());
         let id = builder.id.as_deref().unwrap_or("(not assigned)");
         writeln!(self.out, "{file}, build version {version}, id {id}")?;
-        let dispersion = builder
-            .dispersion
-            .map_or(String::new(), |value| format!(", {value:.2} dispersion"));
+        let dispersion = builder.dispersion.map_or(String::new(), |value| format!(", {value:.2} dispersion"));
         writeln!(
             self.out,
             "{} partitions, {:.6} replicas, {} regions, {} zones, {} devices, {}-byte IDs, {:.2} balance{dispersion}",
@@ -59,20 +49,12 @@ impl Session<'_> {
             builder.id_width.bytes(),
             builder.balance().unwrap_or(0.0),
         )?;
-        let (hours, left) = (
-            builder.min_part_hours,
-            duration(builder.min_part_seconds_left(self.now)),
-        );
+        let (hours, left) = (builder.min_part_hours, duration(builder.min_part_seconds_left(self.now)));
         writeln!(
             self.out,
             "The minimum number of hours before a partition can be reassigned is {hours} ({left} remaining)"
         )?;
-        writeln!(
-            self.out,
-            "The overload factor is {:.2}% ({:.6})",
-            builder.overload * 100.0,
-            builder.overload
-        )?;
+        writeln!(self.out, "The overload factor is {:.2}% ({:.6})", builder.overload * 100.0, builder.overload)?;
         Ok(())
     }
 
@@ -80,13 +62,8 @@ impl Session<'_> {
         let file = self.files.ring.display();
         let current: Option<Ring> = builder.to_ring().ok();
         match self.files.load_ring() {
-            Ok(None) => writeln!(
-                self.out,
-                "Ring file {file} not found, probably it hasn't been written yet"
-            )?,
-            Ok(written) if written == current => {
-                writeln!(self.out, "Ring file {file} is up-to-date")?
-            }
+            Ok(None) => writeln!(self.out, "Ring file {file} not found, probably it hasn't been written yet")?,
+            Ok(written) if written == current => writeln!(self.out, "Ring file {file} is up-to-date")?,
             Ok(Some(_)) => writeln!(self.out, "Ring file {file} is obsolete")?,
             Err(error) => writeln!(self.out, "Ring file {file} is invalid: {error}")?,
         }
@@ -113,16 +90,7 @@ impl Session<'_> {
             writeln!(
                 self.out,
                 "         {:>5} {:>7} {:>5} {:>15} {:>5} {:>15} {:>17} {:>9} {:>6.2} {parts:>10} {balance:>7.2} {}",
-                d.id,
-                d.region,
-                d.zone,
-                d.ip,
-                d.port,
-                d.replication_ip,
-                d.replication_port,
-                d.device,
-                d.weight,
-                d.meta
+                d.id, d.region, d.zone, d.ip, d.port, d.replication_ip, d.replication_port, d.device, d.weight, d.meta
             )?;
         }
         Ok(Exit::Success)
@@ -134,11 +102,7 @@ impl Session<'_> {
         let ids = self.matching(&builder, devices)?;
         let mut matches: BTreeMap<usize, usize> = BTreeMap::new();
         for row in rows {
-            for (part, _) in row
-                .iter()
-                .enumerate()
-                .filter(|(_, id)| ids.binary_search(id).is_ok())
-            {
+            for (part, _) in row.iter().enumerate().filter(|(_, id)| ids.binary_search(id).is_ok()) {
                 *matches.entry(part).or_default() += 1;
             }
         }
@@ -168,12 +132,7 @@ struct Widths {
 impl Widths {
     fn of(builder: &Builder) -> Widths {
         let widest = |least: usize, text: &dyn Fn(&Device) -> String| {
-            builder
-                .iter()
-                .map(|entry| text(&entry.device).chars().count())
-                .max()
-                .unwrap_or(0)
-                .max(least)
+            builder.iter().map(|entry| text(&entry.device).chars().count()).max().unwrap_or(0).max(least)
         };
         Widths {
             ip: widest(10, &|d| bracketed(&d.ip)),
@@ -185,13 +144,7 @@ impl Widths {
     }
 
     fn header(&self) -> String {
-        let Widths {
-            ip,
-            port,
-            replication_ip,
-            replication_port,
-            weight,
-        } = *self;
+        let Widths { ip, port, replication_ip, replication_port, weight } = *self;
         format!(
             "Devices:{:>5} {:>6} {:>4} {:>ip$}:{:<port$} {:>replication_ip$}:{:<replication_port$} {:>5} {:>weight$} {:>10} \
              {:>7} {:>5} meta",
@@ -211,13 +164,7 @@ impl Widths {
     }
 
     fn line(&self, builder: &Builder, entry: &BuilderDevice) -> String {
-        let Widths {
-            ip,
-            port,
-            replication_ip,
-            replication_port,
-            weight,
-        } = *self;
+        let Widths { ip, port, replication_ip, replication_port, weight } = *self;
         let d = &entry.device;
         let flags = if builder.is_removed(d.id) { "DEL" } else { "" };
         format!(
@@ -233,11 +180,7 @@ impl Widths {
             d.device,
             d.weight,
             entry.parts,
-            if builder.total_weight() > 0.0 {
-                builder.balance_of(entry)
-            } else {
-                0.0
-            },
+            if builder.total_weight() > 0.0 { builder.balance_of(entry) } else { 0.0 },
             d.meta
         )
     }

@@ -15,9 +15,7 @@ struct Operator {
 
 impl Operator {
     fn new() -> Operator {
-        Operator {
-            folder: TempDir::new().unwrap(),
-        }
+        Operator { folder: TempDir::new().unwrap() }
     }
 
     fn path(&self, name: &str) -> std::path::PathBuf {
@@ -27,15 +25,9 @@ impl Operator {
     /// Types one line after `apus ring FOLDER/`, and answers `answer` to questions.
     fn types_and_answers(&self, line: &str, answer: &str) -> (i32, String) {
         let mut words = line.split_whitespace().map(OsString::from);
-        let file = self
-            .path(words.next().unwrap().to_str().unwrap())
-            .into_os_string();
+        let file = self.path(words.next().unwrap().to_str().unwrap()).into_os_string();
         let mut out = Vec::new();
-        let exit = run_with(
-            std::iter::once(file).chain(words),
-            &mut answer.as_bytes(),
-            &mut out,
-        );
+        let exit = run_with(std::iter::once(file).chain(words), &mut answer.as_bytes(), &mut out);
         (exit, String::from_utf8(out).unwrap())
     }
 
@@ -50,20 +42,12 @@ impl Operator {
 
 fn with_four_devices() -> Operator {
     let operator = Operator::new();
-    assert_eq!(
-        operator.types("object.builder create 6 3 1"),
-        (0, String::new())
-    );
+    assert_eq!(operator.types("object.builder create 6 3 1"), (0, String::new()));
     for n in 1..=4 {
-        let (exit, said) = operator.types(&format!(
-            "object.builder add r1z{n}-10.0.0.{n}:6200/sdb1_rack{n} 100"
-        ));
+        let (exit, said) = operator.types(&format!("object.builder add r1z{n}-10.0.0.{n}:6200/sdb1_rack{n} 100"));
         let id = n - 1;
         let name = format!("d{id}r1z{n}-10.0.0.{n}:6200R10.0.0.{n}:6200/sdb1_\"rack{n}\"");
-        assert_eq!(
-            (exit, said),
-            (0, format!("Device {name} with 100.0 weight got id {id}\n"))
-        );
+        assert_eq!((exit, said), (0, format!("Device {name} with 100.0 weight got id {id}\n")));
     }
     operator
 }
@@ -74,10 +58,7 @@ fn a_ring_from_nothing() {
     // The first rebalance writes builder and ring, and copies of both.
     let (exit, said) = operator.types("object.builder rebalance --seed 1");
     assert_eq!(exit, 0, "{said}");
-    assert_eq!(
-        said,
-        "Reassigned 192 (300.00%) partitions. Balance is now 0.00.  Dispersion is now 0.00\n"
-    );
+    assert_eq!(said, "Reassigned 192 (300.00%) partitions. Balance is now 0.00.  Dispersion is now 0.00\n");
     let ring = Ring::from_bytes(&std::fs::read(operator.path("object.ring.gz")).unwrap()).unwrap();
     assert_eq!(ring, operator.builder().to_ring().unwrap());
     let backups = std::fs::read_dir(operator.path("backups")).unwrap().count();
@@ -86,15 +67,10 @@ fn a_ring_from_nothing() {
     let (exit, said) = operator.types("object.builder rebalance");
     assert_eq!(exit, 1);
     assert!(
-        said.starts_with(
-            "No partitions could be reassigned.\nThe time between rebalances must be at least"
-        ),
+        said.starts_with("No partitions could be reassigned.\nThe time between rebalances must be at least"),
         "{said}"
     );
-    assert_eq!(
-        operator.types("object.builder validate"),
-        (0, String::new())
-    );
+    assert_eq!(operator.types("object.builder validate"), (0, String::new()));
 }
 
 #[test]
@@ -117,19 +93,12 @@ fn show_is_swifts_table() {
     let (exit, said) = operator.types("object.builder");
     assert_eq!(exit, 0);
     let lines: Vec<&str> = said.lines().collect();
-    assert!(
-        lines[0].contains("object.builder, build version 6, id "),
-        "{said}"
-    );
+    assert!(lines[0].contains("object.builder, build version 6, id "), "{said}");
     assert_eq!(
         lines[1],
         "64 partitions, 3.000000 replicas, 1 regions, 4 zones, 4 devices, 2-byte IDs, 999.99 balance, 0.00 dispersion"
     );
-    assert!(
-        lines[2]
-            .starts_with("The minimum number of hours before a partition can be reassigned is 1 ("),
-        "{said}"
-    );
+    assert!(lines[2].starts_with("The minimum number of hours before a partition can be reassigned is 1 ("), "{said}");
     assert_eq!(lines[3], "The overload factor is 0.00% (0.000000)");
     assert!(lines[4].ends_with("object.ring.gz is obsolete"));
     assert_eq!(
@@ -170,43 +139,21 @@ fn what_fails_changes_nothing() {
         assert_eq!(exit, 2, "{line}: {said}");
         assert!(!said.is_empty(), "{line}");
     }
-    assert_eq!(
-        std::fs::read(operator.path("object.builder")).unwrap(),
-        before
-    );
+    assert_eq!(std::fs::read(operator.path("object.builder")).unwrap(), before);
     assert!(!operator.path("object.ring.gz").exists());
 }
 
 #[test]
 fn several_devices_are_changed_only_after_a_yes() {
     let operator = with_four_devices();
-    let weights = || {
-        operator
-            .builder()
-            .iter()
-            .map(|d| d.device.weight)
-            .collect::<Vec<_>>()
-    };
+    let weights = || operator.builder().iter().map(|d| d.device.weight).collect::<Vec<_>>();
     let (exit, said) = operator.types_and_answers("object.builder set_weight r1 50", "n\n");
     assert_eq!(exit, 2);
-    assert!(
-        said.contains("Are you sure you want to update the weight for these 4 devices? (y/N)"),
-        "{said}"
-    );
+    assert!(said.contains("Are you sure you want to update the weight for these 4 devices? (y/N)"), "{said}");
     assert_eq!(weights(), [100.0; 4]);
-    assert_eq!(
-        operator
-            .types_and_answers("object.builder set_weight r1 50", "y\n")
-            .0,
-        0
-    );
+    assert_eq!(operator.types_and_answers("object.builder set_weight r1 50", "y\n").0, 0);
     assert_eq!(weights(), [50.0; 4]);
-    assert_eq!(
-        operator
-            .types("object.builder set_weight --port 6200 70 --yes")
-            .0,
-        0
-    );
+    assert_eq!(operator.types("object.builder set_weight --port 6200 70 --yes").0, 0);
     assert_eq!(weights(), [70.0; 4]);
 }
 
@@ -214,40 +161,18 @@ fn several_devices_are_changed_only_after_a_yes() {
 fn settings_and_info_are_kept() {
     let operator = with_four_devices();
     assert_eq!(
-        operator
-            .types("object.builder set_overload 10%")
-            .1
-            .lines()
-            .next(),
+        operator.types("object.builder set_overload 10%").1.lines().next(),
         Some("The overload factor is now 10.00% (0.100000)")
     );
     assert_eq!(operator.types("object.builder set_replicas 2.5").0, 0);
     assert_eq!(operator.types("object.builder set_min_part_hours 24").0, 0);
-    assert_eq!(
-        operator
-            .types("object.builder set_info d2 [fe80::0001]:6300R10.9.9.9/sdc_moved")
-            .0,
-        0
-    );
+    assert_eq!(operator.types("object.builder set_info d2 [fe80::0001]:6300R10.9.9.9/sdc_moved").0, 0);
     assert_eq!(operator.types("object.builder set_zone d2 9").0, 0);
     let builder = operator.builder();
-    assert_eq!(
-        (builder.overload, builder.replicas, builder.min_part_hours),
-        (0.1, 2.5, 24)
-    );
+    assert_eq!((builder.overload, builder.replicas, builder.min_part_hours), (0.1, 2.5, 24));
     let device = &builder.device(2).unwrap().device;
-    assert_eq!(
-        (
-            device.ip.as_str(),
-            device.port,
-            device.replication_ip.as_str()
-        ),
-        ("fe80::1", 6300, "10.9.9.9")
-    );
-    assert_eq!(
-        (device.device.as_str(), device.meta.as_str(), device.zone),
-        ("sdc", "moved", 9)
-    );
+    assert_eq!((device.ip.as_str(), device.port, device.replication_ip.as_str()), ("fe80::1", 6300, "10.9.9.9"));
+    assert_eq!((device.device.as_str(), device.meta.as_str(), device.zone), ("sdc", "moved", 9));
 }
 
 #[test]
@@ -257,36 +182,23 @@ fn reports_after_a_rebalance() {
     assert_eq!(exit, 0, "{said}");
     let (exit, said) = operator.types("object.builder dispersion -v r1z[12]$");
     assert_eq!(exit, 0, "{said}");
-    assert!(said.starts_with("Dispersion is 0.000000, Balance is 0.000000, Overload is 0.00%\nRequired overload is 0.000000%\n"), "{said}");
     assert!(
-        said.ends_with(
-            "r1z2                              48   0.00      1    16    48     0     0\n"
+        said.starts_with(
+            "Dispersion is 0.000000, Balance is 0.000000, Overload is 0.00%\nRequired overload is 0.000000%\n"
         ),
         "{said}"
     );
+    assert!(said.ends_with("r1z2                              48   0.00      1    16    48     0     0\n"), "{said}");
     let (_, listed) = operator.types("object.builder list_parts d0 d1");
     let mut lines = listed.lines();
     assert_eq!(lines.next(), Some("Partition   Matches"));
-    assert_eq!(
-        lines.next().map(|line| line.ends_with("         2")),
-        Some(true)
-    );
+    assert_eq!(lines.next().map(|line| line.ends_with("         2")), Some(true));
     let (exit, said) = operator.types("object.builder search _rack3");
     assert_eq!((exit, said.lines().count()), (0, 2));
     assert_eq!(operator.types("object.builder search z7").0, 2);
     // Version 1 cannot say wide ids.
-    assert_eq!(
-        operator
-            .types("object.builder write_ring --dev-id-bytes 4")
-            .0,
-        2
-    );
-    assert_eq!(
-        operator
-            .types("object.builder write_ring --dev-id-bytes 4 --format-version 2")
-            .0,
-        0
-    );
+    assert_eq!(operator.types("object.builder write_ring --dev-id-bytes 4").0, 2);
+    assert_eq!(operator.types("object.builder write_ring --dev-id-bytes 4 --format-version 2").0, 0);
 }
 
 #[test]
@@ -295,10 +207,7 @@ fn help_helps() {
         let mut out = Vec::new();
         let exit = run_with(line.iter().map(OsString::from), &mut &b""[..], &mut out);
         assert_eq!(exit, 0, "{line:?}");
-        assert!(
-            String::from_utf8(out).unwrap().contains("Usage"),
-            "{line:?}"
-        );
+        assert!(String::from_utf8(out).unwrap().contains("Usage"), "{line:?}");
     }
 }
 
@@ -309,10 +218,7 @@ fn two_commands_do_not_meet() {
     let _lock = files.lock().unwrap();
     let (exit, said) = operator.types("object.builder rebalance");
     assert_eq!(exit, 2);
-    assert!(
-        said.starts_with("Ring/builder dir currently locked"),
-        "{said}"
-    );
+    assert!(said.starts_with("Ring/builder dir currently locked"), "{said}");
 }
 
 #[test]
@@ -322,18 +228,9 @@ fn search_values() {
         (all.id, all.region, all.zone, all.port, all.replication_port),
         (Some(74), Some(4), Some(1), Some(5678), Some(9))
     );
-    assert_eq!(
-        (all.device.as_deref(), all.meta.as_deref()),
-        (Some("sdb1"), Some("snet: 5.6.7.8"))
-    );
-    assert_eq!(
-        Parts::search("[::1]:80").unwrap().ip.as_deref(),
-        Some("::1")
-    );
-    assert_eq!(
-        Parts::search("R:5678").unwrap().replication_port,
-        Some(5678)
-    );
+    assert_eq!((all.device.as_deref(), all.meta.as_deref()), (Some("sdb1"), Some("snet: 5.6.7.8")));
+    assert_eq!(Parts::search("[::1]:80").unwrap().ip.as_deref(), Some("::1"));
+    assert_eq!(Parts::search("R:5678").unwrap().replication_port, Some(5678));
     for bad in ["", "d", "dx", "z1x", "1.2.3", "[::1", ":99999", "r-1"] {
         assert!(Parts::search(bad).is_err(), "{bad}");
     }
@@ -351,10 +248,7 @@ proptest::proptest! {
 fn names_of_files() {
     let named = |typed: &str| {
         let files = super::files::Files::named(Path::new(typed));
-        (
-            files.builder.display().to_string(),
-            files.ring.display().to_string(),
-        )
+        (files.builder.display().to_string(), files.ring.display().to_string())
     };
     let pair = ("o.builder".to_owned(), "o.ring.gz".to_owned());
     assert_eq!(named("o.builder"), pair);

@@ -28,15 +28,12 @@ pub(super) struct Parts {
 impl Parts {
     /// Reads a search value.
     pub(super) fn search(value: &str) -> Result<Parts, Error> {
-        Parts::read(value)
-            .filter(|parts| *parts != Parts::default())
-            .ok_or_else(|| invalid("search value", value))
+        Parts::read(value).filter(|parts| *parts != Parts::default()).ok_or_else(|| invalid("search value", value))
     }
 
     /// Reads what `set_info` changes: no id, region or zone.
     pub(super) fn change(value: &str) -> Result<Parts, Error> {
-        let fixed =
-            |parts: &Parts| parts.id.is_some() || parts.region.is_some() || parts.zone.is_some();
+        let fixed = |parts: &Parts| parts.id.is_some() || parts.region.is_some() || parts.zone.is_some();
         let parts = Parts::read(value).filter(|parts| *parts != Parts::default() && !fixed(parts));
         parts.ok_or_else(|| invalid("set info change value", value))
     }
@@ -63,19 +60,13 @@ impl Parts {
         if weight.parse::<f64>().is_err() {
             return Err(invalid("weight", weight));
         }
-        Parts::read(value)
-            .and_then(complete)
-            .ok_or_else(|| invalid("add value", value))
+        Parts::read(value).and_then(complete).ok_or_else(|| invalid("add value", value))
     }
 
     fn read(value: &str) -> Option<Parts> {
         let mut rest = Rest(value);
-        let mut parts = Parts {
-            id: rest.number('d')?,
-            region: rest.number('r')?,
-            zone: rest.number('z')?,
-            ..Parts::default()
-        };
+        let mut parts =
+            Parts { id: rest.number('d')?, region: rest.number('r')?, zone: rest.number('z')?, ..Parts::default() };
         rest.eat('-');
         parts.ip = rest.address()?;
         parts.port = rest.number(':')?;
@@ -106,12 +97,7 @@ impl Parts {
                 && fits(&self.weight, &d.weight)
                 && self.meta.as_ref().is_none_or(|meta| d.meta.contains(meta))
         };
-        builder
-            .iter()
-            .map(|entry| &entry.device)
-            .filter(|d| device(d))
-            .map(|d| d.id)
-            .collect()
+        builder.iter().map(|entry| &entry.device).filter(|d| device(d)).map(|d| d.id).collect()
     }
 
     /// Makes the change to a device.
@@ -155,15 +141,9 @@ impl Devices {
 
     /// The device that the options describe.
     pub(super) fn described(&self) -> Result<NewDevice, Error> {
-        let missing = |option: &'static str| Error::Invalid {
-            what: "device",
-            value: format!("{option} is missing"),
-        };
+        let missing = |option: &'static str| Error::Invalid { what: "device", value: format!("{option} is missing") };
         let parts = self.options()?.unwrap_or_default();
-        let (ip, port) = (
-            parts.ip.ok_or(missing("--ip"))?,
-            parts.port.ok_or(missing("--port"))?,
-        );
+        let (ip, port) = (parts.ip.ok_or(missing("--ip"))?, parts.port.ok_or(missing("--port"))?);
         Ok(NewDevice {
             region: parts.region.ok_or(missing("--region"))?,
             zone: parts.zone.ok_or(missing("--zone"))?,
@@ -184,11 +164,7 @@ impl Change {
         let parts = Parts {
             ip: self.change_ip.as_deref().map(host).transpose()?,
             port: self.change_port,
-            replication_ip: self
-                .change_replication_ip
-                .as_deref()
-                .map(host)
-                .transpose()?,
+            replication_ip: self.change_replication_ip.as_deref().map(host).transpose()?,
             replication_port: self.change_replication_port,
             device: self.change_device.clone(),
             meta: self.change_meta.clone(),
@@ -200,11 +176,7 @@ impl Change {
 
 /// An IP address in its shortest form, or a host name in lower case.
 fn host(text: &str) -> Result<String, Error> {
-    let bare = text
-        .strip_prefix('[')
-        .and_then(|t| t.strip_suffix(']'))
-        .unwrap_or(text)
-        .to_lowercase();
+    let bare = text.strip_prefix('[').and_then(|t| t.strip_suffix(']')).unwrap_or(text).to_lowercase();
     if let Ok(ip) = bare.parse::<IpAddr>() {
         return Ok(ip.to_string());
     }
@@ -212,23 +184,14 @@ fn host(text: &str) -> Result<String, Error> {
         (1..=63).contains(&label.len())
             && !label.starts_with('-')
             && !label.ends_with('-')
-            && label
-                .bytes()
-                .all(|b| b.is_ascii_alphanumeric() || b == b'-')
+            && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
     };
     let name = bare.strip_suffix('.').unwrap_or(&bare);
-    if bare.len() <= 255 && name.split('.').all(label) {
-        Ok(bare)
-    } else {
-        Err(invalid("address", text))
-    }
+    if bare.len() <= 255 && name.split('.').all(label) { Ok(bare) } else { Err(invalid("address", text)) }
 }
 
 pub(super) fn invalid(what: &'static str, value: &str) -> Error {
-    Error::Invalid {
-        what,
-        value: value.to_owned(),
-    }
+    Error::Invalid { what, value: value.to_owned() }
 }
 
 /// What is left of a word to read.
@@ -246,10 +209,7 @@ impl<'v> Rest<'v> {
         if !self.eat(prefix) {
             return Some(None);
         }
-        let end = self
-            .0
-            .find(|c: char| !c.is_ascii_digit())
-            .unwrap_or(self.0.len());
+        let end = self.0.find(|c: char| !c.is_ascii_digit()).unwrap_or(self.0.len());
         let (digits, rest) = self.0.split_at(end);
         self.0 = rest;
         digits.parse().ok().map(Some)
@@ -268,10 +228,7 @@ impl<'v> Rest<'v> {
         } else {
             return Some(None);
         };
-        text.to_lowercase()
-            .parse::<IpAddr>()
-            .ok()
-            .map(|ip| Some(ip.to_string()))
+        text.to_lowercase().parse::<IpAddr>().ok().map(|ip| Some(ip.to_string()))
     }
 
     fn until(&mut self, end: char) -> &'v str {
@@ -279,9 +236,7 @@ impl<'v> Rest<'v> {
     }
 
     fn span(&mut self, inside: impl Fn(char) -> bool) -> &'v str {
-        let (span, rest) = self
-            .0
-            .split_at(self.0.find(|c| !inside(c)).unwrap_or(self.0.len()));
+        let (span, rest) = self.0.split_at(self.0.find(|c| !inside(c)).unwrap_or(self.0.len()));
         self.0 = rest;
         span
     }

@@ -13,20 +13,10 @@ pub(super) fn shed(placement: &mut Placement<'_>, random: &mut Random) {
             continue;
         }
         placement.replicas(part, &mut replicas);
-        let need = |replica: &Replica| {
-            replica
-                .path
-                .map_or(0, |path| placement.need[path[LEVELS - 1]])
-        };
-        let mut surplus: Vec<Replica> = replicas
-            .iter()
-            .copied()
-            .filter(|replica| need(replica) < 0)
-            .collect();
+        let need = |replica: &Replica| replica.path.map_or(0, |path| placement.need[path[LEVELS - 1]]);
+        let mut surplus: Vec<Replica> = replicas.iter().copied().filter(|replica| need(replica) < 0).collect();
         surplus.sort_by_key(need);
-        let found = surplus
-            .iter()
-            .find_map(|from| Some((from.row, target_of(placement, &replicas, *from, random)?)));
+        let found = surplus.iter().find_map(|from| Some((from.row, target_of(placement, &replicas, *from, random)?)));
         if let Some((row, leaf)) = found {
             placement.put(row, part, leaf);
         }
@@ -35,17 +25,11 @@ pub(super) fn shed(placement: &mut Placement<'_>, random: &mut Random) {
 
 /// Climbs from the device as long as each domain on the way has too much and may give, and looks at each height for a
 /// sibling that needs more.
-fn target_of(
-    placement: &Placement<'_>,
-    replicas: &[Replica],
-    from: Replica,
-    random: &mut Random,
-) -> Option<usize> {
+fn target_of(placement: &Placement<'_>, replicas: &[Replica], from: Replica, random: &mut Random) -> Option<usize> {
     let path = from.path?;
     for level in (0..LEVELS).rev() {
         let node = path[level];
-        let may_give = placement.need[node] < 0
-            && held(replicas, node, level + 1) > placement.limits.low[node];
+        let may_give = placement.need[node] < 0 && held(replicas, node, level + 1) > placement.limits.low[node];
         if !may_give {
             return None;
         }

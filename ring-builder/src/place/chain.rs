@@ -38,12 +38,7 @@ pub(super) fn connect(placement: &mut Placement<'_>, random: &mut Random) {
 }
 
 fn surplus(placement: &Placement<'_>) -> Vec<usize> {
-    placement
-        .tree
-        .leaves()
-        .map(|(leaf, _)| leaf)
-        .filter(|leaf| placement.need[*leaf] < 0)
-        .collect()
+    placement.tree.leaves().map(|(leaf, _)| leaf).filter(|leaf| placement.need[*leaf] < 0).collect()
 }
 
 struct Search {
@@ -61,11 +56,7 @@ impl Search {
         let mut cells = vec![Vec::new(); nodes];
         for (row, ids) in placement.rows.iter().enumerate() {
             for (part, id) in ids.iter().enumerate() {
-                if let Some(path) = placement
-                    .tree
-                    .path(*id)
-                    .filter(|_| placement.may_move(row, part))
-                {
+                if let Some(path) = placement.tree.path(*id).filter(|_| placement.may_move(row, part)) {
                     cells[path[LEVELS - 1]].push((row, part));
                 }
             }
@@ -74,12 +65,7 @@ impl Search {
             random.shuffle(list);
         }
         let all = placement.rows.iter().map(Vec::len).sum::<usize>();
-        Search {
-            cells,
-            looks_left: all * LOOKS_PER_CELL,
-            unseen: vec![0; nodes],
-            came_by: vec![None; nodes],
-        }
+        Search { cells, looks_left: all * LOOKS_PER_CELL, unseen: vec![0; nodes], came_by: vec![None; nodes] }
     }
 
     /// A chain from a leaf with a surplus to one with a need, last step first.
@@ -139,12 +125,7 @@ impl Search {
         }
         for to in &reached {
             self.see(placement.tree, *to);
-            self.came_by[*to] = Some(Step {
-                row,
-                part,
-                from: leaf,
-                to: *to,
-            });
+            self.came_by[*to] = Some(Step { row, part, from: leaf, to: *to });
         }
         reached
     }
@@ -201,8 +182,7 @@ impl Search {
             let (Some(from), Some(to)) = (from, to) else {
                 return done > 0;
             };
-            let sound =
-                placement.may_move(step.row, step.part) && placement.allows(&replicas, &from, &to);
+            let sound = placement.may_move(step.row, step.part) && placement.allows(&replicas, &from, &to);
             if !sound {
                 return done > 0;
             }
@@ -215,10 +195,7 @@ impl Search {
 }
 
 fn path_of(placement: &Placement<'_>, leaf: usize) -> Option<Path> {
-    placement
-        .tree
-        .path(placement.tree.nodes[leaf].device?)
-        .copied()
+    placement.tree.path(placement.tree.nodes[leaf].device?).copied()
 }
 
 fn reachable(tree: &Tree) -> Vec<usize> {

@@ -18,12 +18,9 @@ const SWAPS_PER_CELL: usize = 6;
 pub(super) fn fill(placement: &mut Placement<'_>, random: &mut Random) {
     let columns = columns(placement, random);
     let leaves: Vec<usize> = placement.tree.leaves().map(|(leaf, _)| leaf).collect();
-    let quotas = leaves
-        .iter()
-        .map(|leaf| (*leaf, placement.limits.quota[*leaf]));
-    let line: Vec<usize> = quotas
-        .flat_map(|(leaf, quota)| std::iter::repeat_n(leaf, usize::try_from(quota).unwrap_or(0)))
-        .collect();
+    let quotas = leaves.iter().map(|leaf| (*leaf, placement.limits.quota[*leaf]));
+    let line: Vec<usize> =
+        quotas.flat_map(|(leaf, quota)| std::iter::repeat_n(leaf, usize::try_from(quota).unwrap_or(0))).collect();
     for (at, leaf) in line.into_iter().enumerate() {
         let (row, column) = (at / placement.parts, at % placement.parts);
         if placement.device_at(row, columns[column]).is_some() {
@@ -51,35 +48,22 @@ pub(super) fn mix(placement: &mut Placement<'_>, random: &mut Random) {
         if part != other_part {
             placement.replicas(part, &mut ours);
             placement.replicas(other_part, &mut theirs);
-            try_swap(
-                placement,
-                (row, part, &ours),
-                (other_row, other_part, &theirs),
-            );
+            try_swap(placement, (row, part, &ours), (other_row, other_part, &theirs));
         }
     }
 }
 
 fn any_cell(placement: &Placement<'_>, random: &mut Random) -> (usize, usize) {
     loop {
-        let (row, part) = (
-            random.below(placement.rows.len()),
-            random.below(placement.parts),
-        );
+        let (row, part) = (random.below(placement.rows.len()), random.below(placement.parts));
         if placement.device_at(row, part).is_some() {
             return (row, part);
         }
     }
 }
 
-fn try_swap(
-    placement: &mut Placement<'_>,
-    a: (usize, usize, &[Replica]),
-    b: (usize, usize, &[Replica]),
-) {
-    let path = |(row, _, replicas): (usize, usize, &[Replica])| -> Option<Path> {
-        replicas.get(row)?.path
-    };
+fn try_swap(placement: &mut Placement<'_>, a: (usize, usize, &[Replica]), b: (usize, usize, &[Replica])) {
+    let path = |(row, _, replicas): (usize, usize, &[Replica])| -> Option<Path> { replicas.get(row)?.path };
     let (Some(from), Some(to)) = (path(a), path(b)) else {
         return;
     };

@@ -20,15 +20,9 @@ pub(super) fn place_homeless(placement: &mut Placement<'_>, random: &mut Random)
     let mut replicas = Vec::new();
     for part in shuffled(placement.parts, random) {
         placement.replicas(part, &mut replicas);
-        while let Some(homeless) = replicas
-            .iter()
-            .find(|replica| replica.path.is_none())
-            .copied()
-        {
+        while let Some(homeless) = replicas.iter().find(|replica| replica.path.is_none()).copied() {
             let modes = [Mode::Needy, Mode::Bounded, Mode::Anywhere];
-            let place = modes
-                .into_iter()
-                .find_map(|mode| place_for(placement, &replicas, mode, random));
+            let place = modes.into_iter().find_map(|mode| place_for(placement, &replicas, mode, random));
             let Some(leaf) = place else { break };
             placement.put(homeless.row, part, leaf);
             placement.replicas(part, &mut replicas);
@@ -77,12 +71,7 @@ fn candidates(
     let level = placement.tree.nodes[node].level + 1;
     let limits = &placement.limits;
     let mut open = Vec::new();
-    for child in placement.tree.nodes[node]
-        .weighted_children
-        .iter()
-        .copied()
-        .filter(|child| Some(*child) != except)
-    {
+    for child in placement.tree.nodes[node].weighted_children.iter().copied().filter(|child| Some(*child) != except) {
         let held = held(replicas, child, level);
         let lacking = held < limits.low[child];
         let fits = match mode {
@@ -93,15 +82,7 @@ fn candidates(
         };
         if fits {
             let close = mode == Mode::Anywhere && held >= limits.high[child];
-            open.push((
-                lacking,
-                if close {
-                    i64::MIN
-                } else {
-                    placement.need[child]
-                },
-                child,
-            ));
+            open.push((lacking, if close { i64::MIN } else { placement.need[child] }, child));
         }
     }
     open
@@ -150,13 +131,7 @@ pub(super) fn disperse(placement: &mut Placement<'_>, random: &mut Random) {
     }
 }
 
-fn disperse_one(
-    placement: &mut Placement<'_>,
-    part: usize,
-    replicas: &[Replica],
-    mode: Mode,
-    random: &mut Random,
-) {
+fn disperse_one(placement: &mut Placement<'_>, part: usize, replicas: &[Replica], mode: Mode, random: &mut Random) {
     let before = placement.violation(replicas);
     let mut best: Option<(usize, i64, usize, usize)> = None;
     for at in 0..replicas.len() {
@@ -174,9 +149,7 @@ fn disperse_one(
         changed[at].path = placement.tree.path(device).copied();
         let after = placement.violation(&changed);
         let gain = placement.need[leaf] - placement.need[from[LEVELS - 1]];
-        if after < before
-            && best.is_none_or(|(violation, most, ..)| (after, -gain) < (violation, -most))
-        {
+        if after < before && best.is_none_or(|(violation, most, ..)| (after, -gain) < (violation, -most)) {
             best = Some((after, gain, replicas[at].row, leaf));
         }
     }

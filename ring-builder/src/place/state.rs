@@ -50,36 +50,11 @@ pub(crate) struct Placement<'t> {
 
 impl<'t> Placement<'t> {
     /// `settled` tells for each partition whether it moved too recently to move again.
-    pub(crate) fn new(
-        tree: &'t Tree,
-        limits: Limits,
-        rows: Vec<Vec<u32>>,
-        settled: Vec<bool>,
-    ) -> Placement<'t> {
-        let fresh = rows
-            .iter()
-            .map(|row| row.iter().map(|id| *id == NOBODY).collect())
-            .collect();
-        let need = limits
-            .quota
-            .iter()
-            .map(|q| i64::try_from(*q).unwrap_or(i64::MAX))
-            .collect();
-        let demanding = tree
-            .top_down()
-            .skip(1)
-            .filter(|node| limits.low[*node] > 0)
-            .collect();
-        let mut placement = Placement {
-            tree,
-            parts: settled.len(),
-            limits,
-            rows,
-            need,
-            settled,
-            fresh,
-            demanding,
-        };
+    pub(crate) fn new(tree: &'t Tree, limits: Limits, rows: Vec<Vec<u32>>, settled: Vec<bool>) -> Placement<'t> {
+        let fresh = rows.iter().map(|row| row.iter().map(|id| *id == NOBODY).collect()).collect();
+        let need = limits.quota.iter().map(|q| i64::try_from(*q).unwrap_or(i64::MAX)).collect();
+        let demanding = tree.top_down().skip(1).filter(|node| limits.low[*node] > 0).collect();
+        let mut placement = Placement { tree, parts: settled.len(), limits, rows, need, settled, fresh, demanding };
         for at in 0..placement.rows.len() {
             for part in 0..placement.rows[at].len() {
                 if let Some(path) = placement.path_at(at, part) {
@@ -105,10 +80,7 @@ impl<'t> Placement<'t> {
         into.clear();
         for (row, ids) in self.rows.iter().enumerate() {
             if let Some(id) = ids.get(part) {
-                into.push(Replica {
-                    row,
-                    path: self.tree.path(*id).copied(),
-                });
+                into.push(Replica { row, path: self.tree.path(*id).copied() });
             }
         }
     }
@@ -157,26 +129,18 @@ impl<'t> Placement<'t> {
 /// How many of these replicas lie in a node of the given level.
 pub(crate) fn held(replicas: &[Replica], node: usize, level: usize) -> usize {
     match level {
-        0 => replicas
-            .iter()
-            .filter(|replica| replica.path.is_some())
-            .count(),
-        _ => replicas
-            .iter()
-            .filter(|replica| replica.path.is_some_and(|path| path[level - 1] == node))
-            .count(),
+        0 => replicas.iter().filter(|replica| replica.path.is_some()).count(),
+        _ => replicas.iter().filter(|replica| replica.path.is_some_and(|path| path[level - 1] == node)).count(),
     }
 }
 
 impl Placement<'_> {
     /// Whether the replica on `from` may go to `to` without making any domain worse for its partition.
     pub(crate) fn allows(&self, replicas: &[Replica], from: &Path, to: &Path) -> bool {
-        (0..LEVELS)
-            .filter(|level| from[*level] != to[*level])
-            .all(|level| {
-                held(replicas, from[level], level + 1) > self.limits.low[from[level]]
-                    && held(replicas, to[level], level + 1) < self.limits.high[to[level]]
-            })
+        (0..LEVELS).filter(|level| from[*level] != to[*level]).all(|level| {
+            held(replicas, from[level], level + 1) > self.limits.low[from[level]]
+                && held(replicas, to[level], level + 1) < self.limits.high[to[level]]
+        })
     }
 
     /// By how many replicas a partition misses the bounds of the domains it is in, or should be in.
@@ -189,11 +153,8 @@ impl Placement<'_> {
         for (at, replica) in replicas.iter().enumerate() {
             let Some(path) = replica.path else { continue };
             for level in 0..LEVELS {
-                let first = !replicas[..at]
-                    .iter()
-                    .any(|r| r.path.is_some_and(|p| p[level] == path[level]));
-                let over = held(replicas, path[level], level + 1)
-                    .saturating_sub(self.limits.high[path[level]]);
+                let first = !replicas[..at].iter().any(|r| r.path.is_some_and(|p| p[level] == path[level]));
+                let over = held(replicas, path[level], level + 1).saturating_sub(self.limits.high[path[level]]);
                 sum += if first { over } else { 0 };
             }
         }

@@ -23,9 +23,7 @@ fn new(region: u32, zone: u32, server: u32, name: u32, weight: f64) -> NewDevice
 fn cluster(power: u8, replicas: f64, layout: &[(u32, u32, u32, f64)]) -> Builder {
     let mut builder = Builder::create(power, replicas, 1).unwrap();
     for (name, (region, zone, server, weight)) in (0..).zip(layout) {
-        builder
-            .add_device(new(*region, *zone, *server, name, *weight))
-            .unwrap();
+        builder.add_device(new(*region, *zone, *server, name, *weight)).unwrap();
     }
     builder
 }
@@ -41,8 +39,7 @@ fn moves_per_part(before: &Builder, after: &Builder) -> Vec<usize> {
     let parts = after[0].len();
     (0..parts)
         .map(|part| {
-            let differs =
-                |row: &usize| before.get(*row).and_then(|r| r.get(part)) != after[*row].get(part);
+            let differs = |row: &usize| before.get(*row).and_then(|r| r.get(part)) != after[*row].get(part);
             (0..after.len()).filter(differs).count()
         })
         .collect()
@@ -52,10 +49,7 @@ fn moves_per_part(before: &Builder, after: &Builder) -> Vec<usize> {
 fn a_first_placement_is_perfect_where_one_exists() {
     let mut builder = three_zones(8);
     let outcome = builder.rebalance(1, NOW).unwrap();
-    assert_eq!(
-        (outcome.moved, outcome.balance, outcome.dispersion),
-        (768, 0.0, 0.0)
-    );
+    assert_eq!((outcome.moved, outcome.balance, outcome.dispersion), (768, 0.0, 0.0));
     builder.validate().unwrap();
 }
 
@@ -94,11 +88,7 @@ fn a_new_device_takes_its_share_and_nothing_else_moves() {
     let id = builder.add_device(new(1, 1, 4, 99, 100.0)).unwrap();
     let outcome = builder.rebalance(1, NOW + 2 * HOUR).unwrap();
     assert_eq!(outcome.moved as u64, builder.device(id).unwrap().parts);
-    assert!(
-        moves_per_part(&before, &builder)
-            .iter()
-            .all(|moves| *moves <= 1)
-    );
+    assert!(moves_per_part(&before, &builder).iter().all(|moves| *moves <= 1));
 }
 
 #[test]

@@ -49,26 +49,14 @@ pub(crate) fn quotas(tree: &Tree, aims: &Aims<'_>, cells: u64, parts: u64) -> Ve
     quota
 }
 
-#[expect(
-    clippy::cast_precision_loss,
-    reason = "partition counts are far below 2^52"
-)]
+#[expect(clippy::cast_precision_loss, reason = "partition counts are far below 2^52")]
 #[expect(
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,
     reason = "a share is neither negative nor past 2^40"
 )]
 fn costs(tree: &Tree, aims: &Aims<'_>, parts: u64) -> Vec<Cost> {
-    let mut costs = vec![
-        Cost {
-            floor: 0,
-            can_ceil: false,
-            crowded: false,
-            down: 0.0,
-            up: 0.0
-        };
-        tree.nodes.len()
-    ];
+    let mut costs = vec![Cost { floor: 0, can_ceil: false, crowded: false, down: 0.0, up: 0.0 }; tree.nodes.len()];
     for node in tree.top_down().rev() {
         let share = aims.target[node] * parts as f64;
         let floor = (share + NOISE).floor() as u64;
@@ -89,16 +77,8 @@ fn costs(tree: &Tree, aims: &Aims<'_>, parts: u64) -> Vec<Cost> {
 
 /// The smallest possible largest error if `quota` is divided among the children of a node.
 fn split_cost(tree: &Tree, costs: &[Cost], node: usize, quota: u64) -> f64 {
-    let children: Vec<Cost> = tree.nodes[node]
-        .children
-        .iter()
-        .map(|child| costs[*child])
-        .collect();
-    let whole = children
-        .iter()
-        .filter(|c| !c.can_ceil)
-        .map(|c| c.down)
-        .fold(0.0, f64::max);
+    let children: Vec<Cost> = tree.nodes[node].children.iter().map(|child| costs[*child]).collect();
+    let whole = children.iter().filter(|c| !c.can_ceil).map(|c| c.down).fold(0.0, f64::max);
     let open: Vec<Cost> = children.iter().copied().filter(|c| c.can_ceil).collect();
     let ups = ups(&children, quota).min(open.len());
     let mut levels: Vec<f64> = open.iter().flat_map(|c| [c.down, c.up]).collect();
@@ -134,18 +114,9 @@ fn divide(tree: &Tree, costs: &[Cost], have: &[u64], allowed: f64, node: usize, 
     let rank = |child: &usize| {
         let cost = costs[*child];
         let must = i8::from(cost.down > allowed) - i8::from(cost.up > allowed);
-        (
-            !cost.crowded,
-            must,
-            have[*child] > cost.floor,
-            cost.down - cost.up,
-        )
+        (!cost.crowded, must, have[*child] > cost.floor, cost.down - cost.up)
     };
-    open.sort_by(|a, b| {
-        rank(b)
-            .partial_cmp(&rank(a))
-            .unwrap_or(std::cmp::Ordering::Equal)
-    });
+    open.sort_by(|a, b| rank(b).partial_cmp(&rank(a)).unwrap_or(std::cmp::Ordering::Equal));
     for child in open.iter().take(ups) {
         quota[*child] += 1;
     }
@@ -155,18 +126,10 @@ fn divide(tree: &Tree, costs: &[Cost], have: &[u64], allowed: f64, node: usize, 
 /// Only floating point noise brings us here: a few partitions more or fewer than the floors and ceilings allow.
 fn settle(tree: &Tree, node: usize, missing: usize, quota: &mut [u64]) {
     let weighted = &tree.nodes[node].weighted_children;
-    for child in weighted
-        .iter()
-        .cycle()
-        .take(if weighted.is_empty() { 0 } else { missing })
-    {
+    for child in weighted.iter().cycle().take(if weighted.is_empty() { 0 } else { missing }) {
         quota[*child] += 1;
     }
-    let mut spare = weighted
-        .iter()
-        .map(|c| quota[*c])
-        .sum::<u64>()
-        .saturating_sub(quota[node]);
+    let mut spare = weighted.iter().map(|c| quota[*c]).sum::<u64>().saturating_sub(quota[node]);
     for child in weighted {
         let less = spare.min(quota[*child]);
         quota[*child] -= less;

@@ -29,18 +29,10 @@ impl Shares {
         let weighted = weighted(tree, replicas);
         let wanted = wanted(tree, replicas, &weighted);
         let over = |(leaf, _): (usize, u32)| {
-            if weighted[leaf] > 0.0 {
-                (wanted[leaf] - weighted[leaf]) / weighted[leaf]
-            } else {
-                0.0
-            }
+            if weighted[leaf] > 0.0 { (wanted[leaf] - weighted[leaf]) / weighted[leaf] } else { 0.0 }
         };
         let required_overload = tree.leaves().map(over).fold(0.0, f64::max);
-        Shares {
-            weighted,
-            wanted,
-            required_overload,
-        }
+        Shares { weighted, wanted, required_overload }
     }
 
     /// What each domain should hold, given that a device may take this fraction over its weight.
@@ -50,9 +42,7 @@ impl Shares {
         }
         let step = overload.min(self.required_overload) / self.required_overload;
         let pairs = self.weighted.iter().zip(&self.wanted);
-        pairs
-            .map(|(weighted, wanted)| weighted + (wanted - weighted) * step)
-            .collect()
+        pairs.map(|(weighted, wanted)| weighted + (wanted - weighted) * step).collect()
     }
 }
 
@@ -64,11 +54,8 @@ fn weighted(tree: &Tree, replicas: f64) -> Vec<f64> {
     }
     for _ in 0..MAX_ROUNDS {
         let missing = replicas - tree.leaves().map(|(leaf, _)| share[leaf]).sum::<f64>();
-        let room: Vec<usize> = tree
-            .leaves()
-            .map(|(leaf, _)| leaf)
-            .filter(|leaf| share[*leaf] > 0.0 && share[*leaf] < 1.0)
-            .collect();
+        let room: Vec<usize> =
+            tree.leaves().map(|(leaf, _)| leaf).filter(|leaf| share[*leaf] > 0.0 && share[*leaf] < 1.0).collect();
         if missing < NOISE || room.is_empty() {
             break;
         }
@@ -77,16 +64,8 @@ fn weighted(tree: &Tree, replicas: f64) -> Vec<f64> {
             share[leaf] = (share[leaf] * factor).min(1.0);
         }
     }
-    for node in tree
-        .top_down()
-        .rev()
-        .filter(|node| tree.nodes[*node].device.is_none())
-    {
-        share[node] = tree.nodes[node]
-            .children
-            .iter()
-            .map(|child| share[*child])
-            .sum();
+    for node in tree.top_down().rev().filter(|node| tree.nodes[*node].device.is_none()) {
+        share[node] = tree.nodes[node].children.iter().map(|child| share[*child]).sum();
     }
     share
 }
@@ -101,11 +80,7 @@ pub(crate) fn even_split(tree: &Tree, replicas: f64, round: fn(f64) -> f64) -> V
         for child in children {
             #[expect(clippy::cast_precision_loss, reason = "a count of devices")]
             let even = round(split[node] / children.len() as f64);
-            split[*child] = if tree.nodes[*child].device.is_some() {
-                even.min(1.0)
-            } else {
-                even
-            };
+            split[*child] = if tree.nodes[*child].device.is_some() { even.min(1.0) } else { even };
         }
     }
     split
@@ -176,9 +151,7 @@ fn spread(mut children: Vec<Child>, replicanths: f64) -> Vec<Child> {
         }
         left = replicanths - children.iter().map(|child| child.share).sum::<f64>();
         let which = |test: &dyn Fn(&Child) -> bool| -> Vec<usize> {
-            (0..children.len())
-                .filter(|at| test(&children[*at]))
-                .collect()
+            (0..children.len()).filter(|at| test(&children[*at])).collect()
         };
         if left < -NOISE {
             active = which(&|child| child.share > child.min);

@@ -25,24 +25,14 @@ fn zones(weights: &[&[f64]]) -> Vec<Device> {
     let mut devices = Vec::new();
     for (zone, weights) in (0..).zip(weights) {
         for weight in *weights {
-            devices.push(device(
-                u32::try_from(devices.len()).unwrap(),
-                1,
-                zone,
-                1,
-                *weight,
-            ));
+            devices.push(device(u32::try_from(devices.len()).unwrap(), 1, zone, 1, *weight));
         }
     }
     devices
 }
 
 fn shares(tree: &Tree, shares: &[f64]) -> Vec<f64> {
-    tree.nodes[tree.nodes[ROOT].children[0]]
-        .children
-        .iter()
-        .map(|zone| (shares[*zone] * 1e6).round() / 1e6)
-        .collect()
+    tree.nodes[tree.nodes[ROOT].children[0]].children.iter().map(|zone| (shares[*zone] * 1e6).round() / 1e6).collect()
 }
 
 #[test]
