@@ -28,11 +28,16 @@ impl Target {
         self.swift
     }
 
-    /// The owner of `test`, logged in, and a new container of that name.
+    /// The owner of `test`, logged in, and an empty container of that name; in a Swift that lives on, stories before
+    /// may have left things in it.
     #[track_caller]
     pub fn with_container(&self, name: &str) -> Session {
         let tester = self.swift.login(TESTER);
         tester.make(name);
+        for object in tester.list(name) {
+            tester.delete(&format!("{name}/{object}")).send();
+        }
+        tester.post(name).header("X-Remove-Container-Read", "x").header("X-Remove-Container-Write", "x").send();
         tester
     }
 }

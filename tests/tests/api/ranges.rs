@@ -76,7 +76,7 @@ fn ranges_meant_to_hurt_are_refused() {
     let many = (0..51).map(|i| format!("{0}-{0}", i % 20)).collect::<Vec<_>>().join(",");
     range(&tester, &format!("bytes={many}")).expect(416);
     // More than two pairs that overlap.
-    range(&tester, "bytes=0-10,0-10,0-10,0-10,0-10,0-10").expect(416);
+    range(&tester, "bytes=0-10,1-11,2-12").expect(416);
     // Eight that go backwards.
     range(&tester, "bytes=18-18,16-16,14-14,12-12,10-10,8-8,6-6,4-4,2-2").expect(416);
 }
