@@ -24,6 +24,11 @@ pub mod header {
     pub const TRAILER_ETAG: &str = "x-backend-etag";
     /// The trailer with the CRC-32 (IEEE, eight hexadecimal digits) of a body, which checks the hop to each replica.
     pub const TRAILER_CRC: &str = "x-backend-crc32";
+    /// How long the body of a PUT is that comes in chunks, so that the object server can make room for it.
+    pub const OBJECT_CONTENT_LENGTH: &str = "x-backend-obj-content-length";
+    /// The boundary that an object server shall use between the parts of a multi-range answer, so that a second replica
+    /// can go on where the first one broke off.
+    pub const MULTIPART_BOUNDARY: &str = "x-backend-multipart-boundary";
     /// Comma-separated `host:port` of the container servers that an object server has to tell.
     pub const CONTAINER_HOST: &str = "x-container-host";
     /// Their devices, in the same order.
@@ -117,6 +122,11 @@ pub fn backend_path(device: &str, partition: u32, names: &[&str]) -> String {
         }
     }
     path
+}
+
+/// The path of an [`UpdateBatch`] for a device, percent-encoded.
+pub fn update_path(device: &str) -> String {
+    format!("/{}", utf8_percent_encode(device, PART))
 }
 
 /// A change of one row in a container's listing, as object servers report it.

@@ -3,6 +3,7 @@
 //! A step may answer by itself, or change the request, run the rest and change the response. The order matters; each
 //! step's reason to stand where it does is beside it.
 
+use std::net::SocketAddr;
 use std::pin::Pin;
 
 use http::{Request, Response};
@@ -10,6 +11,7 @@ use http::{Request, Response};
 use apus_base::body::Body;
 
 use crate::Proxy;
+use crate::context::{self, Context};
 
 /// The future of a response.
 pub type Answer<'a> = Pin<Box<dyn Future<Output = Response<Body>> + Send + 'a>>;
@@ -37,7 +39,10 @@ impl<'a> Next<'a> {
     }
 }
 
-/// Answers a request from outside.
-pub fn answer(proxy: &Proxy, request: Request<Body>) -> Answer<'_> {
+/// Answers a request that `peer` sent.
+pub fn answer(proxy: &Proxy, mut request: Request<Body>, peer: SocketAddr) -> Answer<'_> {
+    let extra = request.headers().get("x-trans-id-extra");
+    let trans_id = context::trans_id(&proxy.config.trans_id_suffix, extra);
+    request.extensions_mut().insert(Context { trans_id, peer, identity: None });
     Next { proxy, rest: STEPS }.run(request)
 }
