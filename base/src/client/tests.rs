@@ -1,0 +1,7 @@
+//! The client against fake nodes: each is a real server on loopback that does what its verb says.
+
+mod fake;
+mod lookup;
+mod put;
+mod read;
+mod write;
