@@ -1,2 +1,38 @@
-//! The one binary.
-fn main() {}
+//! `apus`: every role and tool of the cluster in one binary.
+
+mod cli;
+mod data;
+mod error;
+mod node;
+mod rings;
+mod roles;
+mod serve;
+mod up;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+use crate::cli::{Command, Options};
+
+fn main() -> ExitCode {
+    let options = Options::parse();
+    match run(options) {
+        Ok(code) => code,
+        Err(error) => {
+            cli::complain(&error);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(options: Options) -> Result<ExitCode, error::StartError> {
+    if let Some(point) = &options.crash_at {
+        point.arm();
+    }
+    match options.command {
+        Command::Ring { arguments } => Ok(cli::ring(arguments)),
+        Command::Up(arguments) => cli::logged(&options.log, || up::run(&arguments)),
+        Command::Serve { roles, config } => cli::logged(&options.log, || serve::run(&roles, &config)),
+    }
+}

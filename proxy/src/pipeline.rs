@@ -3,6 +3,7 @@
 //! A step may answer by itself, or change the request, run the rest and change the response. The order matters; each
 //! step's reason to stand where it does is beside it.
 
+use std::net::SocketAddr;
 use std::pin::Pin;
 
 use http::{Request, Response};
@@ -10,6 +11,8 @@ use http::{Request, Response};
 use apus_base::body::Body;
 
 use crate::Proxy;
+use crate::context::{self, Context};
+use crate::middleware::{access_log, catch_errors, cors, gatekeeper, healthcheck, info, listing_formats, tempauth};
 
 /// The future of a response.
 pub type Answer<'a> = Pin<Box<dyn Future<Output = Response<Body>> + Send + 'a>>;
@@ -18,7 +21,23 @@ pub type Answer<'a> = Pin<Box<dyn Future<Output = Response<Body>> + Send + 'a>>;
 pub type Step = for<'a> fn(&'a Proxy, Request<Body>, Next<'a>) -> Answer<'a>;
 
 /// Outermost first.
-const STEPS: &[Step] = &[];
+const STEPS: &[Step] = &[
+    // Around everything, so that whatever happens inside, an answer goes out, with its transaction's id.
+    catch_errors::step,
+    // Sees every answer as the client does, refusals of the steps below included.
+    access_log::step,
+    // Before anything that looks at a header which a client must not set, and after everything that sets one.
+    gatekeeper::step,
+    // Load balancers and the curious have no token.
+    healthcheck::step,
+    info::step,
+    // Browsers ask without a token what they may ask with one, and have to see refusals too.
+    cors::step,
+    // Behind CORS, whose headers go on every form; before authentication, as it needs to know nobody.
+    listing_formats::step,
+    // Says who asks; the face asks what they may.
+    tempauth::step,
+];
 
 /// What stands behind a step.
 #[derive(Clone, Copy)]
@@ -37,7 +56,10 @@ impl<'a> Next<'a> {
     }
 }
 
-/// Answers a request from outside.
-pub fn answer(proxy: &Proxy, request: Request<Body>) -> Answer<'_> {
+/// Answers a request that `peer` sent.
+pub fn answer(proxy: &Proxy, mut request: Request<Body>, peer: SocketAddr) -> Answer<'_> {
+    let extra = request.headers().get("x-trans-id-extra");
+    let trans_id = context::trans_id(&proxy.config.trans_id_suffix, extra);
+    request.extensions_mut().insert(Context { trans_id, peer, identity: None });
     Next { proxy, rest: STEPS }.run(request)
 }

@@ -15,6 +15,9 @@ const MAX_IDLE_PER_NODE: usize = 64;
 /// Shorter than the servers' patience, so that a kept connection is rarely one that the server is just closing.
 const IDLE: Duration = Duration::from_secs(20);
 
+/// Most headers in one answer: an object's 90 metadata items and its others are more than hyper's own 100.
+const MAX_HEADERS: usize = 256;
+
 /// How long to wait for a node.
 #[derive(Clone, Copy, Debug)]
 pub struct Timeouts {
@@ -61,6 +64,7 @@ impl Pool {
             .pool_timer(TokioTimer::new())
             .pool_idle_timeout(IDLE)
             .pool_max_idle_per_host(MAX_IDLE_PER_NODE)
+            .http1_max_headers(MAX_HEADERS)
             .build(connector);
         Self { client, timeouts }
     }

@@ -1,0 +1,120 @@
+//! What the command line says: commands, options, and how errors and logs reach the person who typed it.
+
+use std::ffi::OsString;
+use std::io::Write as _;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::str::FromStr;
+
+use clap::{Args, Parser, Subcommand};
+use tracing_subscriber::EnvFilter;
+
+use crate::error::StartError;
+use crate::roles::Role;
+
+/// A Swift-compatible object store: every role and tool in one binary.
+#[derive(Debug, Parser)]
+#[command(name = "apus", version, disable_help_subcommand = true)]
+pub(crate) struct Options {
+    /// What to log, as in `info` or `apus_proxy=debug,warn`. Access lines have the target `access`.
+    #[arg(long, global = true, default_value = "warn,access=off", value_name = "FILTER")]
+    pub(crate) log: String,
+
+    /// Kill this process at a crash point, for the crash tests: NAME, or NAME:N to pass it N times first.
+    #[arg(long, global = true, hide = true, value_name = "NAME[:N]")]
+    pub(crate) crash_at: Option<CrashPoint>,
+
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Start a whole cluster in this process, with all its data in one folder.
+    Up(UpArguments),
+    /// Start one or more roles of a node, as its configuration says.
+    Serve {
+        /// proxy, account, container, object; the account and container roles of a device belong in one process.
+        #[arg(required = true)]
+        roles: Vec<Role>,
+        /// The node's configuration.
+        #[arg(long, value_name = "FILE")]
+        config: PathBuf,
+    },
+    /// Make and change rings: `apus ring FILE.builder VERB ...`, in swift-ring-builder's words.
+    #[command(disable_help_flag = true)]
+    Ring {
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<OsString>,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct UpArguments {
+    /// The folder that holds everything; made at the first start.
+    #[arg(long, default_value = "data", value_name = "DIR")]
+    pub(crate) data: PathBuf,
+    /// Where clients connect; port 0 lets the system choose. [default: 127.0.0.1:8080]
+    #[arg(long, value_name = "HOST:PORT")]
+    pub(crate) listen: Option<String>,
+    /// How many devices to make at the first start. [default: 4]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=64))]
+    pub(crate) devices: Option<u16>,
+    /// How many copies of everything to keep, set at the first start. [default: 3, or as many as there are devices]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=16))]
+    pub(crate) replicas: Option<u16>,
+    /// A user who may log in, instead of those in DIR/apus.toml; may be given several times. Groups such as .admin
+    /// come last. Without any, the first start makes the admin admin:admin with a random key and keeps it.
+    #[arg(long = "user", value_name = "ACCOUNT:USER:KEY[:GROUP[,GROUP]]")]
+    pub(crate) users: Vec<String>,
+}
+
+/// `NAME[:N]`.
+#[derive(Clone, Debug)]
+pub(crate) struct CrashPoint {
+    name: String,
+    skip: u64,
+}
+
+impl CrashPoint {
+    pub(crate) fn arm(&self) {
+        apus_base::crash::arm(&self.name, self.skip);
+    }
+}
+
+impl FromStr for CrashPoint {
+    type Err = std::num::ParseIntError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let (name, skip) = text.split_once(':').unwrap_or((text, "0"));
+        Ok(Self { name: name.to_owned(), skip: skip.parse()? })
+    }
+}
+
+/// Sends logs to standard error while `work` runs.
+pub(crate) fn logged(
+    filter: &str,
+    work: impl FnOnce() -> Result<(), StartError>,
+) -> Result<ExitCode, StartError> {
+    let filter = EnvFilter::try_new(filter).map_err(|e| StartError::LogFilter(e.to_string()))?;
+    tracing_subscriber::fmt().json().flatten_event(true).with_env_filter(filter).with_writer(std::io::stderr).init();
+    work().map(|()| ExitCode::SUCCESS)
+}
+
+/// Runs a verb of the ring builder.
+pub(crate) fn ring(arguments: Vec<OsString>) -> ExitCode {
+    let status = apus_ring_builder::run(arguments.into_iter(), &mut std::io::stdout().lock());
+    ExitCode::from(u8::try_from(status).unwrap_or(2))
+}
+
+/// Says on standard error why the command failed.
+pub(crate) fn complain(error: &StartError) {
+    // If standard error is gone there is nobody to tell.
+    let _ = writeln!(std::io::stderr(), "apus: {error}");
+}
+
+/// Says a line on standard output at once, also into a pipe.
+pub(crate) fn say(line: &str) {
+    let mut out = std::io::stdout().lock();
+    let _ = writeln!(out, "{line}").and_then(|()| out.flush());
+}

@@ -1,0 +1,167 @@
+//! The folder of `apus up`: made whole at the first start, found again at each further one.
+//!
+//! ```text
+//! DIR/apus.toml     configuration and secrets, readable by the owner only; written last, so a folder that has it is whole
+//! DIR/rings/        builder files and rings, which `apus ring` can change
+//! DIR/d1 … dN/      the devices
+//! ```
+//!
+//! A device folder that is missing at a later start is a missing disk: it is not made again behind the operator's back.
+
+use std::fs::{self, OpenOptions};
+use std::io::{self, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+
+use apus_base::policy::Policies;
+use apus_ring_builder::Builder;
+
+use crate::cli::UpArguments;
+use crate::error::StartError;
+use crate::rings::Addresses;
+
+/// Partitions of a cluster made by `apus up`: plenty for the few devices that one folder stands for.
+const PART_POWER: u8 = 8;
+const DEFAULT_DEVICES: u16 = 4;
+const DEFAULT_REPLICAS: u16 = 3;
+/// A cluster in one process has nobody to wait for.
+const MIN_PART_HOURS: u16 = 1;
+
+/// The folder, and whether this start made it.
+pub(crate) struct DataFolder {
+    root: PathBuf,
+}
+
+impl DataFolder {
+    /// Finds the cluster in a folder, or makes one there.
+    pub(crate) fn open(arguments: &UpArguments) -> Result<Self, StartError> {
+        let folder = Self { root: arguments.data.clone() };
+        if folder.config().exists() {
+            folder.check_shape(arguments)?;
+        } else {
+            folder.make(arguments)?;
+        }
+        let probe = folder.root.join(".writable");
+        fs::write(&probe, b"").and_then(|()| fs::remove_file(&probe)).map_err(|source| folder.unusable(source))?;
+        Ok(folder)
+    }
+
+    pub(crate) fn config(&self) -> PathBuf {
+        self.root.join("apus.toml")
+    }
+
+    pub(crate) fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// The devices that the rings name and that are there.
+    pub(crate) fn devices(&self) -> Vec<PathBuf> {
+        let named = (1..=64).map(|n| self.root.join(device_name(n)));
+        named.filter(|path| path.is_dir()).collect()
+    }
+
+    fn rings(&self) -> PathBuf {
+        self.root.join("rings")
+    }
+
+    fn make(&self, arguments: &UpArguments) -> Result<(), StartError> {
+        let devices = arguments.devices.unwrap_or(DEFAULT_DEVICES);
+        let replicas = arguments.replicas.unwrap_or(DEFAULT_REPLICAS.min(devices));
+        if replicas > devices {
+            return Err(StartError::TooFewDevices { replicas, devices });
+        }
+        let unusable = |source| self.unusable(source);
+        fs::create_dir_all(self.rings()).map_err(unusable)?;
+        for device in (1..=devices).map(|n| self.root.join(device_name(n))) {
+            fs::create_dir_all(&device).map_err(unusable)?;
+            apus_object::check_device(&device)?;
+        }
+        for name in ["account", "container", "object"] {
+            self.make_ring(name, devices, replicas)?;
+        }
+        self.write_config().map_err(unusable)
+    }
+
+    fn make_ring(&self, name: &str, devices: u16, replicas: u16) -> Result<(), StartError> {
+        let path = self.rings().join(format!("{name}.builder"));
+        let failed = |e: apus_ring_builder::Error| StartError::Ring { path: path.clone(), message: e.to_string() };
+        let mut builder = Builder::create(PART_POWER, f64::from(replicas), MIN_PART_HOURS).map_err(failed)?;
+        for n in 1..=devices {
+            // Each device is a zone of its own. The ports are placeholders: each start listens on fresh ones.
+            builder.add_device(1, u32::from(n), "127.0.0.1", 6200, &device_name(n), 1.0).map_err(failed)?;
+        }
+        builder.rebalance(Some(0)).map_err(failed)?;
+        builder.save(&path).map_err(failed)?;
+        builder.write_ring(&self.rings().join(format!("{name}.ring.gz"))).map_err(failed)
+    }
+
+    fn write_config(&self) -> io::Result<()> {
+        let text = format!(
+            r#"# Made by the first `apus up`. It holds secrets: keep it, and keep it to yourself.
+
+[cluster]
+# Salts the place of every object. Changing it loses them all.
+hash_path_suffix = "{salt}"
+
+[node]
+devices = "."
+rings = "rings"
+
+[listen]
+proxy = "127.0.0.1:8080"
+
+[proxy]
+# Signs the tokens that users get, so that they stay good over a restart.
+token_secret = "{secret}"
+
+[[proxy.users]]
+account = "admin"
+user = "admin"
+key = "{key}"
+groups = [".admin"]
+"#,
+            salt = random_hex(16)?,
+            secret = random_hex(32)?,
+            key = random_hex(10)?,
+        );
+        let partial = self.root.join(".apus.toml");
+        let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&partial)?;
+        file.write_all(text.as_bytes())?;
+        file.sync_all()?;
+        fs::rename(&partial, self.config())?;
+        fs::File::open(&self.root)?.sync_all()
+    }
+
+    /// Refuses `--devices` and `--replicas` that contradict what the folder already is.
+    fn check_shape(&self, arguments: &UpArguments) -> Result<(), StartError> {
+        if arguments.devices.is_none() && arguments.replicas.is_none() {
+            return Ok(());
+        }
+        let rings = crate::rings::read_all(&self.rings(), &Policies::default(), &Addresses::default())?;
+        let ring = &rings.account;
+        let devices = ring.devices().iter().flatten().count() as u64;
+        let other = |what, found| Err(StartError::OtherShape { path: self.root.clone(), what, found });
+        if arguments.devices.is_some_and(|n| u64::from(n) != devices) {
+            return other("devices", devices);
+        }
+        let rows = ring.table().row_count() as u64;
+        if arguments.replicas.is_some_and(|n| u64::from(n) != rows) {
+            return other("replicas", rows);
+        }
+        Ok(())
+    }
+
+    fn unusable(&self, source: io::Error) -> StartError {
+        StartError::Folder { path: self.root.clone(), source }
+    }
+}
+
+fn device_name(n: u16) -> String {
+    format!("d{n}")
+}
+
+fn random_hex(bytes: usize) -> io::Result<String> {
+    let mut random = vec![0; bytes];
+    getrandom::fill(&mut random).map_err(io::Error::other)?;
+    Ok(random.iter().map(|byte| format!("{byte:02x}")).collect())
+}

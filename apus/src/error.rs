@@ -1,0 +1,59 @@
+//! Why a command did not start: one sentence each, saying what is wrong and what to do.
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+/// Why `apus` stopped before it served.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum StartError {
+    #[error("the log filter is not understood: {0}")]
+    LogFilter(String),
+    #[error("the runtime cannot start: {0}")]
+    Runtime(#[source] io::Error),
+    #[error("cannot listen on {address}: {}; choose another address with --listen or in [listen]", reason(.source))]
+    Listen { address: String, source: io::Error },
+    #[error("{0:?} is not an address; expected HOST:PORT, as in 127.0.0.1:8080")]
+    Address(String),
+    #[error("cannot use the folder {}: {}; {}", .path.display(), reason(.source), advice(.source))]
+    Folder { path: PathBuf, source: io::Error },
+    #[error("cannot read {}: {}", .path.display(), reason(.source))]
+    Read { path: PathBuf, source: io::Error },
+    #[error("{}: {message}", .path.display())]
+    Config { path: PathBuf, message: String },
+    #[error("the ring {} cannot be used: {message}", .path.display())]
+    Ring { path: PathBuf, message: String },
+    #[error("{} already holds a cluster of {found} {what}; leave out --{what}, or change its rings with `apus ring`", .path.display())]
+    OtherShape { path: PathBuf, what: &'static str, found: u64 },
+    #[error("{replicas} replicas need as many devices, and there are {devices}; ask for fewer replicas or more devices")]
+    TooFewDevices { replicas: u16, devices: u16 },
+    #[error("{0}")]
+    User(String),
+    #[error("[listen] in {} names no address for the role {role}", .path.display())]
+    NoAddress { path: PathBuf, role: &'static str },
+    #[error("{0}")]
+    Device(#[from] apus_object::StartError),
+    #[error("{0}")]
+    Proxy(String),
+    #[error("the server on {0} ended unexpectedly; the log has the reason")]
+    Ended(SocketAddr),
+}
+
+fn reason(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::AddrInUse => "another program uses this port".into(),
+        io::ErrorKind::AddrNotAvailable => "this machine has no such address".into(),
+        io::ErrorKind::PermissionDenied => "permission denied".into(),
+        io::ErrorKind::StorageFull => "the disk is full".into(),
+        io::ErrorKind::ReadOnlyFilesystem => "the filesystem is read-only".into(),
+        io::ErrorKind::NotFound => "there is no such file or folder".into(),
+        _ => error.to_string(),
+    }
+}
+
+fn advice(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::StorageFull => "make room on it, or choose another place with --data",
+        _ => "choose one that you may write to with --data",
+    }
+}

@@ -1,0 +1,57 @@
+//! Reading a node's rings, and noticing when a file is replaced.
+
+use std::collections::{BTreeMap, HashMap};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use apus_base::client::Rings;
+use apus_base::policy::Policies;
+use apus_base::ring::Ring;
+
+use crate::error::StartError;
+use crate::roles::Role;
+
+/// Where this process's own servers really listen, when that is not what the rings say: `apus up` takes fresh ports.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Addresses(HashMap<&'static str, SocketAddr>);
+
+impl Addresses {
+    pub(crate) fn set(&mut self, role: Role, address: SocketAddr) {
+        self.0.insert(role.name(), address);
+    }
+
+    fn adapt(&self, role: Role, ring: Ring) -> Ring {
+        match self.0.get(role.name()) {
+            Some(address) => ring.map_addresses(|_| (address.ip().to_string(), address.port())),
+            None => ring,
+        }
+    }
+}
+
+/// Reads `account.ring.gz`, `container.ring.gz` and each policy's `object[-N].ring.gz`.
+pub(crate) fn read_all(folder: &Path, policies: &Policies, addresses: &Addresses) -> Result<Rings, StartError> {
+    let one = |name: &str, role| read(&file(folder, name)).map(|ring| Arc::new(addresses.adapt(role, ring)));
+    let objects: Result<BTreeMap<_, _>, _> = policies
+        .iter()
+        .map(|policy| one(&policy.index.suffixed("object"), Role::Object).map(|ring| (policy.index, ring)))
+        .collect();
+    Ok(Rings { account: one("account", Role::Account)?, container: one("container", Role::Container)?, objects: objects? })
+}
+
+fn file(folder: &Path, name: &str) -> PathBuf {
+    folder.join(format!("{name}.ring.gz"))
+}
+
+fn read(path: &Path) -> Result<Ring, StartError> {
+    let bytes = std::fs::read(path).map_err(|source| StartError::Read { path: path.to_owned(), source })?;
+    Ring::from_bytes(&bytes).map_err(|e| StartError::Ring { path: path.to_owned(), message: e.to_string() })
+}
+
+/// When the ring files of a folder were last changed, to compare.
+pub(crate) fn changed(folder: &Path, policies: &Policies) -> Vec<Option<SystemTime>> {
+    let objects = policies.iter().map(|policy| policy.index.suffixed("object"));
+    let names = ["account".to_owned(), "container".to_owned()].into_iter().chain(objects);
+    names.map(|name| std::fs::metadata(file(folder, &name)).and_then(|m| m.modified()).ok()).collect()
+}

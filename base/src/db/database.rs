@@ -1,0 +1,144 @@
+//! One device's database, while it is open.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use rocksdb::{Cache, DB, WriteBatch, WriteOptions};
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+use super::commit::{CRASH_POINTS, CommitMetrics, Committer};
+use super::{DbError, Get, Transaction, View, settings, view};
+use crate::crash;
+use crate::fs::Device;
+
+/// The folder on a device.
+const FOLDER: &str = "listings";
+
+/// The listings of one device.
+///
+/// It is closed when the last `Arc` is gone and what was running has ended.
+pub struct Database {
+    // Before the committer, so that RocksDB is closed by the committer's thread, which may wait for the disk.
+    inner: Arc<Inner>,
+    committer: Committer,
+    closed: CancellationToken,
+}
+
+/// What readers and the committer share.
+pub(super) struct Inner {
+    // Fields are dropped in this order: RocksDB first, then the sign that it is closed.
+    rocks: DB,
+    _closed: DropGuard,
+    device: Arc<Device>,
+    /// A write failed. RocksDB takes no more until it is opened anew; what is there can still be read.
+    failed: AtomicBool,
+}
+
+impl Database {
+    /// Opens the listings of a device, or makes them. Blocks on the disk.
+    ///
+    /// # Errors
+    /// When another process has them open, they are damaged, or the disk fails.
+    pub(super) fn open(device: Arc<Device>, cache: &Cache, metrics: CommitMetrics) -> Result<Self, DbError> {
+        let folder = device.path().join(FOLDER);
+        make_folder(&folder, device.path()).map_err(|error| DbError::Io(format!("{}: {error}", folder.display())))?;
+        let opened = DB::open(&settings::options(cache), &folder);
+        let rocks = opened.map_err(|error| DbError::from_rocks(device.name(), &error))?;
+        let closed = CancellationToken::new();
+        let inner = Inner { rocks, _closed: closed.clone().drop_guard(), device, failed: AtomicBool::new(false) };
+        let inner = Arc::new(inner);
+        let committer = Committer::start(Arc::clone(&inner), metrics)?;
+        Ok(Self { inner, committer, closed })
+    }
+
+    /// The device.
+    pub fn device(&self) -> &Arc<Device> {
+        &self.inner.device
+    }
+
+    /// Runs `read` over the database as it is now, on the device's queue.
+    ///
+    /// # Errors
+    /// What `read` fails with, or that the device has too much to do.
+    pub async fn read<T, E, F>(&self, read: F) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<DbError> + Send + 'static,
+        F: FnOnce(&View<'_>) -> Result<T, E> + Send + 'static,
+    {
+        let inner = Arc::clone(&self.inner);
+        let done = self.inner.device.queue().run(move || read(&View::new(&inner))).await;
+        done.map_err(|error| E::from(error.into()))?
+    }
+
+    /// Runs `change` alone among all changes, and answers when it is on stable storage.
+    ///
+    /// When `change` fails nothing of it is written. It runs on the committer's thread, so it must not wait for anything.
+    ///
+    /// # Errors
+    /// What `change` fails with; or why the group it belonged to could not be written, in which case it may or may not
+    /// be found there later.
+    pub async fn commit<T, E, F>(&self, change: F) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<DbError> + Send + 'static,
+        F: FnOnce(&mut Transaction<'_>) -> Result<T, E> + Send + 'static,
+    {
+        if self.failed() {
+            return Err(DbError::Closed.into());
+        }
+        self.committer.commit(change).await
+    }
+
+    /// Whether a write failed, so that the next needs the database opened anew.
+    pub(super) fn failed(&self) -> bool {
+        self.inner.failed.load(Ordering::Relaxed) || self.committer.is_gone()
+    }
+
+    /// Is cancelled when RocksDB has let go of the files.
+    pub(super) fn closed(&self) -> &CancellationToken {
+        &self.closed
+    }
+}
+
+impl Inner {
+    pub(super) fn rocks(&self) -> &DB {
+        &self.rocks
+    }
+
+    pub(super) fn device(&self) -> &Device {
+        &self.device
+    }
+
+    /// Writes a group and flushes the log, then makes sure that the device is still the one it was written to.
+    pub(super) fn write(&self, batch: WriteBatch) -> Result<(), DbError> {
+        if batch.is_empty() {
+            return Ok(());
+        }
+        crash::point(CRASH_POINTS[0]);
+        let mut options = WriteOptions::default();
+        options.set_sync(true);
+        self.rocks.write_opt(batch, &options).map_err(|error| {
+            self.failed.store(true, Ordering::Relaxed);
+            DbError::from_rocks(self.device.name(), &error)
+        })?;
+        crash::point(CRASH_POINTS[1]);
+        Ok(self.device.check()?)
+    }
+}
+
+impl Get for Inner {
+    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, DbError> {
+        view::get(&self.rocks, self.device.name(), key)
+    }
+}
+
+/// Makes the folder and its entry in the device durable. RocksDB flushes what it makes inside.
+fn make_folder(folder: &Path, device: &Path) -> std::io::Result<()> {
+    match std::fs::create_dir(folder) {
+        Ok(()) => std::fs::File::open(device)?.sync_all(),
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
+        Err(error) => Err(error),
+    }
+}

@@ -1,0 +1,117 @@
+//! The keys of a device's database.
+//!
+//! ```text
+//! i kind hash                    -> Info          what an account or container knows of itself; its existence
+//! m kind hash                    -> Metadata      absent while there is none
+//! r kind hash space life name    -> row           life 0: what listings show; life 1: tombstones
+//! s kind hash row-number         -> space life name, the row that was written last under that number
+//! d kind hash                    -> nothing       containers whose counts the account servers do not know yet
+//! y kind hash direction id       -> (for replication: how far another copy's rows were taken in)
+//! ```
+//!
+//! `kind` is one byte; `hash` the 16 bytes of the hash path, so that the databases of one partition are neighbours and a
+//! pass over a partition is one range; `space` and `row-number` are big-endian, 4 and 8 bytes. A container's `space` is
+//! the storage policy, so that a listing of one policy is one range; an account's is 0. Tombstones are apart from the
+//! rows, so that a listing never steps over them. Each write of a row gives it the database's next row number and drops
+//! its old one, so `s` after N is what changed since N, each row once, as SQLite's ROWIDs in Swift.
+
+use crate::hash_path::PathHash;
+use crate::policy::PolicyIndex;
+
+/// What a listing lists.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Kind {
+    /// Containers of an account.
+    Account,
+    /// Objects of a container.
+    Container,
+}
+
+impl Kind {
+    fn byte(self) -> u8 {
+        match self {
+            Self::Account => b'a',
+            Self::Container => b'c',
+        }
+    }
+}
+
+/// Names one account's or one container's database among those on a device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ListingId {
+    /// Account or container.
+    pub kind: Kind,
+    /// Its hash path.
+    pub hash: PathHash,
+}
+
+/// The first bytes of the index of containers to report.
+pub const DIRTY: &[u8] = b"dc";
+
+impl ListingId {
+    /// Where the [`Info`](super::Info) is.
+    pub fn info(&self) -> Vec<u8> {
+        self.key(b'i', &[])
+    }
+
+    /// Where the metadata is.
+    pub fn metadata(&self) -> Vec<u8> {
+        self.key(b'm', &[])
+    }
+
+    /// Where this container is marked as one to report.
+    pub fn dirty(&self) -> Vec<u8> {
+        self.key(b'd', &[])
+    }
+
+    /// What the keys of all rows in one space begin with, of live ones or of tombstones.
+    pub fn rows(&self, space: PolicyIndex, deleted: bool) -> Vec<u8> {
+        self.key(b'r', &[&space.0.to_be_bytes(), &[u8::from(deleted)]])
+    }
+
+    /// Where a row is.
+    pub fn row(&self, space: PolicyIndex, deleted: bool, name: &str) -> Vec<u8> {
+        self.key(b'r', &[&space.0.to_be_bytes(), &[u8::from(deleted)], name.as_bytes()])
+    }
+
+    /// Where the name of the row with that number is.
+    pub fn numbered(&self, row: u64) -> Vec<u8> {
+        self.key(b's', &[&row.to_be_bytes()])
+    }
+
+    /// The container that a key below [`DIRTY`] marks.
+    pub fn from_dirty(key: &[u8]) -> Option<Self> {
+        let hash = key.strip_prefix(DIRTY)?.try_into().ok()?;
+        Some(Self { kind: Kind::Container, hash: PathHash(hash) })
+    }
+
+    fn key(&self, tag: u8, rest: &[&[u8]]) -> Vec<u8> {
+        let mut key = Vec::with_capacity(18 + rest.iter().map(|part| part.len()).sum::<usize>());
+        key.extend_from_slice(&[tag, self.kind.byte()]);
+        key.extend_from_slice(&self.hash.0);
+        rest.iter().for_each(|part| key.extend_from_slice(part));
+        key
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_dirty_mark_leads_back_to_its_container() {
+        let id = ListingId { kind: Kind::Container, hash: PathHash(*b"0123456789abcdef") };
+        assert_eq!(ListingId::from_dirty(&id.dirty()), Some(id));
+        assert_eq!(ListingId::from_dirty(b"dc"), None);
+        assert_eq!(ListingId::from_dirty(&id.info()), None);
+    }
+
+    #[test]
+    fn rows_are_ordered_by_space_life_and_name() {
+        let id = ListingId { kind: Kind::Container, hash: PathHash([7; 16]) };
+        let (p0, p1) = (PolicyIndex(0), PolicyIndex(1));
+        let keys = [id.rows(p0, false), id.row(p0, false, "a"), id.row(p0, false, "é"), id.row(p0, true, "a")];
+        assert!(keys.is_sorted() && keys[3] < id.rows(p1, false));
+        assert!(id.numbered(255) < id.numbered(256));
+    }
+}

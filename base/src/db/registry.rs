@@ -1,0 +1,157 @@
+//! The listings of all devices of a process: opened when first asked for, closed when their device is gone.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use arc_swap::ArcSwapOption;
+use rocksdb::Cache;
+use tokio_util::sync::CancellationToken;
+
+use super::commit::CommitMetrics;
+use super::{Database, DbError, settings};
+use crate::fs::{Device, Devices, Reserve};
+use crate::metrics::Metrics;
+
+/// How long to wait until the readers of a database that is being closed have ended.
+const CLOSING: Duration = Duration::from_secs(5);
+/// A database that could not be opened is not tried again sooner, since damaged ones take long to refuse.
+const RETRY: Duration = Duration::from_secs(2);
+
+/// All listings of a process; its account and its container role share one.
+pub struct Databases {
+    devices: Arc<Devices>,
+    reserve: Reserve,
+    cache: Cache,
+    metrics: CommitMetrics,
+    slots: Mutex<HashMap<String, Arc<Slot>>>,
+}
+
+/// One device's place.
+#[derive(Default)]
+struct Slot {
+    current: ArcSwapOption<Database>,
+    /// Held while one request opens the database and the others wait for it.
+    opening: tokio::sync::Mutex<Opening>,
+}
+
+#[derive(Default)]
+struct Opening {
+    /// Whether the files of the database that was open last are let go of.
+    last: Option<CancellationToken>,
+    refused: Option<(Instant, DbError)>,
+}
+
+impl Databases {
+    /// The listings of these devices; writes leave `reserve` free.
+    pub fn new(devices: Arc<Devices>, reserve: Reserve) -> Self {
+        let (cache, metrics) = (settings::cache(), CommitMetrics::new());
+        Self { devices, reserve, cache, metrics, slots: Mutex::default() }
+    }
+
+    /// The devices they are on.
+    pub fn devices(&self) -> &Arc<Devices> {
+        &self.devices
+    }
+
+    /// Shows the commits of all devices among a role's metrics.
+    pub fn register(&self, metrics: &Metrics) {
+        self.metrics.register(metrics);
+    }
+
+    /// The listings of a device, to read.
+    ///
+    /// # Errors
+    /// When the device is gone or its listings cannot be opened.
+    pub async fn get(&self, device: &str) -> Result<Arc<Database>, DbError> {
+        let device = self.device(device)?;
+        let slot = self.slot(device.name());
+        match usable(&slot, &device) {
+            Some(database) => Ok(database),
+            None => self.open(&slot, device).await,
+        }
+    }
+
+    /// The listings of a device, to write: it has room, and the last write did not fail.
+    ///
+    /// # Errors
+    /// As [`Databases::get`], and when the device is full.
+    pub async fn get_writable(&self, device: &str) -> Result<Arc<Database>, DbError> {
+        let device = self.device(device)?;
+        self.reserve.check(&device)?;
+        let slot = self.slot(device.name());
+        match usable(&slot, &device).filter(|database| !database.failed()) {
+            Some(database) => Ok(database),
+            None => self.open(&slot, device).await,
+        }
+    }
+
+    /// The names of the devices that hold listings already: what was left to do before a restart is found there.
+    pub fn existing(&self) -> Vec<String> {
+        let entries = std::fs::read_dir(self.devices.root()).into_iter().flatten().flatten();
+        let holding = entries.filter(|entry| entry.path().join("listings").is_dir());
+        holding.filter_map(|entry| entry.file_name().into_string().ok()).collect()
+    }
+
+    /// Closes everything, and waits until other processes can open it.
+    pub async fn close(&self) {
+        let slots: Vec<_> = self.slots.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect();
+        for slot in slots {
+            let opening = slot.opening.lock().await;
+            slot.current.store(None);
+            if let Some(last) = &opening.last {
+                let _ = tokio::time::timeout(CLOSING, last.cancelled()).await;
+            }
+        }
+    }
+
+    fn device(&self, name: &str) -> Result<Arc<Device>, DbError> {
+        self.devices.get(name).map_err(|missing| {
+            let slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
+            if let Some(slot) = slots.get(name) {
+                slot.current.store(None);
+            }
+            missing.into()
+        })
+    }
+
+    /// Only devices that were found get here, so there are never more slots than folders.
+    fn slot(&self, name: &str) -> Arc<Slot> {
+        let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(slots.entry(name.to_owned()).or_default())
+    }
+
+    async fn open(&self, slot: &Slot, device: Arc<Device>) -> Result<Arc<Database>, DbError> {
+        let mut opening = slot.opening.lock().await;
+        if let Some(database) = usable(slot, &device).filter(|database| !database.failed()) {
+            return Ok(database);
+        }
+        if let Some((_, error)) = opening.refused.as_ref().filter(|(at, _)| at.elapsed() < RETRY) {
+            return Err(error.clone());
+        }
+        slot.current.store(None);
+        if let Some(last) = &opening.last {
+            tokio::time::timeout(CLOSING, last.cancelled()).await.map_err(|_| DbError::Closed)?;
+        }
+        let opened = self.open_now(device).await;
+        match &opened {
+            Ok(database) => {
+                *opening = Opening { last: Some(database.closed().clone()), refused: None };
+                slot.current.store(Some(Arc::clone(database)));
+            }
+            Err(error) => opening.refused = Some((Instant::now(), error.clone())),
+        }
+        opened
+    }
+
+    async fn open_now(&self, device: Arc<Device>) -> Result<Arc<Database>, DbError> {
+        let (cache, metrics) = (self.cache.clone(), self.metrics.clone());
+        let opening = tokio::task::spawn_blocking(move || Database::open(device, &cache, metrics));
+        opening.await.map_err(|_| DbError::Panicked)?.map(Arc::new)
+    }
+}
+
+/// The open database, if it is this very device's.
+fn usable(slot: &Slot, device: &Arc<Device>) -> Option<Arc<Database>> {
+    slot.current.load_full().filter(|database| Arc::ptr_eq(database.device(), device))
+}

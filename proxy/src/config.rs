@@ -1,0 +1,147 @@
+//! The `[proxy]` table of a node's configuration.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use apus_base::client::ClientConfig;
+use apus_base::serve::Limits;
+use serde::{Deserialize, Serialize};
+
+use crate::auth::reseller::{InvalidResellers, Reseller};
+use crate::auth::token::WeakSecret;
+use crate::auth::user::{InvalidUser, Secret, User};
+use crate::constraints::Constraints;
+
+/// How a proxy behaves.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// Who may ask for tokens.
+    pub users: Vec<User>,
+    /// What tokens are signed with; the same at every proxy of the cluster. `openssl rand -hex 32` makes a good one.
+    pub token_secret: Secret,
+    /// How long a token holds, in seconds.
+    pub token_life: u64,
+    /// Whose accounts there are. The first one's prefix begins tokens and storage URLs.
+    pub resellers: Vec<Reseller>,
+    /// Where tokens are asked for, with a slash on both sides.
+    pub auth_prefix: String,
+    /// The scheme of storage URLs.
+    pub storage_url_scheme: Scheme,
+    /// The limits on what clients may send.
+    pub constraints: Constraints,
+    /// How the storage servers are asked.
+    pub client: ClientConfig,
+    /// Whether an account comes into being with the first write to it, and looks empty before.
+    pub account_autocreate: bool,
+    /// Whether reseller admins may PUT and DELETE accounts; without it these are 405.
+    pub allow_account_management: bool,
+    /// Most containers in an account; 0 sets no limit.
+    pub max_containers_per_account: u64,
+    /// Accounts to which that limit does not apply.
+    pub max_containers_whitelist: Vec<String>,
+    /// Values of `Host` that are answered with 403.
+    pub deny_host_headers: Vec<String>,
+    /// Origins that may read every container's responses in a browser; `*` means all.
+    pub cors_allow_origin: Vec<String>,
+    /// Response headers that browsers may show to scripts, beside Swift's own.
+    pub cors_expose_headers: Vec<String>,
+    /// Whether responses to origins that are not allowed carry no CORS headers at all.
+    pub strict_cors_mode: bool,
+    /// Whether `/info` answers; without it, 403.
+    pub expose_info: bool,
+    /// Sections, or `section.key`, that `/info` hides.
+    pub disallowed_sections: Vec<String>,
+    /// While this file exists, `/healthcheck` answers 503, so that a load balancer takes the node out.
+    pub disable_path: Option<PathBuf>,
+    /// The end of every transaction id of this node, to tell nodes apart in logs.
+    pub trans_id_suffix: String,
+    /// How many characters of a token the access log shows.
+    pub reveal_sensitive_prefix: usize,
+    /// Most connections from clients at once; further ones wait.
+    pub max_clients: usize,
+    /// How long a client may pause while it sends a head or a body, in seconds; then it gets 408.
+    pub client_timeout: u64,
+    /// How long requests in flight may go on after the process was asked to stop, in seconds.
+    pub grace: u64,
+}
+
+/// How clients reach the proxy: itself over plain HTTP, or something in front of it that ends their TLS.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Scheme {
+    /// `http://`.
+    Http,
+    /// `https://`.
+    Https,
+}
+
+impl Scheme {
+    /// What a URL begins with.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Http => "http",
+            Self::Https => "https",
+        }
+    }
+}
+
+/// Why a proxy does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum InvalidConfig {
+    /// A user makes no sense.
+    #[error(transparent)]
+    User(#[from] InvalidUser),
+    /// A reseller makes no sense.
+    #[error(transparent)]
+    Resellers(#[from] InvalidResellers),
+    /// Tokens could be forged.
+    #[error(transparent)]
+    TokenSecret(#[from] WeakSecret),
+    /// Where tokens are asked for is no folder of the URL.
+    #[error("auth_prefix must begin and end with a slash and have something in between, as in \"/auth/\", not {0:?}")]
+    AuthPrefix(String),
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        let limits = Limits::default();
+        Self {
+            users: Vec::new(),
+            token_secret: Secret::default(),
+            token_life: 86_400,
+            resellers: vec![Reseller { prefix: "AUTH".into(), require_group: None }],
+            auth_prefix: "/auth/".into(),
+            storage_url_scheme: Scheme::Http,
+            constraints: Constraints::default(),
+            client: ClientConfig::default(),
+            account_autocreate: true,
+            allow_account_management: false,
+            max_containers_per_account: 0,
+            max_containers_whitelist: Vec::new(),
+            deny_host_headers: Vec::new(),
+            cors_allow_origin: Vec::new(),
+            cors_expose_headers: Vec::new(),
+            strict_cors_mode: true,
+            expose_info: true,
+            disallowed_sections: vec!["swift.valid_api_versions".into(), "swift.auto_create_account_prefix".into()],
+            disable_path: None,
+            trans_id_suffix: String::new(),
+            reveal_sensitive_prefix: 16,
+            max_clients: limits.connections,
+            client_timeout: limits.patience.as_secs(),
+            grace: limits.grace.as_secs(),
+        }
+    }
+}
+
+impl Config {
+    /// What the HTTP server allows clients.
+    pub fn limits(&self) -> Limits {
+        Limits {
+            connections: self.max_clients,
+            patience: Duration::from_secs(self.client_timeout),
+            grace: Duration::from_secs(self.grace),
+        }
+    }
+}
