@@ -2,6 +2,7 @@
 
 mod fake;
 mod lookup;
+mod nodes;
 mod put;
 mod read;
 mod write;
