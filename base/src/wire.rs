@@ -124,6 +124,11 @@ pub fn backend_path(device: &str, partition: u32, names: &[&str]) -> String {
     path
 }
 
+/// The path of an [`UpdateBatch`] for a device, percent-encoded.
+pub fn update_path(device: &str) -> String {
+    format!("/{}", utf8_percent_encode(device, PART))
+}
+
 /// A change of one row in a container's listing, as object servers report it.
 ///
 /// Many travel together: `UPDATE /<device>` on a container server with an [`UpdateBatch`] as JSON, answered with an

@@ -1,1 +1,13 @@
-//! Room.
+//! The object room: objects on disks, and the server that proxies store them through.
+//!
+//! [`store`] is what an object is and how it gets on a disk; the server speaks Swift's backend HTTP in front of it:
+//! `GET HEAD PUT POST DELETE /<device>/<partition>/<account>/<container>/<object>`. [`serve`] runs it; [`check_device`] says in one
+//! sentence why a folder cannot be a device.
+
+mod config;
+mod server;
+pub mod store;
+
+pub use config::Config;
+pub use server::{StartError, check_device, serve};
+pub use store::CRASH_POINTS;

@@ -15,6 +15,9 @@ const MAX_IDLE_PER_NODE: usize = 64;
 /// Shorter than the servers' patience, so that a kept connection is rarely one that the server is just closing.
 const IDLE: Duration = Duration::from_secs(20);
 
+/// Most headers in one answer: an object's 90 metadata items and its others are more than hyper's own 100.
+const MAX_HEADERS: usize = 256;
+
 /// How long to wait for a node.
 #[derive(Clone, Copy, Debug)]
 pub struct Timeouts {
@@ -46,6 +49,9 @@ pub enum NodeError {
     /// Nothing came in time.
     #[error("no answer within {0:?}")]
     TimedOut(Duration),
+    /// The ring gives it an address that cannot stand in a URI.
+    #[error("{0:?} is not an address")]
+    Address(String),
 }
 
 impl Pool {
@@ -58,6 +64,7 @@ impl Pool {
             .pool_timer(TokioTimer::new())
             .pool_idle_timeout(IDLE)
             .pool_max_idle_per_host(MAX_IDLE_PER_NODE)
+            .http1_max_headers(MAX_HEADERS)
             .build(connector);
         Self { client, timeouts }
     }
@@ -70,8 +77,17 @@ impl Pool {
     /// # Errors
     /// When the node cannot be reached or does not answer in time.
     pub async fn send(&self, request: Request<Body>) -> Result<Response<Body>, NodeError> {
-        let limit = self.timeouts.response;
-        tokio::time::timeout(limit, self.send_untimed(request)).await.map_err(|_| NodeError::TimedOut(limit))?
+        self.send_within(request, self.timeouts.response).await
+    }
+
+    /// As [`Pool::send`], with another limit on the time to the head and on the pauses of the response's body.
+    ///
+    /// # Errors
+    /// When the node cannot be reached or does not answer in time.
+    pub async fn send_within(&self, request: Request<Body>, limit: Duration) -> Result<Response<Body>, NodeError> {
+        let answered = tokio::time::timeout(limit, self.client.request(request));
+        let response = answered.await.map_err(|_| NodeError::TimedOut(limit))??;
+        Ok(response.map(|incoming| Patient::new(incoming, limit).boxed_unsync()))
     }
 
     /// As [`Pool::send`], without a limit on the time to the head: the caller watches the progress of its body.

@@ -9,6 +9,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 
+use super::dirs::{DurableDirs, NewDirs};
 use super::queue::DiskQueue;
 
 /// One device of this node.
@@ -19,6 +20,7 @@ pub struct Device {
     /// Device and inode number of the folder.
     identity: (u64, u64),
     queue: DiskQueue,
+    dirs: DurableDirs,
 }
 
 /// Why a device cannot serve.
@@ -76,7 +78,7 @@ impl Devices {
             return Ok(Arc::clone(device));
         }
         let queue = DiskQueue::new(self.queue_threads);
-        let device = Arc::new(Device { name: name.to_owned(), path, identity, queue });
+        let device = Arc::new(Device { name: name.to_owned(), path, identity, queue, dirs: DurableDirs::default() });
         open.insert(name.to_owned(), Arc::clone(&device));
         Ok(device)
     }
@@ -110,6 +112,29 @@ impl Device {
     /// `Missing` when it is not.
     pub fn check(&self) -> Result<(), DeviceError> {
         if identity(&self.path) == Some(self.identity) { Ok(()) } else { Err(DeviceError::Missing(self.name.clone())) }
+    }
+}
+
+impl Device {
+    /// Makes folders below the device; the device's own is never made. Blocking: run it on the [`Device::queue`].
+    ///
+    /// # Errors
+    /// What the system says; `InvalidInput` for a path that leaves the device.
+    pub fn make_dirs(&self, relative: &Path) -> std::io::Result<NewDirs> {
+        self.dirs.make(&self.path, relative)
+    }
+
+    /// Makes sure that folders are on stable storage. Blocking.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn flush_dirs(&self, dirs: &NewDirs) -> std::io::Result<()> {
+        self.dirs.flush(dirs)
+    }
+
+    /// Says that a folder below the device is removed or renamed. Call it before doing so, and after.
+    pub fn forget_dir(&self, relative: &Path) {
+        self.dirs.forget(relative);
     }
 }
 

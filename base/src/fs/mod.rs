@@ -1,11 +1,16 @@
-//! The disk: devices and whether they are there, and one bounded queue of work for each.
+//! The disk: devices and whether they are there, files that appear whole, folders that stay, and one bounded queue of
+//! work for each device.
 //!
-//! Only this module and `db` touch a disk.
+//! Only this module and `db` touch a disk by themselves; rooms do it through a device's queue.
 
 mod device;
+mod dirs;
 mod queue;
 mod reserve;
+mod tmp;
 
 pub use device::{Device, DeviceError, Devices};
+pub use dirs::{NewDirs, flush_dir};
 pub use queue::{DiskQueue, QueueError};
 pub use reserve::Reserve;
+pub use tmp::{TMP_DIR, TmpFile, sweep};

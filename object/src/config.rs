@@ -1,0 +1,86 @@
+//! The `[object]` table of a node's configuration.
+
+use std::time::Duration;
+
+use apus_base::fs::Reserve;
+use serde::{Deserialize, Serialize};
+
+/// How an object server works. Every field has a default.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// Threads that work on one device at the same time.
+    pub disk_threads: usize,
+    /// Bytes read from or written to a disk at once; a request holds a few of these in memory.
+    pub chunk_size: usize,
+    /// How much of a device stays free: bytes, or a share such as "1%".
+    pub fallocate_reserve: Reserve,
+    /// The longest body, in bytes.
+    pub max_file_size: u64,
+    /// Headers beside metadata that are kept with an object, in lower case.
+    pub allowed_headers: Vec<String>,
+    /// Seconds that a request waits for container servers before its update is kept for later.
+    #[serde(with = "seconds")]
+    pub container_update_timeout: Duration,
+    /// Seconds to connect to a container server.
+    #[serde(with = "seconds")]
+    pub conn_timeout: Duration,
+    /// Seconds that a container server may take for a batch of updates.
+    #[serde(with = "seconds")]
+    pub node_timeout: Duration,
+    /// Seconds that a peer may pause in the middle of a request.
+    #[serde(with = "seconds")]
+    pub client_timeout: Duration,
+    /// Seconds that requests in flight may go on at shutdown.
+    #[serde(with = "seconds")]
+    pub shutdown_grace: Duration,
+    /// Connections held at once.
+    pub max_connections: usize,
+}
+
+/// Swift's default for `allowed_headers`.
+const ALLOWED_HEADERS: [&str; 9] = [
+    "content-disposition",
+    "content-encoding",
+    "x-delete-at",
+    "x-object-manifest",
+    "x-static-large-object",
+    "cache-control",
+    "content-language",
+    "expires",
+    "x-robots-tag",
+];
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            disk_threads: 4,
+            chunk_size: 512 * 1024,
+            fallocate_reserve: Reserve::default(),
+            // Swift's: 5 GiB, and two bytes more.
+            max_file_size: 5 * 1024 * 1024 * 1024 + 2,
+            allowed_headers: ALLOWED_HEADERS.map(str::to_owned).to_vec(),
+            container_update_timeout: Duration::from_secs(1),
+            conn_timeout: Duration::from_millis(500),
+            node_timeout: Duration::from_secs(3),
+            client_timeout: Duration::from_secs(60),
+            shutdown_grace: Duration::from_secs(30),
+            max_connections: 4096,
+        }
+    }
+}
+
+/// Durations as seconds, with a fraction where wanted.
+mod seconds {
+    use std::time::Duration;
+
+    use serde::{Deserialize as _, Deserializer, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_f64(duration.as_secs_f64())
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+        Duration::try_from_secs_f64(f64::deserialize(deserializer)?).map_err(serde::de::Error::custom)
+    }
+}

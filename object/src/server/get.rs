@@ -1,0 +1,193 @@
+//! GET and HEAD: conditions first, then ranges, then the bytes.
+//!
+//! Opening, deciding and reading a short body are one piece of work on the device's queue, so that a small GET waits once.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use apus_base::body::{self, Body};
+use apus_base::conditional::{Conditions, Current, Verdict};
+use apus_base::range::{self, Multipart, Ranges};
+use apus_base::timestamp::Timestamp;
+use bytes::Bytes;
+use http::header::{self, HeaderMap, HeaderValue};
+use http::{Method, Request, Response, StatusCode};
+use md5::{Digest as _, Md5};
+
+use super::Server;
+use super::refusal::Refusal;
+use super::respond::{empty, insert, object_headers};
+use super::stream::{Piece, Source, SourceError};
+use super::target::{Target, opens_expired, text, timestamp_or_now};
+use crate::store::attributes::hex;
+use crate::store::{Found, Location, Object, StoreError, read};
+
+/// Answers a GET or HEAD.
+pub(super) async fn get(server: &Arc<Server>, request: Request<Body>) -> Result<Response<Body>, Refusal> {
+    let (head, _no_body) = request.into_parts();
+    let target = Target::parse(server, &head.uri, &head.headers)?;
+    let asked =
+        Asked { is_head: head.method == Method::HEAD, now: timestamp_or_now(&head.headers)?, headers: head.headers };
+    let queue = target.location.device.queue().clone();
+    let worker = Arc::clone(server);
+    queue.run(move || answer(&worker, &target.location, &asked)).await?
+}
+
+/// One request.
+struct Asked {
+    is_head: bool,
+    now: Timestamp,
+    headers: HeaderMap,
+}
+
+fn answer(server: &Server, location: &Location, asked: &Asked) -> Result<Response<Body>, Refusal> {
+    match read::open(location, asked.now, opens_expired(&asked.headers))? {
+        Found::Object(object) => answer_object(server, location, asked, *object),
+        Found::Nothing { quarantined } => {
+            server.counters.quarantines.inc_by(u64::from(quarantined));
+            Err(absent(asked, None))
+        }
+        Found::Deleted(timestamp) | Found::Expired(timestamp, _) => Err(absent(asked, Some(timestamp))),
+        Found::Collision => Err(Refusal::Collision),
+    }
+}
+
+fn absent(asked: &Asked, timestamp: Option<Timestamp>) -> Refusal {
+    match Conditions::from_headers(&asked.headers).check_absent() {
+        Verdict::Failed => Refusal::precondition("there is no such object"),
+        _ => Refusal::NotFound(timestamp),
+    }
+}
+
+/// What to answer with, before anything is read.
+#[derive(Debug)]
+enum Plan {
+    NotModified,
+    Failed,
+    Unsatisfiable,
+    Head,
+    Whole,
+    One(std::ops::Range<u64>),
+    Many(Multipart),
+}
+
+fn plan(asked: &Asked, object: &Object) -> Plan {
+    let etag = conditional_etag(&asked.headers, object);
+    let current = Current { etag: &etag, last_modified_secs: object.timestamp().secs_ceil() };
+    match Conditions::from_headers(&asked.headers).check(current) {
+        Verdict::NotModified => return Plan::NotModified,
+        Verdict::Failed => return Plan::Failed,
+        Verdict::Proceed if asked.is_head => return Plan::Head,
+        Verdict::Proceed => {}
+    }
+    let header = text(&asked.headers, "range").filter(|_| !ignores_range(&asked.headers, object));
+    match range::resolve(header, object.length) {
+        Ranges::Whole => Plan::Whole,
+        Ranges::Unsatisfiable => Plan::Unsatisfiable,
+        Ranges::One(range) => Plan::One(range),
+        Ranges::Many(ranges) => {
+            let kind = object.metadata.text("Content-Type").unwrap_or("application/octet-stream").to_owned();
+            Plan::Many(Multipart::new(boundary(&asked.headers), kind, object.length, ranges))
+        }
+    }
+}
+
+/// The ETag that conditions mean: the first of the names in `X-Backend-Etag-Is-At` that the object has, or its own.
+fn conditional_etag(headers: &HeaderMap, object: &Object) -> String {
+    let names = text(headers, "x-backend-etag-is-at").unwrap_or("").split(',').map(str::trim);
+    let alternate = names.filter_map(|name| find(object, name)).next();
+    alternate.map_or_else(|| object.etag().to_owned(), |v| String::from_utf8_lossy(v).into_owned())
+}
+
+/// Whether the object has one of the items for which its range is somebody else's business, such as a manifest's.
+fn ignores_range(headers: &HeaderMap, object: &Object) -> bool {
+    let names = text(headers, "x-backend-ignore-range-if-metadata-present").unwrap_or("");
+    names.split(',').map(str::trim).any(|name| find(object, name).is_some())
+}
+
+fn find<'a>(object: &'a Object, name: &str) -> Option<&'a [u8]> {
+    object.metadata.iter().find(|(key, _)| key.eq_ignore_ascii_case(name.as_bytes())).map(|(_, value)| value)
+}
+
+/// The proxy's boundary, so that it can ask another replica for the rest of the same body; or a random one.
+fn boundary(headers: &HeaderMap) -> String {
+    const LONGEST: usize = 70;
+    let given = text(headers, "x-backend-multipart-boundary");
+    let usable =
+        |b: &&str| (1..=LONGEST).contains(&b.len()) && b.bytes().all(|c| c.is_ascii_alphanumeric() || c == b'-');
+    if let Some(boundary) = given.filter(usable) {
+        return boundary.to_owned();
+    }
+    let mut random = [0; 16];
+    // Without randomness the boundary is merely the same each time.
+    let _ = getrandom::fill(&mut random);
+    hex(&random)
+}
+
+fn answer_object(
+    server: &Server,
+    location: &Location,
+    asked: &Asked,
+    object: Object,
+) -> Result<Response<Body>, Refusal> {
+    let mut headers = object_headers(&server.config, &object);
+    let (status, length, pieces) = match plan(asked, &object) {
+        Plan::NotModified => return Ok(without_body(StatusCode::NOT_MODIFIED, headers, 0)),
+        Plan::Failed => return Ok(without_body(StatusCode::PRECONDITION_FAILED, headers, 0)),
+        Plan::Head => return Ok(without_body(StatusCode::OK, headers, object.length)),
+        Plan::Unsatisfiable => {
+            insert(&mut headers, header::CONTENT_RANGE, range::content_range_unsatisfiable(object.length).as_bytes());
+            return Ok(without_body(StatusCode::RANGE_NOT_SATISFIABLE, headers, 0));
+        }
+        Plan::Whole => (StatusCode::OK, object.length, [Piece::File(0..object.length)].into()),
+        Plan::One(range) => {
+            insert(&mut headers, header::CONTENT_RANGE, range::content_range(&range, object.length).as_bytes());
+            (StatusCode::PARTIAL_CONTENT, range.end - range.start, [Piece::File(range)].into())
+        }
+        Plan::Many(multipart) => {
+            insert(&mut headers, header::CONTENT_TYPE, multipart.content_type().as_bytes());
+            (StatusCode::PARTIAL_CONTENT, multipart.content_length(), pieces(&multipart))
+        }
+    };
+    headers.insert(header::CONTENT_LENGTH, length.into());
+    let check = (status == StatusCode::OK).then(|| (Md5::new(), object.etag().to_owned()));
+    let chunk_size = server.config.chunk_size.max(1);
+    let source = Source { location: location.clone(), file: object.file, pieces, chunk_size, check };
+    let mut response = empty(status, headers);
+    *response.body_mut() = body_of(server, source)?;
+    Ok(response)
+}
+
+fn without_body(status: StatusCode, mut headers: HeaderMap, length: u64) -> Response<Body> {
+    headers.insert(header::CONTENT_LENGTH, HeaderValue::from(length));
+    empty(status, headers)
+}
+
+fn pieces(multipart: &Multipart) -> VecDeque<Piece> {
+    let mut pieces = VecDeque::new();
+    for range in multipart.ranges() {
+        pieces.push_back(Piece::Text(multipart.part_head(range).into()));
+        pieces.push_back(Piece::File(range.clone()));
+        pieces.push_back(Piece::Text(Bytes::from_static(Multipart::PART_END.as_bytes())));
+    }
+    pieces.push_back(Piece::Text(multipart.end().into()));
+    pieces
+}
+
+/// A short body is read here and now, and checked before anything is sent; a long one by a task.
+fn body_of(server: &Server, mut source: Source) -> Result<Body, Refusal> {
+    if source.file_bytes() > source.chunk_size as u64 {
+        return Ok(source.into_body(server.counters.clone()));
+    }
+    match source.read_whole() {
+        Ok(bytes) => {
+            server.counters.bytes_out.inc_by(bytes.len() as u64);
+            Ok(body::full(bytes))
+        }
+        Err(SourceError::Damaged(_)) => {
+            server.counters.quarantines.inc();
+            Err(Refusal::NotFound(None))
+        }
+        Err(SourceError::Disk(error)) => Err(StoreError::while_doing("read an object")(error).into()),
+    }
+}

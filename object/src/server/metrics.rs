@@ -1,0 +1,28 @@
+//! What the object server counts beside requests.
+
+use apus_base::metrics::Metrics;
+use prometheus_client::metrics::counter::Counter;
+
+/// The counters of one server.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Counters {
+    /// Bytes of bodies received.
+    pub(super) bytes_in: Counter,
+    /// Bytes of bodies sent.
+    pub(super) bytes_out: Counter,
+    /// Objects moved to quarantine.
+    pub(super) quarantines: Counter,
+    /// Container updates kept for later.
+    pub(super) async_pendings: Counter,
+}
+
+impl Counters {
+    pub(super) fn registered(metrics: &Metrics) -> Self {
+        let counters = Self::default();
+        metrics.register("received_bytes", "Bytes of bodies received", counters.bytes_in.clone());
+        metrics.register("sent_bytes", "Bytes of bodies sent", counters.bytes_out.clone());
+        metrics.register("quarantines", "Objects moved to quarantine", counters.quarantines.clone());
+        metrics.register("async_pendings", "Container updates kept for later", counters.async_pendings.clone());
+        counters
+    }
+}

@@ -1,0 +1,92 @@
+//! The object server: Swift's backend protocol in front of the store.
+//!
+//! One request is one of [`get`], [`put`], [`post`], [`delete`]; each asks the store through the device's queue, and those that
+//! write then tell the container servers ([`update`], [`batch`]). Every failure is an [`Refusal`](refusal::Refusal) and becomes a
+//! response here, once.
+
+mod batch;
+mod check;
+mod delete;
+mod get;
+mod metrics;
+mod post;
+mod put;
+mod refusal;
+mod respond;
+mod start;
+mod stream;
+mod target;
+mod update;
+mod upload;
+
+#[cfg(test)]
+mod tests;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use apus_base::body::Body;
+use apus_base::client::pool::{Pool, Timeouts};
+use apus_base::cluster::Cluster;
+use apus_base::fs::Devices;
+use apus_base::metrics::Metrics;
+use apus_base::serve::{Limits, Service};
+use http::{Method, Request, Response, StatusCode};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+pub use start::{StartError, check_device};
+
+use crate::config::Config;
+use batch::Batches;
+use metrics::Counters;
+use refusal::Refusal;
+
+/// What all requests share.
+pub(crate) struct Server {
+    config: Config,
+    devices: Arc<Devices>,
+    cluster: Arc<Cluster>,
+    batches: Arc<Batches>,
+    counters: Counters,
+}
+
+/// Serves objects until `shutdown`, then finishes what is in flight.
+///
+/// Before the first request it removes what a killed process left in the devices' `tmp` folders.
+pub async fn serve(
+    config: Config,
+    devices: Arc<Devices>,
+    cluster: Arc<Cluster>,
+    listener: TcpListener,
+    shutdown: CancellationToken,
+) {
+    start::sweep(&devices).await;
+    let limits =
+        Limits { connections: config.max_connections, patience: config.client_timeout, grace: config.shutdown_grace };
+    let metrics = Metrics::new("object");
+    let pool = Pool::new(Timeouts { connect: config.conn_timeout, response: config.node_timeout });
+    let batches = Arc::new(Batches::new(pool));
+    let counters = Counters::registered(&metrics);
+    let server = Arc::new(Shared(Arc::new(Server { config, devices, cluster, batches, counters })));
+    apus_base::serve::serve(listener, server, metrics, limits, shutdown).await;
+}
+
+struct Shared(Arc<Server>);
+
+impl Service for Shared {
+    async fn call(&self, request: Request<Body>, _peer: SocketAddr) -> Response<Body> {
+        let server = Arc::clone(&self.0);
+        let answered = match *request.method() {
+            Method::GET | Method::HEAD => get::get(&server, request).await,
+            Method::PUT => put::put(server, request).await,
+            Method::POST => post::post(server, request).await,
+            Method::DELETE => delete::delete(server, request).await,
+            _ => Err(Refusal::Plain(
+                StatusCode::METHOD_NOT_ALLOWED,
+                "The method is not allowed for this resource.".into(),
+            )),
+        };
+        answered.unwrap_or_else(Refusal::into_response)
+    }
+}

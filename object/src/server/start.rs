@@ -1,0 +1,88 @@
+//! Before serving: is a folder fit to be a device, and what did a killed process leave?
+
+use std::io;
+use std::os::unix::fs::FileExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use apus_base::fs::{Devices, TmpFile, sweep as sweep_device};
+use rustix::io::Errno;
+use xattr::FileExt as _;
+
+/// Why a folder cannot be a device: one sentence each, for the operator.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// No such folder.
+    #[error("the device folder {0} does not exist")]
+    Missing(PathBuf),
+    /// Its rights or its mount forbid writing.
+    #[error("the device folder {0} is not writable: {1}")]
+    Unwritable(PathBuf, #[source] io::Error),
+    /// Nothing more fits.
+    #[error("the disk of the device folder {0} is full")]
+    Full(PathBuf),
+    /// The filesystem has no user extended attributes.
+    #[error("the filesystem of {0} has no user extended attributes, which objects need; use ext4, XFS or btrfs")]
+    NoXattrs(PathBuf),
+    /// Anything else.
+    #[error("the device folder {0} cannot be used: {1}")]
+    Unusable(PathBuf, #[source] io::Error),
+}
+
+/// Looks whether a folder can hold objects, by writing a file without a name and an attribute on it. Blocking.
+///
+/// # Errors
+/// Why not.
+pub fn check_device(path: &Path) -> Result<(), StartError> {
+    if !path.is_dir() {
+        return Err(StartError::Missing(path.to_owned()));
+    }
+    let sorted = |error: io::Error| sort(path, error);
+    let tmp = TmpFile::create(path).map_err(sorted)?;
+    tmp.file().write_all_at(&[0; 4096], 0).map_err(sorted)?;
+    tmp.file().set_xattr("user.apus.probe", b"1").map_err(sorted)?;
+    tmp.file().sync_all().map_err(sorted)
+}
+
+fn sort(path: &Path, error: io::Error) -> StartError {
+    let path = path.to_owned();
+    match error.raw_os_error().map(Errno::from_raw_os_error) {
+        Some(Errno::ACCESS | Errno::PERM | Errno::ROFS) => StartError::Unwritable(path, error),
+        Some(Errno::NOSPC | Errno::DQUOT) => StartError::Full(path),
+        Some(Errno::OPNOTSUPP) => StartError::NoXattrs(path),
+        _ => StartError::Unusable(path, error),
+    }
+}
+
+/// Removes leftovers on all devices that are there. Nothing here stops a start: a broken device answers 507.
+pub(super) async fn sweep(devices: &Arc<Devices>) {
+    let root = devices.root().to_owned();
+    let swept = tokio::task::spawn_blocking(move || {
+        let folders = std::fs::read_dir(root).into_iter().flatten().flatten();
+        folders.map(|f| (f.path(), sweep_device(&f.path()))).collect::<Vec<_>>()
+    });
+    for (device, swept) in swept.await.unwrap_or_default() {
+        match swept {
+            Ok(0) => {}
+            Ok(files) => tracing::info!(device = %device.display(), files, "removed unfinished files"),
+            Err(error) => tracing::warn!(device = %device.display(), %error, "cannot remove unfinished files"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_sentence_for_each_trouble() {
+        let root = tempfile::tempdir().unwrap();
+        assert!(check_device(root.path()).is_ok());
+        assert!(std::fs::read_dir(root.path()).unwrap().next().is_none());
+        let gone = root.path().join("gone");
+        let text = check_device(&gone).unwrap_err().to_string();
+        assert_eq!(text, format!("the device folder {} does not exist", gone.display()));
+        // procfs takes no files at all.
+        assert!(check_device(Path::new("/proc/self")).is_err());
+    }
+}

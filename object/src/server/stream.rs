@@ -1,0 +1,204 @@
+//! The body of a GET: pieces of a file, and the text between them, read ahead in large chunks.
+//!
+//! A task reads through the device's queue and stays [`READ_AHEAD`] chunks in front of the client; when the client reads no
+//! more, neither does the task. When the whole object is sent its MD5 is checked before the last chunk is let go, so that a
+//! damaged one never looks complete: the connection is cut short instead, and the object goes to quarantine.
+
+use std::collections::VecDeque;
+use std::fs::File;
+use std::io::{self, Read as _, Seek as _, SeekFrom};
+use std::ops::Range;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use apus_base::body::{Body, BodyError};
+use bytes::Bytes;
+use http_body::Frame;
+use http_body_util::BodyExt as _;
+use md5::{Digest as _, Md5};
+use rustix::io::Errno;
+use tokio::sync::mpsc;
+
+use super::metrics::Counters;
+use crate::store::attributes::hex;
+use crate::store::{Location, quarantine};
+
+/// Chunks read before the client asked: one on its way while the next is read.
+const READ_AHEAD: usize = 2;
+
+/// One piece of a body.
+#[derive(Debug)]
+pub(super) enum Piece {
+    /// Text of a multipart body.
+    Text(Bytes),
+    /// Bytes of the object.
+    File(Range<u64>),
+}
+
+/// A body that is still to be read.
+#[derive(Debug)]
+pub(super) struct Source {
+    pub(super) location: Location,
+    pub(super) file: File,
+    pub(super) pieces: VecDeque<Piece>,
+    pub(super) chunk_size: usize,
+    /// When all of the object is sent: what has been hashed, and what has to come out.
+    pub(super) check: Option<(Md5, String)>,
+}
+
+/// Why a body cannot be read to its end.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum SourceError {
+    /// The object is not what was written; it has been moved to quarantine.
+    #[error("the object is damaged: {0}")]
+    Damaged(String),
+    /// The disk's trouble.
+    #[error("cannot read the object: {0}")]
+    Disk(#[from] io::Error),
+}
+
+impl Source {
+    /// The bytes of the object that are still to be read.
+    pub(super) fn file_bytes(&self) -> u64 {
+        self.pieces.iter().map(|p| if let Piece::File(range) = p { range.end - range.start } else { 0 }).sum()
+    }
+
+    /// Reads all of a short body. Blocking.
+    pub(super) fn read_whole(&mut self) -> Result<Bytes, SourceError> {
+        let first = self.read_next()?.unwrap_or_default();
+        let Some(second) = self.read_next()? else {
+            return Ok(first);
+        };
+        let mut whole = [first, second].concat();
+        while let Some(chunk) = self.read_next()? {
+            whole.extend_from_slice(&chunk);
+        }
+        Ok(whole.into())
+    }
+
+    /// Reads the next chunk; `None` after the last. Blocking.
+    pub(super) fn read_next(&mut self) -> Result<Option<Bytes>, SourceError> {
+        let Some(piece) = self.pieces.pop_front() else {
+            // An object of no bytes has no piece, but an MD5 all the same.
+            return self.verify().map(|()| None);
+        };
+        let range = match piece {
+            Piece::Text(text) => return Ok(Some(text)),
+            Piece::File(range) => range,
+        };
+        let chunk = self.read_chunk(&range)?;
+        let next = range.start + chunk.len() as u64;
+        if next < range.end {
+            self.pieces.push_front(Piece::File(next..range.end));
+        }
+        if let Some((md5, _)) = &mut self.check {
+            md5.update(&chunk);
+        }
+        if self.pieces.is_empty() {
+            self.verify()?;
+        }
+        Ok(Some(chunk))
+    }
+
+    fn read_chunk(&mut self, range: &Range<u64>) -> Result<Bytes, SourceError> {
+        let wanted = usize::try_from(range.end - range.start).unwrap_or(usize::MAX).min(self.chunk_size);
+        match read_exactly(&mut self.file, range.start, wanted) {
+            Ok(chunk) => Ok(chunk),
+            Err(error) if is_damage(&error) => Err(self.damaged(error.to_string())),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Compares the MD5, once.
+    fn verify(&mut self) -> Result<(), SourceError> {
+        let Some((md5, etag)) = self.check.take() else {
+            return Ok(());
+        };
+        let found = hex(&md5.finalize());
+        if found == etag { Ok(()) } else { Err(self.damaged(format!("its MD5 is {found}, its ETag {etag}"))) }
+    }
+
+    fn damaged(&self, why: String) -> SourceError {
+        if let Err(error) = quarantine(&self.location, &why) {
+            tracing::error!(%error, object = self.location.name, "a damaged object stays where it is");
+        }
+        SourceError::Damaged(why)
+    }
+
+    /// Reads and sends until the end, the first failure, or nobody listening.
+    async fn send(mut self, to: mpsc::Sender<Result<Bytes, BodyError>>, counters: Counters) {
+        let queue = self.location.device.queue().clone();
+        loop {
+            let read = queue.run(move || {
+                let chunk = self.read_next();
+                (self, chunk)
+            });
+            let chunk = match read.await {
+                Ok((source, Ok(Some(chunk)))) => {
+                    self = source;
+                    Ok(chunk)
+                }
+                Ok((_, Ok(None))) => return,
+                Ok((source, Err(error))) => {
+                    tracing::error!(%error, object = source.location.name, "a body is cut short");
+                    if matches!(error, SourceError::Damaged(_)) {
+                        counters.quarantines.inc();
+                    }
+                    let _ = to.send(Err(BodyError::Source(Box::new(error)))).await;
+                    return;
+                }
+                Err(error) => {
+                    let _ = to.send(Err(BodyError::Source(Box::new(error)))).await;
+                    return;
+                }
+            };
+            if to.send(chunk).await.is_err() {
+                return;
+            }
+        }
+    }
+
+    /// The body, which a task of its own reads.
+    pub(super) fn into_body(self, counters: Counters) -> Body {
+        let (sender, receiver) = mpsc::channel(READ_AHEAD);
+        let sent = Arc::new(counters.clone());
+        tokio::spawn(self.send(sender, counters));
+        Received { receiver, sent }.boxed_unsync()
+    }
+}
+
+fn read_exactly(file: &mut File, from: u64, wanted: usize) -> io::Result<Bytes> {
+    let mut chunk = Vec::with_capacity(wanted);
+    file.seek(SeekFrom::Start(from))?;
+    file.take(wanted as u64).read_to_end(&mut chunk)?;
+    if chunk.len() < wanted {
+        return Err(io::ErrorKind::UnexpectedEof.into());
+    }
+    Ok(chunk.into())
+}
+
+/// What a disk says of a bad place, rather than of itself.
+fn is_damage(error: &io::Error) -> bool {
+    let bad_place = [Errno::IO, Errno::UCLEAN, Errno::NODATA, Errno::BADMSG];
+    error.kind() == io::ErrorKind::UnexpectedEof
+        || bad_place.iter().any(|e| error.raw_os_error() == Some(e.raw_os_error()))
+}
+
+struct Received {
+    receiver: mpsc::Receiver<Result<Bytes, BodyError>>,
+    sent: Arc<Counters>,
+}
+
+impl http_body::Body for Received {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let chunk = std::task::ready!(self.receiver.poll_recv(cx));
+        if let Some(Ok(chunk)) = &chunk {
+            self.sent.bytes_out.inc_by(chunk.len() as u64);
+        }
+        Poll::Ready(chunk.map(|chunk| chunk.map(Frame::data)))
+    }
+}

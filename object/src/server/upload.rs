@@ -1,0 +1,145 @@
+//! The body of a PUT on its way to the disk.
+//!
+//! Chunks are gathered to the size that the disk likes; while one is written the next is gathered, so two are in memory at
+//! most. A proxy that hashes the body itself announces trailers with the MD5 and a CRC-32; then only the CRC is computed here.
+
+use apus_base::body::{Body, BodyError};
+use apus_base::fs::DiskQueue;
+use apus_base::wire::header as backend;
+use bytes::Bytes;
+use http::{HeaderMap, StatusCode};
+use http_body_util::BodyExt as _;
+use md5::{Digest as _, Md5};
+
+use super::refusal::Refusal;
+use super::target::text;
+use crate::store::attributes::hex;
+use crate::store::{Staged, StoreError};
+
+/// A body being written.
+#[derive(Debug)]
+pub(super) struct Upload {
+    pub(super) staged: Staged,
+    pub(super) digest: Digest,
+}
+
+/// What is computed over a body.
+#[derive(Debug)]
+pub(super) enum Digest {
+    /// Its MD5, which becomes the ETag.
+    Md5(Box<Md5>),
+    /// Its CRC-32, since the proxy tells the MD5.
+    Crc(crc32fast::Hasher),
+}
+
+impl Digest {
+    /// What the request's headers announce.
+    pub(super) fn announced(headers: &HeaderMap) -> Self {
+        let announced = text(headers, "trailer").unwrap_or("");
+        let has = |name: &str| announced.split(',').any(|t| t.trim().eq_ignore_ascii_case(name));
+        if has(backend::TRAILER_ETAG) && has(backend::TRAILER_CRC) {
+            Self::Crc(crc32fast::Hasher::new())
+        } else {
+            Self::Md5(Box::default())
+        }
+    }
+
+    fn update(&mut self, chunk: &[u8]) {
+        match self {
+            Self::Md5(md5) => md5.update(chunk),
+            Self::Crc(crc) => crc.update(chunk),
+        }
+    }
+
+    /// The ETag: computed, or told by the trailers and vouched for by their CRC.
+    pub(super) fn etag(self, trailers: &HeaderMap) -> Result<String, Refusal> {
+        let crc = match self {
+            Self::Md5(md5) => return Ok(hex(&md5.finalize())),
+            Self::Crc(crc) => crc.finalize(),
+        };
+        let trailer = |name: &str| {
+            text(trailers, name)
+                .map(str::trim)
+                .ok_or_else(|| Refusal::incomplete("the announced trailers did not arrive"))
+        };
+        let (etag, told) = (trailer(backend::TRAILER_ETAG)?, trailer(backend::TRAILER_CRC)?);
+        if etag.len() != 32 || !etag.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f')) {
+            return Err(Refusal::bad_request("the trailer X-Backend-Etag is not an MD5"));
+        }
+        if u32::from_str_radix(told, 16) != Ok(crc) {
+            let text = "the body was damaged on its way: its CRC-32 is not the one in the trailer".to_owned();
+            return Err(Refusal::Plain(StatusCode::SERVICE_UNAVAILABLE, text));
+        }
+        Ok(etag.to_owned())
+    }
+}
+
+impl Upload {
+    /// Appends chunks. Blocking.
+    pub(super) fn write(&mut self, chunks: &[Bytes]) -> Result<(), StoreError> {
+        chunks.iter().for_each(|chunk| self.digest.update(chunk));
+        self.staged.write(chunks)
+    }
+
+    async fn write_queued(mut self, queue: &DiskQueue, chunks: Vec<Bytes>) -> Result<Self, Refusal> {
+        let written = queue.run(move || self.write(&chunks).map(|()| self)).await?;
+        Ok(written?)
+    }
+}
+
+/// The end of a body, which the last piece of work writes.
+#[derive(Debug, Default)]
+pub(super) struct Tail {
+    pub(super) chunks: Vec<Bytes>,
+    pub(super) trailers: HeaderMap,
+}
+
+/// Limits on a body.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct BodyLimits {
+    pub(super) chunk_size: usize,
+    pub(super) max_file_size: u64,
+}
+
+/// Receives a body and writes all of it but its tail.
+pub(super) async fn receive(
+    mut body: Body,
+    mut upload: Upload,
+    queue: &DiskQueue,
+    limits: BodyLimits,
+) -> Result<(Upload, Tail), Refusal> {
+    let mut left = limits.max_file_size;
+    let mut gathered = gather(&mut body, limits, &mut left).await?;
+    while !gathered.ended {
+        let writing = upload.write_queued(queue, gathered.tail.chunks);
+        let (written, next) = tokio::join!(writing, gather(&mut body, limits, &mut left));
+        (upload, gathered) = (written?, next?);
+    }
+    Ok((upload, gathered.tail))
+}
+
+#[derive(Default)]
+struct Gathered {
+    tail: Tail,
+    ended: bool,
+}
+
+async fn gather(body: &mut Body, limits: BodyLimits, left: &mut u64) -> Result<Gathered, Refusal> {
+    let (mut gathered, mut bytes) = (Gathered::default(), 0);
+    while bytes < limits.chunk_size {
+        let Some(frame) = body.frame().await else {
+            gathered.ended = true;
+            break;
+        };
+        match frame?.into_data() {
+            Ok(data) => {
+                let too_long = BodyError::TooLong(limits.max_file_size);
+                *left = left.checked_sub(data.len() as u64).ok_or(too_long)?;
+                bytes += data.len();
+                gathered.tail.chunks.push(data);
+            }
+            Err(other) => gathered.tail.trailers.extend(other.into_trailers().unwrap_or_default()),
+        }
+    }
+    Ok(gathered)
+}

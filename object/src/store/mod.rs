@@ -1,0 +1,39 @@
+//! The object store: objects as files in Swift's own layout.
+//!
+//! ```text
+//! <device>/objects[-N]/<partition>/<suffix>/<hash>/<timestamp>.data     a version: body, and metadata in xattrs
+//!                                                  <timestamp>.meta     what a POST set since
+//!                                                  <timestamp>.ts       a deletion
+//! <device>/async_pending[-N]/<suffix>/<hash>-<timestamp>                a container update still to be sent
+//! <device>/quarantined/objects[-N]/<hash>/                              what was found damaged
+//! <device>/tmp/                                                         files not yet named, where they need a name
+//! ```
+//!
+//! [`names`] decides which files count, [`metadata`] and [`attributes`] are their contents, [`read`](mod@read) opens, and
+//! [`write`](mod@write) says in its table what is true after a crash at each step. All functions block; a server runs them on the
+//! device's queue. The store owns nothing in memory: every process that has the disk can read it.
+//!
+//! Swift's `hashes.pkl` is not kept: replication is Apus's own.
+
+pub mod attributes;
+mod crash_points;
+mod error;
+mod location;
+pub mod metadata;
+pub mod names;
+pub mod pending;
+mod quarantine;
+pub mod read;
+pub mod write;
+
+#[cfg(test)]
+mod tests;
+
+pub use crash_points::CRASH_POINTS;
+pub(crate) use crash_points::{BEFORE_ANSWER, BEFORE_UPDATE};
+pub use error::StoreError;
+pub use location::Location;
+pub use metadata::Metadata;
+pub use quarantine::quarantine;
+pub use read::{Found, Object};
+pub use write::{Committed, Staged};
