@@ -15,12 +15,11 @@ use apus_base::timestamp::{TICKS_PER_SECOND, Timestamp};
 
 use crate::Proxy;
 use crate::auth::Identity;
-use crate::auth::account_acl::{self, InvalidAccountAcl};
 use crate::auth::user::Known;
 use crate::context::Context;
 use crate::pipeline::{Answer, Next};
 use crate::swift::path;
-use crate::swift::response::{QUOTED, page, text_plain, unauthorized};
+use crate::swift::response::{QUOTED, page, unauthorized};
 
 const AUTH_TOKEN: HeaderName = HeaderName::from_static("x-auth-token");
 const STORAGE_TOKEN: HeaderName = HeaderName::from_static("x-storage-token");
@@ -35,13 +34,12 @@ pub fn step<'a>(proxy: &'a Proxy, request: Request<Body>, next: Next<'a>) -> Ans
         let response = give_token(proxy, &parts, rest);
         return Box::pin(std::future::ready(response));
     }
-    if let Err(refusal) = identify(proxy, &mut parts).and_then(|()| accept_account_acl(&mut parts.headers)) {
+    if let Err(refusal) = identify(proxy, &mut parts) {
         return Box::pin(std::future::ready(*refusal));
     }
     let identity = parts.extensions.get::<Context>().and_then(|context| context.identity.clone());
     Box::pin(async move {
         let mut response = next.run(Request::from_parts(parts, body)).await;
-        show_account_acl(response.headers_mut());
         if let Some(identity) = identity {
             // For the access log, which stands outside.
             response.extensions_mut().insert(identity);
@@ -89,34 +87,6 @@ fn together(user: &Known, service: &Known) -> Arc<Identity> {
 fn account_of(proxy: &Proxy, parts: &Parts) -> Option<String> {
     let resource = path::parse(parts.uri.path(), &proxy.config.constraints.valid_api_versions).ok()?;
     Some(resource.account().to_owned())
-}
-
-/// Turns an account ACL into the system metadata in which it is stored.
-fn accept_account_acl(headers: &mut HeaderMap) -> Result<(), Box<Response<Body>>> {
-    let Some(value) = headers.remove(account_acl::HEADER) else {
-        return Ok(());
-    };
-    let text = String::from_utf8_lossy(value.as_bytes());
-    let cleaned = account_acl::clean(&text).and_then(|cleaned| {
-        HeaderValue::try_from(cleaned).map_err(|_| InvalidAccountAcl::Syntax(text.clone().into_owned()))
-    });
-    match cleaned {
-        Ok(cleaned) => {
-            headers.insert(account_acl::SYSMETA, cleaned);
-            Ok(())
-        }
-        Err(error) => {
-            let body = format!("X-Account-Access-Control invalid: {error}\n\nInput: {text}\n");
-            Err(Box::new(text_plain(StatusCode::BAD_REQUEST, body)))
-        }
-    }
-}
-
-/// Shows an account's ACL to its owners: to others the face did not let it through.
-fn show_account_acl(headers: &mut HeaderMap) {
-    if let Some(acl) = headers.remove(account_acl::SYSMETA).filter(|acl| !acl.is_empty()) {
-        headers.insert(account_acl::HEADER, acl);
-    }
 }
 
 /// What somebody shows who wants a token.

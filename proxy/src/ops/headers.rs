@@ -3,7 +3,6 @@
 use http::header::{CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_ENCODING, CONTENT_LANGUAGE, CONTENT_TYPE, EXPIRES};
 use http::{HeaderMap, HeaderName, HeaderValue};
 
-use crate::auth::account_acl::SYSMETA;
 use crate::constraints::{Level, is_item_of};
 
 /// What only owners see and set: ACLs, and the keys by which others act in the owner's name.
@@ -16,7 +15,7 @@ const OWNER_ONLY: [&str; 9] = [
     "x-account-meta-temp-url-key-2",
     "x-container-meta-temp-url-key",
     "x-container-meta-temp-url-key-2",
-    SYSMETA,
+    "x-account-access-control",
 ];
 
 /// Headers of a container beside its metadata.
