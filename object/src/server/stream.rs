@@ -13,6 +13,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use apus_base::body::{Body, BodyError};
+use apus_base::timestamp::Timestamp;
 use bytes::Bytes;
 use http_body::Frame;
 use http_body_util::BodyExt as _;
@@ -40,6 +41,8 @@ pub(super) enum Piece {
 #[derive(Debug)]
 pub(super) struct Source {
     pub(super) location: Location,
+    /// The timestamp of the file.
+    pub(super) version: Timestamp,
     pub(super) file: File,
     pub(super) pieces: VecDeque<Piece>,
     pub(super) chunk_size: usize,
@@ -120,7 +123,7 @@ impl Source {
     }
 
     fn damaged(&self, why: String) -> SourceError {
-        if let Err(error) = quarantine(&self.location, &why) {
+        if let Err(error) = quarantine(&self.location, self.version, &why) {
             tracing::error!(%error, object = self.location.name, "a damaged object stays where it is");
         }
         SourceError::Damaged(why)
