@@ -9,6 +9,7 @@ use apus_base::body::{self, Body};
 use apus_base::conditional::{Conditions, Current, Verdict};
 use apus_base::range::{self, Multipart, Ranges};
 use apus_base::timestamp::Timestamp;
+use apus_base::wire::header as backend;
 use bytes::Bytes;
 use http::header::{self, HeaderMap, HeaderValue};
 use http::{Method, Request, Response, StatusCode};
@@ -117,7 +118,7 @@ fn find<'a>(object: &'a Object, name: &str) -> Option<&'a [u8]> {
 /// The proxy's boundary, so that it can ask another replica for the rest of the same body; or a random one.
 fn boundary(headers: &HeaderMap) -> String {
     const LONGEST: usize = 70;
-    let given = text(headers, "x-backend-multipart-boundary");
+    let given = text(headers, backend::MULTIPART_BOUNDARY);
     let usable =
         |b: &&str| (1..=LONGEST).contains(&b.len()) && b.bytes().all(|c| c.is_ascii_alphanumeric() || c == b'-');
     if let Some(boundary) = given.filter(usable) {
