@@ -20,7 +20,6 @@ pub mod policy;
 pub mod quorum;
 pub mod ring;
 pub mod range;
-pub mod ring;
 pub mod serve;
 pub mod timestamp;
 pub mod wire;
