@@ -17,6 +17,7 @@ pub mod listing;
 pub mod metrics;
 pub mod pickle;
 pub mod policy;
+pub mod quorum;
 pub mod ring;
 pub mod range;
 pub mod serve;
