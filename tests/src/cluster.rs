@@ -93,7 +93,8 @@ impl ClusterBuilder {
             nodes.push(Node::new(folder.path(), &format!("node{i}"), STORAGE));
             fs::create_dir_all(device_folder(folder.path(), i)).expect("a device's folder");
         }
-        let proxies: Vec<_> = (0..self.proxies).map(|i| Node::new(folder.path(), &format!("proxy{i}"), &["proxy"])).collect();
+        let proxies: Vec<_> =
+            (0..self.proxies).map(|i| Node::new(folder.path(), &format!("proxy{i}"), &["proxy"])).collect();
         self.build_rings(&folder.path().join("rings"), &nodes);
         for node in nodes.iter().chain(&proxies) {
             fs::write(node.config(), self.config(folder.path(), node).to_string()).expect("a configuration");

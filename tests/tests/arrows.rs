@@ -22,7 +22,8 @@ const ARROWS: &[(&str, &[&str])] = &[
 
 #[test]
 fn no_room_imports_a_room_that_it_may_not() {
-    let allowed: BTreeMap<_, BTreeSet<_>> = ARROWS.iter().map(|(room, may)| (*room, may.iter().copied().collect())).collect();
+    let allowed: BTreeMap<_, BTreeSet<_>> =
+        ARROWS.iter().map(|(room, may)| (*room, may.iter().copied().collect())).collect();
 
     // What cargo says of the workspace, tests' own dependencies included.
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());

@@ -55,7 +55,12 @@ impl Victim {
         // What was abandoned is cleaned up soon after the answer.
         let deadline = Instant::now() + PATIENCE;
         while on_disk(&mut self.cluster) != self.before {
-            assert!(Instant::now() < deadline, "left behind: {:?}, before {:?}", on_disk(&mut self.cluster), self.before);
+            assert!(
+                Instant::now() < deadline,
+                "left behind: {:?}, before {:?}",
+                on_disk(&mut self.cluster),
+                self.before
+            );
             self.tester.get("bad/good").send().expect(200);
         }
         assert_eq!(self.tester.list("bad"), ["good"]);
@@ -88,9 +93,8 @@ fn header_bombs_burst_outside() {
     refused(put(&"X".repeat(200_000), "v"), &[400, 431]);
     let many = (0..1000).fold(victim.tester.put("bad/o").body("x"), |put, i| put.header(&format!("X-Many-{i}"), "v"));
     refused(many.try_send().ok(), &[400, 431]);
-    let much = (0..100).fold(victim.tester.put("bad/o").body("x"), |put, i| {
-        put.header(&format!("X-Much-{i}"), "v".repeat(8000))
-    });
+    let much = (0..100)
+        .fold(victim.tester.put("bad/o").body("x"), |put, i| put.header(&format!("X-Much-{i}"), "v".repeat(8000)));
     refused(much.try_send().ok(), &[400, 431]);
     // A request line without an end.
     let line = format!("GET /v1/AUTH_test/{} HTTP/1.1\r\nHost: x\r\n\r\n", "a".repeat(9000));
@@ -214,7 +218,8 @@ fn names_that_are_no_text_are_refused() {
 fn dots_and_odd_escapes_are_only_names() {
     let victim = Victim::start();
     let target = |name: &str| format!("/v1/AUTH_test/bad/{name}");
-    let names = ["../../../etc/passwd", "..", ".", "a/../b", "%2e%2e/%2e%2e/x", "..%2f..%2fetc%2fpasswd", "a//b", "/a", "a/"];
+    let names =
+        ["../../../etc/passwd", "..", ".", "a/../b", "%2e%2e/%2e%2e/x", "..%2f..%2fetc%2fpasswd", "a//b", "/a", "a/"];
     for name in names {
         victim.tester.raw("PUT", &target(name)).body(name).send().expect(201);
         assert_eq!(victim.tester.raw("GET", &target(name)).send().expect(200).text(), name, "{name}");
@@ -338,7 +343,10 @@ fn nothing_is_smuggled_behind_contradictory_lengths() {
         wire.finish_writing();
         let first = wire.try_response(false);
         // Either refused, or taken as chunked and the connection closed behind it, as RFC 9112 has it.
-        assert!(first.as_ref().is_ok_and(|a| (400..500).contains(&a.status) || a.status == 201), "{frame:?}: {first:?}");
+        assert!(
+            first.as_ref().is_ok_and(|a| (400..500).contains(&a.status) || a.status == 201),
+            "{frame:?}: {first:?}"
+        );
         wire.read_to_close();
         victim.tester.get("bad/smuggled").send().expect(404);
         victim.tester.delete("bad/o").send();
@@ -369,7 +377,8 @@ fn other_protocols_are_turned_away() {
         }
     }
     // Odd but legal targets.
-    for (method, target) in [("OPTIONS", "*"), ("CONNECT", "example.com:80"), ("GET", "http://elsewhere/v1/AUTH_test")] {
+    for (method, target) in [("OPTIONS", "*"), ("CONNECT", "example.com:80"), ("GET", "http://elsewhere/v1/AUTH_test")]
+    {
         let answer = Request::new(victim.tester.address, method, target).try_send();
         assert!(answer.as_ref().is_ok_and(|a| a.status < 500), "{method} {target}: {answer:?}");
     }
@@ -414,7 +423,10 @@ fn storage_servers_too_take_nonsense_calmly() {
         for target in ["/", "/d0", "/d0/x/a", "/../1/a/c/o", "/d0/1/%ff/c/o", "/d0/99999999999/a/c/o", "//1/a/c/o"] {
             for method in ["PUT", "GET", "HEAD", "POST", "DELETE", "UPDATE"] {
                 let answer = Request::new(address, method, target).send();
-                assert!((400..508).contains(&answer.status) && answer.status != 500, "{role} {method} {target}: {answer:?}");
+                assert!(
+                    (400..508).contains(&answer.status) && answer.status != 500,
+                    "{role} {method} {target}: {answer:?}"
+                );
             }
         }
         // A device that is not there, a timestamp that is none, a policy that is none.

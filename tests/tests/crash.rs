@@ -69,7 +69,9 @@ impl Write {
     /// Whether points of that name are on the way of this write.
     fn passes(self, point: &str) -> bool {
         match self {
-            Self::Create | Self::Overwrite => !point.starts_with("object.post.") && !point.starts_with("object.delete."),
+            Self::Create | Self::Overwrite => {
+                !point.starts_with("object.post.") && !point.starts_with("object.delete.")
+            }
             Self::Post => !point.starts_with("object.put.") && !point.starts_with("object.delete."),
             Self::Delete => !point.starts_with("object.put.") && !point.starts_with("object.post."),
         }

@@ -19,11 +19,13 @@ fn real_tree(into: &Path) {
     let home = std::env::var_os("CARGO_HOME").map(PathBuf::from);
     let home = home.or_else(|| std::env::home_dir().map(|home| home.join(".cargo"))).expect("a home");
     let mut copied = 0;
-    let mut crates: Vec<_> = subfolders(&home.join("registry/src")).iter().flat_map(|index| subfolders(index)).collect();
+    let mut crates: Vec<_> =
+        subfolders(&home.join("registry/src")).iter().flat_map(|index| subfolders(index)).collect();
     crates.sort();
     for source in crates {
         for file in disk::files(&source) {
-            let target = into.join(source.file_name().expect("a name")).join(file.strip_prefix(&source).expect("below"));
+            let target =
+                into.join(source.file_name().expect("a name")).join(file.strip_prefix(&source).expect("below"));
             fs::create_dir_all(target.parent().expect("a folder")).expect("a folder");
             copied += usize::from(fs::copy(&file, &target).is_ok());
         }
