@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use http::{Method, Request, Response, StatusCode};
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
+use hyper::ext::ReasonPhrase;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
@@ -137,10 +138,28 @@ async fn observed<S: Service>(
     let (started, method) = (Instant::now(), request.method().clone());
     let in_flight = metrics.enter();
     let request = request.map(|incoming| Patient::new(incoming, limits.patience).boxed_unsync());
-    let response = service.call(request, peer).await;
+    let mut response = service.call(request, peer).await;
     metrics.observe(&method, response.status().as_u16(), started.elapsed());
     drop(in_flight);
+    if let Some(reason) = reason(response.status()) {
+        response.extensions_mut().insert(ReasonPhrase::from_static(reason));
+    }
     response
+}
+
+/// What Swift's status lines say where it is not what the RFC suggests, or where there is no RFC.
+fn reason(status: StatusCode) -> Option<&'static [u8]> {
+    Some(match status.as_u16() {
+        413 => b"Request Entity Too Large",
+        414 => b"Request URI Too Long",
+        416 => b"Requested Range Not Satisfiable",
+        497 => b"Blacklisted",
+        498 => b"Rate Limited",
+        499 => b"Client Disconnect",
+        500 => b"Internal Error",
+        529 => b"Too Many Backend Requests",
+        _ => return None,
+    })
 }
 
 /// `/metrics` is the same on every role, so it is answered here.

@@ -2,9 +2,8 @@
 
 use std::time::Duration;
 
+use apus_base::fs::Reserve;
 use serde::{Deserialize, Serialize};
-
-use crate::store::Reserve;
 
 /// How an object server works. Every field has a default.
 #[derive(Clone, Debug, Serialize, Deserialize)]

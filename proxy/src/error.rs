@@ -5,6 +5,7 @@ use http::StatusCode;
 use apus_base::body::BodyError;
 
 use crate::auth::Denied;
+use crate::auth::account_acl::InvalidAccountAcl;
 use crate::auth::acl::InvalidAcl;
 use crate::constraints::{BadLength, Invalid};
 
@@ -20,6 +21,9 @@ pub enum Error {
     /// An ACL means nothing.
     #[error(transparent)]
     Acl(#[from] InvalidAcl),
+    /// An account's ACL means nothing; with what was sent.
+    #[error("X-Account-Access-Control invalid: {0}\n\nInput: {1}\n")]
+    AccountAcl(InvalidAccountAcl, String),
     /// The length of a body is not known.
     #[error(transparent)]
     Length(#[from] BadLength),

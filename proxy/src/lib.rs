@@ -8,6 +8,7 @@ pub mod auth;
 pub mod config;
 pub mod constraints;
 pub mod context;
+pub mod error;
 pub mod middleware;
 pub mod ops;
 pub mod pipeline;

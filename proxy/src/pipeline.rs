@@ -12,6 +12,7 @@ use apus_base::body::Body;
 
 use crate::Proxy;
 use crate::context::{self, Context};
+use crate::middleware::{access_log, catch_errors, cors, gatekeeper, healthcheck, info, listing_formats, tempauth};
 
 /// The future of a response.
 pub type Answer<'a> = Pin<Box<dyn Future<Output = Response<Body>> + Send + 'a>>;
@@ -20,7 +21,23 @@ pub type Answer<'a> = Pin<Box<dyn Future<Output = Response<Body>> + Send + 'a>>;
 pub type Step = for<'a> fn(&'a Proxy, Request<Body>, Next<'a>) -> Answer<'a>;
 
 /// Outermost first.
-const STEPS: &[Step] = &[];
+const STEPS: &[Step] = &[
+    // Around everything, so that whatever happens inside, an answer goes out, with its transaction's id.
+    catch_errors::step,
+    // Sees every answer as the client does, refusals of the steps below included.
+    access_log::step,
+    // Before anything that looks at a header which a client must not set, and after everything that sets one.
+    gatekeeper::step,
+    // Load balancers and the curious have no token.
+    healthcheck::step,
+    info::step,
+    // Browsers ask without a token what they may ask with one, and have to see refusals too.
+    cors::step,
+    // Behind CORS, whose headers go on every form; before authentication, as it needs to know nobody.
+    listing_formats::step,
+    // Says who asks; the face asks what they may.
+    tempauth::step,
+];
 
 /// What stands behind a step.
 #[derive(Clone, Copy)]

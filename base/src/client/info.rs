@@ -10,7 +10,7 @@ use crate::policy::{Policies, PolicyIndex};
 use crate::wire::header::POLICY_INDEX;
 
 /// What a look-up found.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Info<T> {
     /// It is there.
     Found(Arc<T>),

@@ -13,13 +13,23 @@
 //! container servers that an object server has to tell and the account servers that a container server has to tell are
 //! added here, because they come from the rings.
 
+mod cache;
 mod config;
+mod hop;
 mod info;
+mod limiter;
+mod lookup;
+mod memcached;
+mod nodes;
 mod order;
 pub mod pool;
 mod put;
 mod read;
+mod resume;
+mod route;
+mod stats;
 mod target;
+mod updates;
 mod write;
 
 use std::sync::Arc;
@@ -35,6 +45,13 @@ pub use put::{PutError, PutObject, PutOutcome};
 pub use target::{ObjectPath, Rings, Target};
 pub use write::WriteOutcome;
 
+use cache::InfoCache;
+use limiter::ErrorLimiter;
+use nodes::Random;
+use order::Timings;
+use pool::{Pool, Timeouts};
+use stats::Stats;
+
 use crate::cluster::Cluster;
 use crate::metrics::Metrics;
 
@@ -48,6 +65,13 @@ struct Inner {
     config: ClientConfig,
     cluster: Arc<Cluster>,
     rings: ArcSwap<Rings>,
+    pool: Pool,
+    limiter: ErrorLimiter,
+    timings: Timings,
+    random: Random,
+    stats: Stats,
+    accounts: InfoCache<AccountInfo>,
+    containers: InfoCache<ContainerInfo>,
 }
 
 /// One node's answer with its body, or what a quorum of them says.
@@ -72,8 +96,21 @@ pub struct NoAnswer {
 impl ClusterClient {
     /// A client for a role whose metrics are `metrics`; call it once per role.
     pub fn new(config: ClientConfig, cluster: Arc<Cluster>, rings: Rings, metrics: &Metrics) -> Self {
-        let _ = metrics;
-        Self { inner: Arc::new(Inner { config, cluster, rings: ArcSwap::from_pointee(rings) }) }
+        let timeouts = Timeouts { connect: config.conn_timeout, response: config.node_timeout };
+        let (accounts, containers) = cache::of(&config);
+        let inner = Inner {
+            cluster,
+            accounts,
+            containers,
+            rings: ArcSwap::from_pointee(rings),
+            pool: Pool::new(timeouts),
+            limiter: ErrorLimiter::new(config.error_suppression_limit, config.error_suppression_interval),
+            timings: Timings::new(config.timing_expiry),
+            random: Random::new(),
+            stats: Stats::new(metrics),
+            config,
+        };
+        Self { inner: Arc::new(inner) }
     }
 
     /// The cluster that this is a client of.
@@ -94,33 +131,5 @@ impl ClusterClient {
     /// Replaces the rings for requests that begin from now on.
     pub fn set_rings(&self, rings: Rings) {
         self.inner.rings.store(Arc::new(rings));
-    }
-
-    /// What the cluster knows about an account, from the cache or by a HEAD.
-    ///
-    /// # Errors
-    /// When it is not cached and the account servers do not answer.
-    pub async fn account_info(&self, account: &str) -> Result<Info<AccountInfo>, NoAnswer> {
-        let _ = account;
-        Err(NoAnswer { statuses: Vec::new() })
-    }
-
-    /// What the cluster knows about a container, from the cache or by a HEAD. A container of a deleted account is missing.
-    ///
-    /// # Errors
-    /// When it is not cached and the container servers do not answer.
-    pub async fn container_info(&self, account: &str, container: &str) -> Result<Info<ContainerInfo>, NoAnswer> {
-        let _ = (account, container);
-        Err(NoAnswer { statuses: Vec::new() })
-    }
-
-    /// Forgets an account's info; to be called after each write to the account itself.
-    pub async fn forget_account(&self, account: &str) {
-        let _ = account;
-    }
-
-    /// Forgets a container's info; to be called after each write to the container itself (not to its objects).
-    pub async fn forget_container(&self, account: &str, container: &str) {
-        let _ = (account, container);
     }
 }

@@ -49,6 +49,9 @@ pub enum NodeError {
     /// Nothing came in time.
     #[error("no answer within {0:?}")]
     TimedOut(Duration),
+    /// The ring gives it an address that cannot stand in a URI.
+    #[error("{0:?} is not an address")]
+    Address(String),
 }
 
 impl Pool {
@@ -74,8 +77,17 @@ impl Pool {
     /// # Errors
     /// When the node cannot be reached or does not answer in time.
     pub async fn send(&self, request: Request<Body>) -> Result<Response<Body>, NodeError> {
-        let limit = self.timeouts.response;
-        tokio::time::timeout(limit, self.send_untimed(request)).await.map_err(|_| NodeError::TimedOut(limit))?
+        self.send_within(request, self.timeouts.response).await
+    }
+
+    /// As [`Pool::send`], with another limit on the time to the head and on the pauses of the response's body.
+    ///
+    /// # Errors
+    /// When the node cannot be reached or does not answer in time.
+    pub async fn send_within(&self, request: Request<Body>, limit: Duration) -> Result<Response<Body>, NodeError> {
+        let answered = tokio::time::timeout(limit, self.client.request(request));
+        let response = answered.await.map_err(|_| NodeError::TimedOut(limit))??;
+        Ok(response.map(|incoming| Patient::new(incoming, limit).boxed_unsync()))
     }
 
     /// As [`Pool::send`], without a limit on the time to the head: the caller watches the progress of its body.

@@ -1,9 +1,24 @@
 //! PUT of an object: one stream in, one to each replica.
+//!
+//! Enough nodes have to agree before the first byte is asked for. Each chunk is hashed here, once, and fed to every node; the
+//! MD5 and the CRC-32 travel behind the body as trailers. Whatever goes wrong before the trailers drops the streams, and an
+//! object server that does not get a whole body stores nothing.
 
-use http::{HeaderMap, StatusCode};
+use std::sync::{Arc, Mutex};
 
-use super::{Answer, ClusterClient, NoAnswer, ObjectPath};
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
+use http_body::Frame;
+use http_body_util::BodyExt as _;
+use md5::{Digest as _, Md5};
+use tokio::sync::mpsc;
+
+use super::hop::{self, Hop, Opened};
+use super::route::{Route, with_policy};
+use super::{Answer, ClusterClient, NoAnswer, ObjectPath, Target, updates};
 use crate::body::{Body, BodyError};
+use crate::quorum::{Tally, quorum_size};
+use crate::wire::header::{OBJECT_CONTENT_LENGTH, TRAILER_CRC, TRAILER_ETAG};
 
 /// An object to store.
 pub struct PutObject<'a> {
@@ -30,7 +45,7 @@ pub struct PutOutcome {
     pub status: StatusCode,
     /// The MD5 of the bytes; `None` when they were not read, because the replicas have a newer version.
     pub etag: Option<String>,
-    /// How many bytes were stored.
+    /// How many bytes were read.
     pub length: u64,
     /// The headers of the replica that speaks for the quorum.
     pub headers: HeaderMap,
@@ -56,7 +71,7 @@ pub enum PutError {
     Body(#[from] BodyError),
     /// A quorum of the replicas refused with the same class of status.
     #[error("the replicas refused with {}", .0.status)]
-    Refused(Answer),
+    Refused(Box<Answer>),
 }
 
 impl ClusterClient {
@@ -67,7 +82,205 @@ impl ClusterClient {
     /// # Errors
     /// Any [`PutError`]. After `NoQuorum` some replicas may hold the object, as after any write that failed.
     pub async fn put_object(&self, put: PutObject<'_>) -> Result<PutOutcome, PutError> {
-        drop(put);
-        Err(NoAnswer { statuses: Vec::new() }.into())
+        if let Some(too_long) = put.length.filter(|length| *length > put.max_length) {
+            tracing::debug!(too_long, "an object was refused for its length");
+            return Err(BodyError::TooLong(put.max_length).into());
+        }
+        let target = Target::Object(put.path);
+        let rings = self.rings();
+        let route = Arc::new(Route::new(&self.inner, Method::PUT, &target)?);
+        let headers = with_policy(&put_headers(&put), &target);
+        let salt = &self.inner.cluster.hash_path;
+        let each = updates::for_each_replica(&headers, route.replicas(), &target, &rings, salt);
+        match open(route, &target, each).await? {
+            Opening::Storing(storing) => storing.store(put).await,
+            Opening::Superseded(outcome) => Ok(outcome),
+        }
     }
+}
+
+fn put_headers(put: &PutObject<'_>) -> HeaderMap {
+    let mut headers = put.headers.clone();
+    for name in [header::CONTENT_LENGTH, header::TRANSFER_ENCODING, header::ETAG] {
+        headers.remove(name);
+    }
+    headers.insert(header::EXPECT, HeaderValue::from_static("100-continue"));
+    headers.insert(header::TRAILER, HeaderValue::from_static("x-backend-etag, x-backend-crc32"));
+    if let Some(length) = put.length {
+        headers.insert(OBJECT_CONTENT_LENGTH, HeaderValue::from(length));
+    }
+    headers
+}
+
+/// The nodes that wait for the body.
+struct Storing {
+    route: Arc<Route>,
+    replicas: usize,
+    hops: Vec<Hop>,
+    /// What nodes said that did not need the body.
+    answers: Vec<Answer>,
+}
+
+/// How a PUT begins.
+enum Opening {
+    Storing(Storing),
+    /// The replicas have a newer version, so that the body is not needed.
+    Superseded(PutOutcome),
+}
+
+/// Finds a node for each set of headers.
+async fn open(route: Arc<Route>, target: &Target<'_>, each: Vec<HeaderMap>) -> Result<Opening, PutError> {
+    let nodes = Mutex::new(route.nodes(target));
+    let replicas = each.len();
+    let opened = each.into_iter().map(|headers| hop::open(&route, &nodes, headers));
+    let opened = futures_util::future::join_all(opened).await;
+    let (mut hops, mut answers) = (Vec::with_capacity(replicas), Vec::new());
+    for opened in opened.into_iter().flatten() {
+        match opened {
+            Opened::Ready(hop) => hops.push(hop),
+            Opened::Answered(answer) => answers.push(answer),
+        }
+    }
+    if answers.iter().any(|answer| answer.status == StatusCode::PRECONDITION_FAILED) {
+        return Err(PutError::Exists);
+    }
+    if let Some(newer) = answers.iter().position(|answer| answer.status == StatusCode::CONFLICT) {
+        let headers = answers.swap_remove(newer).headers;
+        let outcome = PutOutcome { status: StatusCode::ACCEPTED, etag: None, length: 0, headers };
+        return Ok(Opening::Superseded(outcome));
+    }
+    let storing = Storing { route, replicas, hops, answers };
+    if storing.hops.len() < quorum_size(replicas) { Err(storing.refused()) } else { Ok(Opening::Storing(storing)) }
+}
+
+/// MD5, CRC-32 and length of a body as it streams by.
+#[derive(Default)]
+struct Digests {
+    md5: Md5,
+    crc: crc32fast::Hasher,
+    length: u64,
+}
+
+impl Digests {
+    fn update(&mut self, chunk: &[u8]) {
+        self.md5.update(chunk);
+        self.crc.update(chunk);
+        self.length += chunk.len() as u64;
+    }
+}
+
+impl Storing {
+    async fn store(mut self, put: PutObject<'_>) -> Result<PutOutcome, PutError> {
+        let PutObject { mut body, length, max_length, expect_etag, .. } = put;
+        let mut digests = Digests::default();
+        while let Some(frame) = body.frame().await {
+            let Ok(chunk) = frame?.into_data() else { continue };
+            if chunk.is_empty() {
+                continue;
+            }
+            digests.update(&chunk);
+            if digests.length > max_length {
+                return Err(BodyError::TooLong(max_length).into());
+            }
+            self.feed(|| Frame::data(chunk.clone())).await?;
+        }
+        check_length(length, digests.length)?;
+        let etag = crate::hash_path::PathHash(digests.md5.finalize().into()).hex();
+        if expect_etag.is_some_and(|expected| !expected.trim().trim_matches('"').eq_ignore_ascii_case(&etag)) {
+            return Err(PutError::EtagMismatch { actual: etag });
+        }
+        let trailers = trailers(&etag, digests.crc.finalize());
+        self.feed(|| Frame::trailers(trailers.clone())).await?;
+        self.conclude(etag, digests.length).await
+    }
+
+    /// Feeds one frame to every node; too few nodes left is an error.
+    async fn feed(&mut self, frame: impl Fn() -> Frame<Bytes>) -> Result<(), PutError> {
+        self.hops = Hop::feed_all(&self.route, std::mem::take(&mut self.hops), frame).await;
+        if self.hops.len() < quorum_size(self.replicas) {
+            return Err(NoAnswer { statuses: vec![503; self.replicas] }.into());
+        }
+        Ok(())
+    }
+
+    /// Waits for a quorum of answers, and a moment for the others, which are not cut off.
+    async fn conclude(mut self, etag: String, length: u64) -> Result<PutOutcome, PutError> {
+        let (tell, mut told) = mpsc::channel(self.hops.len().max(1));
+        for hop in std::mem::take(&mut self.hops) {
+            let (route, tell, etag) = (Arc::clone(&self.route), tell.clone(), etag.clone());
+            // A task of its own, so that a slow replica may finish after the client has its answer.
+            tokio::spawn(async move {
+                let answer = hop.answer(&route).await.filter(|answer| is_sound(answer, &etag));
+                let _ = tell.send(answer).await;
+            });
+        }
+        drop(tell);
+        let mut tally = Tally::new(self.replicas);
+        self.answers.iter().for_each(|answer| tally.push(answer.status.as_u16()));
+        let mut hear = |answer: Option<Answer>, tally: &mut Tally<'_>| {
+            tally.push(answer.as_ref().map_or(503, |answer| answer.status.as_u16()));
+            self.answers.push(answer.unwrap_or_else(|| Answer::of(StatusCode::SERVICE_UNAVAILABLE)));
+        };
+        while !tally.is_decided()
+            && let Some(answer) = told.recv().await
+        {
+            hear(answer, &mut tally);
+        }
+        let rest = async {
+            while let Some(answer) = told.recv().await {
+                hear(answer, &mut tally);
+            }
+        };
+        let _ = tokio::time::timeout(self.route.inner.config.post_quorum_timeout, rest).await;
+        self.outcome(&tally, etag, length)
+    }
+
+    fn outcome(mut self, tally: &Tally<'_>, etag: String, length: u64) -> Result<PutOutcome, PutError> {
+        let Some(best) = tally.best() else { return Err(self.refused()) };
+        let answer = self.answers.swap_remove(best);
+        let status = match answer.status {
+            StatusCode::CONFLICT => StatusCode::ACCEPTED,
+            StatusCode::PRECONDITION_FAILED => return Err(PutError::Exists),
+            status if status.is_success() => status,
+            _ => return Err(PutError::Refused(Box::new(answer))),
+        };
+        Ok(PutOutcome { status, etag: Some(etag), length, headers: answer.headers })
+    }
+
+    /// What to say when too few nodes are ready, or agree.
+    fn refused(mut self) -> PutError {
+        let mut tally = Tally::new(self.replicas);
+        self.answers.iter().for_each(|answer| tally.push(answer.status.as_u16()));
+        if let Some(best) = tally.best() {
+            return PutError::Refused(Box::new(self.answers.swap_remove(best)));
+        }
+        let statuses = tally.into_statuses();
+        tracing::error!(?statuses, ready = self.hops.len(), "no quorum for an object's PUT");
+        NoAnswer { statuses }.into()
+    }
+}
+
+fn check_length(promised: Option<u64>, came: u64) -> Result<(), BodyError> {
+    match promised.filter(|promised| *promised != came) {
+        Some(promised) => Err(BodyError::Disconnected(format!("{came} bytes came instead of {promised}").into())),
+        None => Ok(()),
+    }
+}
+
+fn trailers(etag: &str, crc: u32) -> HeaderMap {
+    let pairs = [(TRAILER_ETAG, etag.to_owned()), (TRAILER_CRC, format!("{crc:08x}"))];
+    // Hexadecimal digits are always a header's value.
+    let values = pairs.into_iter().filter_map(|(name, text)| Some((name, HeaderValue::try_from(text).ok()?)));
+    values.map(|(name, value)| (HeaderName::from_static(name), value)).collect()
+}
+
+/// Whether a replica has what was sent. If it found the bytes damaged on their way, that is not the client's fault.
+fn is_sound(answer: &Answer, etag: &str) -> bool {
+    let said = answer.headers.get(header::ETAG).and_then(|said| said.to_str().ok());
+    let differs = said.is_some_and(|said| said.trim_matches('"') != etag);
+    let is_sound = answer.status != StatusCode::UNPROCESSABLE_ENTITY && !(differs && answer.status.is_success());
+    if !is_sound {
+        tracing::error!(status = %answer.status, "a replica has other bytes than were sent to it");
+    }
+    is_sound
 }

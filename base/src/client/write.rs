@@ -1,8 +1,18 @@
 //! PUT, POST and DELETE without a body: to all replicas at once, answered by their quorum.
 
-use http::{HeaderMap, Method};
+use std::sync::{Arc, Mutex, PoisonError};
 
-use super::{Answer, ClusterClient, NoAnswer, Target};
+use http::{HeaderMap, Method, StatusCode};
+use tokio::sync::mpsc;
+
+use super::nodes::{Node, NodeIter};
+use super::route::{Route, collect, with_policy};
+use super::{Answer, ClusterClient, NoAnswer, Target, updates};
+use crate::quorum::{Tally, quorum_size};
+use crate::wire::header::BACKEND_TIMESTAMP;
+
+/// A DELETE on a replica that has no such object leaves a tombstone there: as good as deleted.
+const DELETE_OVERRIDES: [(u16, u16); 1] = [(404, 204)];
 
 /// What became of a write.
 #[derive(Clone, Debug)]
@@ -28,7 +38,113 @@ impl ClusterClient {
         target: &Target<'_>,
         headers: &HeaderMap,
     ) -> Result<WriteOutcome, NoAnswer> {
-        let _ = (method, target, headers);
-        Err(NoAnswer { statuses: Vec::new() })
+        let rings = self.rings();
+        let route = Arc::new(Route::new(&self.inner, method.clone(), target)?);
+        let replicas = route.replicas();
+        let headers = with_policy(headers, target);
+        let tells = method != Method::POST || target.is_object();
+        let each = match tells {
+            true => updates::for_each_replica(&headers, replicas, target, &rings, &self.inner.cluster.hash_path),
+            false => vec![headers; replicas],
+        };
+        let overrides: &[_] = if method == Method::DELETE && target.is_object() { &DELETE_OVERRIDES } else { &[] };
+        let round = Round { nodes: Arc::new(Mutex::new(route.nodes(target))), route };
+        if method == Method::POST && target.is_object() {
+            return round.post_object(each).await;
+        }
+        let mut tally = Tally::new(replicas).with_overrides(overrides);
+        let answers = round.send(each, &mut tally).await;
+        choose(&tally, answers)
+    }
+}
+
+/// One write on its way to the replicas.
+struct Round {
+    route: Arc<Route>,
+    nodes: Arc<Mutex<NodeIter>>,
+}
+
+impl Round {
+    /// Sends one request for each set of headers, to nodes that were not asked before, and tallies the answers.
+    async fn send(&self, each: Vec<HeaderMap>, tally: &mut Tally<'_>) -> Vec<Answer> {
+        let mut answers = Vec::with_capacity(each.len());
+        let (tell, mut told) = mpsc::channel(each.len().max(1));
+        for headers in each {
+            let (route, nodes, tell) = (Arc::clone(&self.route), Arc::clone(&self.nodes), tell.clone());
+            // A task of its own, so that neither a quick quorum nor a client that leaves keeps the write from a slow replica.
+            tokio::spawn(async move {
+                let answered = replica(&route, &nodes, &headers).await;
+                let _ = tell.send(answered).await;
+            });
+        }
+        drop(tell);
+        while !tally.is_decided()
+            && let Some(answered) = told.recv().await
+        {
+            hear(answered, &mut answers, tally);
+        }
+        let rest = async {
+            while let Some(answered) = told.recv().await {
+                hear(answered, &mut answers, tally);
+            }
+        };
+        let _ = tokio::time::timeout(self.route.inner.config.post_quorum_timeout, rest).await;
+        answers
+    }
+
+    /// A POST that only some primaries have the object for looks for it on as many handoffs.
+    async fn post_object(&self, each: Vec<HeaderMap>) -> Result<WriteOutcome, NoAnswer> {
+        let replicas = each.len();
+        let mut tally = Tally::new(replicas);
+        let mut answers = self.send(each.clone(), &mut tally).await;
+        let count = |status: StatusCode| answers.iter().filter(|answer| answer.status == status).count();
+        let (found, missing) = (count(StatusCode::ACCEPTED), count(StatusCode::NOT_FOUND));
+        if found == 0 || found >= quorum_size(replicas) {
+            return choose(&tally, answers);
+        }
+        // Their headers are those of the replicas that could not use them.
+        let spare: Vec<_> = each.into_iter().rev().take(missing).collect();
+        let mut more = Tally::with_quorum(replicas + spare.len(), quorum_size(replicas));
+        answers.iter().for_each(|answer| more.push(answer.status.as_u16()));
+        let mut others = Tally::new(spare.len());
+        answers.extend(self.send(spare, &mut others).await.into_iter().inspect(|a| more.push(a.status.as_u16())));
+        match choose(&more, answers)? {
+            // Somebody has it, so that it is missing cannot be the answer.
+            outcome if outcome.best.status == StatusCode::NOT_FOUND => Err(NoAnswer { statuses: more.into_statuses() }),
+            outcome => Ok(outcome),
+        }
+    }
+}
+
+/// Asks one node after the other until one answers without a server error.
+async fn replica(route: &Route, nodes: &Mutex<NodeIter>, headers: &HeaderMap) -> Option<(Node, Answer)> {
+    loop {
+        let node = nodes.lock().unwrap_or_else(PoisonError::into_inner).next()?;
+        let Some(response) = route.ask(&node, headers.clone(), route.inner.config.node_timeout).await else { continue };
+        if route.check(&node, response.status()) {
+            return Some((node, collect(response).await));
+        }
+    }
+}
+
+fn hear(answered: Option<(Node, Answer)>, answers: &mut Vec<Answer>, tally: &mut Tally<'_>) {
+    let Some((node, answer)) = answered else { return };
+    // A handoff that never heard of the thing knows nothing about it.
+    let knows =
+        !node.is_handoff || answer.status != StatusCode::NOT_FOUND || answer.headers.contains_key(BACKEND_TIMESTAMP);
+    if knows {
+        tally.push(answer.status.as_u16());
+        answers.push(answer);
+    }
+}
+
+fn choose(tally: &Tally<'_>, answers: Vec<Answer>) -> Result<WriteOutcome, NoAnswer> {
+    match tally.best().and_then(|best| answers.get(best).cloned()) {
+        Some(best) => Ok(WriteOutcome { best, answers }),
+        None => {
+            let statuses = tally.clone().into_statuses();
+            tracing::error!(?statuses, "no quorum for a write");
+            Err(NoAnswer { statuses })
+        }
     }
 }

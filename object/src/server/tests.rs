@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use apus_base::body::{self, Body};
 use apus_base::client::pool::{NodeError, Pool, Timeouts};
 use apus_base::cluster::{Cluster, ClusterConfig};
-use apus_base::fs::Devices;
+use apus_base::fs::{Devices, Reserve};
 use apus_base::metrics::Metrics;
 use apus_base::serve::{Limits, Service};
 use apus_base::timestamp::Timestamp;
@@ -395,7 +395,7 @@ async fn a_device_that_goes_away_is_507_and_stays_away() {
 
 #[tokio::test]
 async fn a_full_disk_is_507() {
-    let full = Config { fallocate_reserve: "100%".parse().unwrap(), ..Config::default() };
+    let full = Config { fallocate_reserve: Reserve::Bytes(u64::MAX), ..Config::default() };
     let node = Node::start(full).await;
     assert_eq!(node.put("1", b"x", &[]).await.status, 507);
     assert!(node.files().is_empty());

@@ -24,7 +24,6 @@ pub mod names;
 pub mod pending;
 mod quarantine;
 pub mod read;
-mod reserve;
 pub mod write;
 
 #[cfg(test)]
@@ -37,5 +36,4 @@ pub use location::Location;
 pub use metadata::Metadata;
 pub use quarantine::quarantine;
 pub use read::{Found, Object};
-pub use reserve::{InvalidReserve, Reserve};
 pub use write::{Committed, Staged};

@@ -1,7 +1,7 @@
 use std::fs;
 use std::sync::Arc;
 
-use apus_base::fs::{Device, Devices};
+use apus_base::fs::{Device, Devices, Reserve};
 use apus_base::hash_path::HashPath;
 use apus_base::policy::PolicyIndex;
 use apus_base::timestamp::Timestamp;

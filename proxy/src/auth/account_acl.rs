@@ -3,8 +3,6 @@
 //! `{"admin": [...], "read-write": [...], "read-only": [...]}`, each a list of groups. It is stored in the account's
 //! system metadata, so that nobody but this module and the account's owners sees it.
 
-use std::fmt::Write as _;
-
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -67,8 +65,7 @@ impl AccountAcl {
         json.chars().fold(String::with_capacity(json.len()), |mut ascii, c| {
             match c {
                 ' '..='~' => ascii.push(c),
-                // Writing into a String cannot fail.
-                _ => c.encode_utf16(&mut [0; 2]).iter().for_each(|unit| drop(write!(ascii, "\\u{unit:04x}"))),
+                _ => c.encode_utf16(&mut [0; 2]).iter().for_each(|unit| ascii.push_str(&format!("\\u{unit:04x}"))),
             }
             ascii
         })

@@ -56,7 +56,8 @@ fn own_right(case: &Case<'_>, reseller: &Reseller) -> Option<Granted> {
     if identity.reseller_reader && ordinary && is_read(access.method) {
         return Some(Granted { owner: false });
     }
-    let creates_or_deletes_account = access.container.is_none() && matches!(*access.method, Method::PUT | Method::DELETE);
+    let creates_or_deletes_account =
+        access.container.is_none() && matches!(*access.method, Method::PUT | Method::DELETE);
     let has = |group: &str| identity.groups.iter().any(|g| g == group);
     let admin = has(access.account) && reseller.require_group.as_deref().is_none_or(has);
     (admin && !creates_or_deletes_account).then_some(Granted { owner: true })

@@ -15,9 +15,9 @@ use http::{HeaderMap, Method};
 
 use apus_base::client::NoAnswer;
 
+use crate::Proxy;
 use crate::config::{Config, InvalidConfig};
 use crate::context::Context;
-use crate::Proxy;
 use account_acl::AccountAcl;
 use acl::{Acl, Kind};
 use decide::{Case, decide};

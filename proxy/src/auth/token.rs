@@ -109,7 +109,8 @@ mod tests {
         let expiry = Timestamp::from_secs(1000);
         let token = tokens(SECRET).issue(users.get("test:tester").unwrap(), expiry);
         assert!(token.starts_with("AUTH_tk"));
-        let shown_at = |secs| tokens(SECRET).verify(&token, &users, Timestamp::from_secs(secs)).map(|u| u.account.clone());
+        let shown_at =
+            |secs| tokens(SECRET).verify(&token, &users, Timestamp::from_secs(secs)).map(|u| u.account.clone());
         assert_eq!(shown_at(999).as_deref(), Some("test"));
         assert_eq!(shown_at(1000), None);
         assert!(tokens("the secret of another cluster").verify(&token, &users, Timestamp::ZERO).is_none());

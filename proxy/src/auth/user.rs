@@ -116,12 +116,7 @@ impl User {
         if is(ADMIN) {
             groups.extend(resellers.prefixes().map(|prefix| format!("{prefix}{}", self.account)));
         }
-        Identity {
-            user: self.name(),
-            groups,
-            reseller_admin: is(RESELLER_ADMIN),
-            reseller_reader: is(RESELLER_READER),
-        }
+        Identity { user: self.name(), groups, reseller_admin: is(RESELLER_ADMIN), reseller_reader: is(RESELLER_READER) }
     }
 }
 

@@ -2,7 +2,8 @@ use super::*;
 use proptest::prelude::*;
 
 fn headers(pairs: &[(&str, &str)]) -> HeaderMap {
-    let pair = |(k, v): &(&str, &str)| (HeaderName::from_bytes(k.as_bytes()).unwrap(), HeaderValue::from_str(v).unwrap());
+    let pair =
+        |(k, v): &(&str, &str)| (HeaderName::from_bytes(k.as_bytes()).unwrap(), HeaderValue::from_str(v).unwrap());
     pairs.iter().map(pair).collect()
 }
 
@@ -10,9 +11,8 @@ fn headers(pairs: &[(&str, &str)]) -> HeaderMap {
 #[test]
 fn metadata_at_and_past_each_limit() {
     let limits = Constraints::default();
-    let check = |pairs: &[(&str, &str)]| {
-        limits.check_metadata(&headers(pairs), Level::Object).map_err(|e| e.to_string())
-    };
+    let check =
+        |pairs: &[(&str, &str)]| limits.check_metadata(&headers(pairs), Level::Object).map_err(|e| e.to_string());
     let name = |n: usize| format!("x-object-meta-{}", "n".repeat(n));
     let value = |n: usize| "v".repeat(n);
     assert_eq!(check(&[(&name(128), "v")]), Ok(()));
@@ -68,7 +68,7 @@ fn names() {
 #[test]
 fn expiry() {
     let now = Timestamp::from_ticks(100_050_000); // 1000.5 s
-    let read = |name, value| delete_at(&headers(&[(name, value)]), now).map_err(|e| e.to_string());
+    let read = |name: &str, value: &str| delete_at(&headers(&[(name, value)]), now).map_err(|e| e.to_string());
     assert_eq!(read("x-delete-after", "1"), Ok(Some(1001)));
     assert_eq!(read("x-delete-after", "0"), Err("X-Delete-After in past".into()));
     assert_eq!(read("x-delete-after", "-5"), Err("X-Delete-After in past".into()));

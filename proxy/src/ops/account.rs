@@ -9,6 +9,7 @@ use super::headers::{changes, hide_owners};
 use super::listing::Listing;
 use super::resource::Resource;
 use super::{Call, refused};
+use crate::auth::account_acl::{self, AccountAcl};
 use crate::constraints::Level;
 use crate::error::Error;
 
@@ -36,10 +37,38 @@ pub async fn read(
     if !response.status().is_success() {
         return missing(call, &method, &response);
     }
-    if !owner {
+    if owner {
+        show_acl(response.headers_mut());
+    } else {
         hide_owners(response.headers_mut());
     }
     Ok(response)
+}
+
+/// The account's ACL is kept where clients do not reach; its owners see it under its own name.
+fn show_acl(headers: &mut HeaderMap) {
+    let Some(kept) = headers.remove(account_acl::SYSMETA) else {
+        return;
+    };
+    let shown = AccountAcl::parse(kept.to_str().ok()).to_header();
+    if let Ok(shown) = HeaderValue::from_str(&shown)
+        && !shown.is_empty()
+    {
+        headers.insert(account_acl::HEADER, shown);
+    }
+}
+
+/// Where a request sets the account's ACL, puts it where it is kept.
+fn keep_acl(request: &HeaderMap, changed: &mut HeaderMap) -> Result<(), Error> {
+    let Some(given) = request.get(account_acl::HEADER) else {
+        return Ok(());
+    };
+    let given = String::from_utf8_lossy(given.as_bytes());
+    let kept = account_acl::clean(&given).map_err(|reason| Error::AccountAcl(reason, given.into_owned()))?;
+    // What is kept is ASCII.
+    let kept = HeaderValue::from_str(&kept).unwrap_or(HeaderValue::from_static(""));
+    changed.insert(account_acl::SYSMETA, kept);
+    Ok(())
 }
 
 fn missing(call: Call<'_>, method: &Method, response: &Response<Body>) -> Result<Response<Body>, Error> {
@@ -125,6 +154,9 @@ async fn checked_changes(
     constraints.check_metadata(request, Level::Account)?;
     let (mut headers, _) = call.write_headers();
     headers.extend(changes(request, Level::Account, owner));
+    if owner {
+        keep_acl(request, &mut headers)?;
+    }
     Ok(headers)
 }
 

@@ -1,8 +1,6 @@
 //! Which headers of a request change a resource, and which are only for its owner. Pure.
 
-use http::header::{
-    CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_ENCODING, CONTENT_LANGUAGE, CONTENT_TYPE, EXPIRES,
-};
+use http::header::{CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_ENCODING, CONTENT_LANGUAGE, CONTENT_TYPE, EXPIRES};
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 use crate::constraints::{Level, is_item_of};
@@ -21,13 +19,8 @@ const OWNER_ONLY: [&str; 9] = [
 ];
 
 /// Headers of a container beside its metadata.
-const OF_CONTAINERS: [&str; 5] = [
-    "x-container-read",
-    "x-container-write",
-    "x-container-sync-key",
-    "x-container-sync-to",
-    "x-versions-location",
-];
+const OF_CONTAINERS: [&str; 5] =
+    ["x-container-read", "x-container-write", "x-container-sync-key", "x-container-sync-to", "x-versions-location"];
 
 /// Headers of an object beside its metadata, its content type and its expiry.
 const OF_OBJECTS: [HeaderName; 7] = [
@@ -129,10 +122,11 @@ mod tests {
             (&[("x-remove-container-meta-a", "x")], true, &[("x-container-meta-a", "")]),
             // Setting wins over removing.
             (&[("x-container-meta-a", "1"), ("x-remove-container-meta-a", "x")], true, &[("x-container-meta-a", "1")]),
-            (&[("x-remove-container-read", "x"), ("x-container-write", "g")], true, &[
-                ("x-container-read", ""),
-                ("x-container-write", "g"),
-            ]),
+            (
+                &[("x-remove-container-read", "x"), ("x-container-write", "g")],
+                true,
+                &[("x-container-read", ""), ("x-container-write", "g")],
+            ),
             (&[("x-remove-container-read", "x"), ("x-container-meta-temp-url-key", "k")], false, &[]),
             (&[("x-container-meta-", "1"), ("x-auth-token", "t"), ("x-timestamp", "1")], true, &[]),
         ];

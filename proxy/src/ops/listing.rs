@@ -63,7 +63,8 @@ mod tests {
             path: Some(String::new()),
             reverse: true,
         };
-        let query = "format=json&limit=5&marker=a%20b&end_marker=c%26d&prefix=%E2%98%83&delimiter=%2F&path=&reverse=true";
+        let query =
+            "format=json&limit=5&marker=a%20b&end_marker=c%26d&prefix=%E2%98%83&delimiter=%2F&path=&reverse=true";
         assert_eq!(all.query(), query);
     }
 }

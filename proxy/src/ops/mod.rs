@@ -96,9 +96,7 @@ impl From<NoAnswer> for Error {
 fn refused(answer: &Answer) -> Error {
     match answer.status {
         StatusCode::NOT_FOUND => Error::NotFound,
-        StatusCode::BAD_REQUEST => {
-            Error::Refused(answer.status, String::from_utf8_lossy(&answer.body).into_owned())
-        }
+        StatusCode::BAD_REQUEST => Error::Refused(answer.status, String::from_utf8_lossy(&answer.body).into_owned()),
         status => Error::Refused(status, String::new()),
     }
 }

@@ -22,7 +22,7 @@ pub enum BadListing {
 pub fn parse(query: Option<&str>, most: u64) -> Result<Listing, BadListing> {
     let mut listing = Listing { limit: most, ..Listing::default() };
     for (name, value) in parameters(query.unwrap_or_default()) {
-        let mut value = || String::from_utf8(value.clone()).map_err(|_| BadListing::Utf8(name.clone()));
+        let value = || String::from_utf8(value.clone()).map_err(|_| BadListing::Utf8(name.clone()));
         match name.as_str() {
             "limit" => listing.limit = limit(&value()?, most)?,
             "marker" => listing.marker = value()?,

@@ -1,12 +1,77 @@
-//! The Swift face: paths below `/v1` become operations on accounts, containers and objects.
+//! The Swift face: paths below `/v1` become operations on accounts, containers and objects, and their outcomes become
+//! what clients of Swift expect, to the byte.
+//!
+//! Here is the spelling only (paths, queries, statuses, texts); what an operation means is in [`crate::ops`].
 
-use http::{Request, Response, StatusCode};
+mod account;
+mod container;
+mod copy;
+mod info;
+pub mod listing;
+mod object;
+pub mod path;
+mod refusal;
+pub mod response;
 
 use apus_base::body::Body;
+use http::request::Parts;
+use http::{Request, Response, StatusCode};
 
 use crate::Proxy;
+use crate::ops::Call;
+use crate::ops::resource::Resource;
+use refusal::{Refusal, with_allow};
+
+pub use info::info;
+
+/// What a request line has beside its method and its target: two spaces, `HTTP/1.1`, and the end of the line.
+const LINE_OVERHEAD: usize = 12;
 
 /// Answers a request that passed the whole pipeline.
-pub async fn answer(_proxy: &Proxy, _request: Request<Body>) -> Response<Body> {
-    apus_base::serve::plain(StatusCode::PRECONDITION_FAILED, "Bad URL")
+pub async fn answer(proxy: &Proxy, request: Request<Body>) -> Response<Body> {
+    let (parts, body) = request.into_parts();
+    let resource = match locate(proxy, &parts) {
+        Ok(resource) => resource,
+        Err(refusal) => return refusal.into_response(None),
+    };
+    let done = dispatch(Call { proxy, parts: &parts }, &resource, body).await;
+    done.unwrap_or_else(|refusal| refusal.into_response(Some(resource.account())))
 }
+
+fn locate(proxy: &Proxy, parts: &Parts) -> Result<Resource, Refusal> {
+    let constraints = &proxy.config.constraints;
+    let target = parts.uri.path_and_query().map_or("", |target| target.as_str());
+    if parts.method.as_str().len() + target.len() + LINE_OVERHEAD >= constraints.max_request_line {
+        return Err(Refusal::TooLongLine);
+    }
+    let resource = path::parse(parts.uri.path(), &constraints.valid_api_versions)?;
+    let host = parts.headers.get(http::header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
+    let name = host.split(':').next().unwrap_or_default();
+    if proxy.config.deny_host_headers.iter().any(|denied| denied == name) {
+        return Err(Refusal::Host);
+    }
+    Ok(resource)
+}
+
+async fn dispatch(call: Call<'_>, resource: &Resource, body: Body) -> Result<Response<Body>, Refusal> {
+    if call.parts.method == http::Method::OPTIONS {
+        return Ok(with_allow(response::page(StatusCode::OK), allowed_methods(call.proxy, resource)));
+    }
+    match resource {
+        Resource::Account(account) => account::answer(call, account).await,
+        Resource::Container(account, container) => container::answer(call, account, container).await,
+        Resource::Object(name) => object::answer(call, name, body).await,
+    }
+}
+
+/// The methods that a resource knows, as `Allow` lists them.
+pub fn allowed_methods(proxy: &Proxy, resource: &Resource) -> &'static str {
+    match resource {
+        Resource::Account(_) => account::allowed(proxy),
+        Resource::Container(..) => container::ALLOWED,
+        Resource::Object(_) => object::ALLOWED_WITH_COPY,
+    }
+}
+
+#[cfg(test)]
+mod tests;

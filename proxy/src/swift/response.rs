@@ -9,8 +9,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use apus_base::body::{self, Body};
 
 /// What Python's `quote` leaves as it is.
-pub const QUOTED: &AsciiSet =
-    &NON_ALPHANUMERIC.remove(b'/').remove(b'_').remove(b'.').remove(b'-').remove(b'~');
+pub const QUOTED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'/').remove(b'_').remove(b'.').remove(b'-').remove(b'~');
 
 /// The type of pages, also of those whose body is one plain sentence: that is how Swift sends them.
 const HTML: HeaderValue = HeaderValue::from_static("text/html; charset=UTF-8");
@@ -83,10 +82,7 @@ fn explanation(status: StatusCode) -> Option<(&'static str, &'static str)> {
         416 => ("Requested Range Not Satisfiable", "The Range requested is not available."),
         422 => ("Unprocessable Entity", "Unable to process the contained instructions"),
         499 => ("Client Disconnect", "The client was disconnected during request."),
-        500 => (
-            "Internal Error",
-            "The server has either erred or is incapable of performing the requested operation.",
-        ),
+        500 => ("Internal Error", "The server has either erred or is incapable of performing the requested operation."),
         501 => ("Not Implemented", "The requested method is not implemented by this server."),
         503 => ("Service Unavailable", "The server is currently unavailable. Please try again at a later time."),
         507 => ("Insufficient Storage", "There was not enough space to save the resource. Drive: unknown"),

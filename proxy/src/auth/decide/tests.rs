@@ -2,10 +2,8 @@ use super::*;
 use crate::auth::acl;
 
 fn resellers() -> Resellers {
-    let reseller = |prefix: &str, group: Option<&str>| Reseller {
-        prefix: prefix.into(),
-        require_group: group.map(str::to_owned),
-    };
+    let reseller =
+        |prefix: &str, group: Option<&str>| Reseller { prefix: prefix.into(), require_group: group.map(str::to_owned) };
     Resellers::new(vec![reseller("AUTH", None), reseller("SERVICE", Some(".service"))]).unwrap()
 }
 
@@ -42,12 +40,8 @@ const NOTHING: Given<'static> = Given { identity: None, referer: None, container
 impl Given<'_> {
     fn may(&self, access: &str) -> Result<Granted, Denied> {
         let (method, path) = parts(access);
-        let access = Access {
-            method: &method,
-            account: path[0],
-            container: path.get(1).copied(),
-            object: path.get(2).copied(),
-        };
+        let access =
+            Access { method: &method, account: path[0], container: path.get(1).copied(), object: path.get(2).copied() };
         let container_acl = self.container_acl.map(acl::parse);
         let account_acl = self.account_acl.map(|text| AccountAcl::parse(Some(text)));
         let case = Case {
@@ -138,10 +132,7 @@ fn groups_named_by_the_container_may() {
 fn groups_named_by_the_account_may() {
     let bob = user(&["b", "b:bob"]);
     let given = |acl| Given { identity: Some(&bob), account_acl: Some(acl), ..NOTHING };
-    check(
-        &given("{\"admin\":[\"b:bob\"]}"),
-        &[("POST AUTH_a", OWNER), ("PUT AUTH_a", OWNER), ("PUT AUTH_a/c", OWNER)],
-    );
+    check(&given("{\"admin\":[\"b:bob\"]}"), &[("POST AUTH_a", OWNER), ("PUT AUTH_a", OWNER), ("PUT AUTH_a/c", OWNER)]);
     check(
         &given("{\"read-write\":[\"b\"]}"),
         &[("GET AUTH_a", YES), ("POST AUTH_a", NO), ("PUT AUTH_a/c", YES), ("DELETE AUTH_a/c/o", YES)],

@@ -1,0 +1,149 @@
+//! Which nodes a request may ask, in order: the primaries, then the handoffs, without those that are error limited.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::Inner;
+use super::order::SortingMethod;
+use super::target::Target;
+use crate::ring::{Device, Ring};
+
+/// One device and where its server answers.
+#[derive(Clone, Debug)]
+pub(super) struct Node {
+    /// `ip:port/device`, for logs and error limiting.
+    pub(super) name: String,
+    /// `ip:port`, an IPv6 address in brackets.
+    pub(super) authority: String,
+    pub(super) ip: String,
+    pub(super) device: String,
+    /// Whether it stands in for a primary.
+    pub(super) is_handoff: bool,
+}
+
+impl Node {
+    pub(super) fn new(device: &Device, is_handoff: bool) -> Self {
+        let authority = authority(&device.ip, device.port);
+        Self {
+            name: format!("{authority}/{}", device.device),
+            authority,
+            ip: device.ip.clone(),
+            device: device.device.clone(),
+            is_handoff,
+        }
+    }
+}
+
+/// `ip:port`, as it stands in a URI.
+pub(super) fn authority(ip: &str, port: u16) -> String {
+    if ip.contains(':') { format!("[{ip}]:{port}") } else { format!("{ip}:{port}") }
+}
+
+/// Yields nodes until as many were asked as a request may ask. A node that turned out to be error limited does not count.
+pub(super) struct NodeIter {
+    inner: Arc<Inner>,
+    ring: Arc<Ring>,
+    partition: u32,
+    server: &'static str,
+    primaries: VecDeque<Node>,
+    handoffs: VecDeque<Node>,
+    /// How many of the ring's handoffs were fetched.
+    fetched: usize,
+    left: usize,
+    last: Option<String>,
+}
+
+impl NodeIter {
+    pub(super) fn new(inner: &Arc<Inner>, ring: Arc<Ring>, partition: u32, target: &Target<'_>) -> Self {
+        let mut primaries: Vec<_> = ring.primaries(partition).map(|device| (inner.rank(device), device)).collect();
+        inner.random.shuffle(&mut primaries);
+        primaries.sort_by_key(|(rank, _)| *rank);
+        let primaries: VecDeque<_> = primaries.into_iter().map(|(_, device)| Node::new(device, false)).collect();
+        Self {
+            inner: Arc::clone(inner),
+            left: inner.config.request_node_count.of(primaries.len()),
+            partition,
+            server: target.server(),
+            primaries,
+            handoffs: VecDeque::new(),
+            fetched: 0,
+            last: None,
+            ring,
+        }
+    }
+
+    fn next_handoff(&mut self) -> Option<Node> {
+        if self.handoffs.is_empty() {
+            // Fetched as many as could be needed at once: each fetch walks the ring from its start.
+            let batch = self.ring.handoffs(self.partition).skip(self.fetched).take(self.left);
+            self.handoffs = batch.map(|device| Node::new(device, true)).collect();
+            self.fetched += self.handoffs.len();
+        }
+        self.handoffs.pop_front()
+    }
+}
+
+impl Iterator for NodeIter {
+    type Item = Node;
+
+    fn next(&mut self) -> Option<Node> {
+        if self.last.take().is_some_and(|last| !self.inner.limiter.is_limited(&last)) {
+            self.left -= 1;
+        }
+        if self.left == 0 {
+            return None;
+        }
+        loop {
+            let node = match self.primaries.pop_front() {
+                Some(primary) => primary,
+                None => self.next_handoff()?,
+            };
+            if self.inner.limiter.is_limited(&node.name) {
+                continue;
+            }
+            if node.is_handoff {
+                self.inner.stats.handoff(self.server);
+            }
+            self.last = Some(node.name.clone());
+            return Some(node);
+        }
+    }
+}
+
+impl Inner {
+    /// Lower ranks are asked first.
+    fn rank(&self, device: &Device) -> u128 {
+        match self.config.sorting_method {
+            SortingMethod::Shuffle => 0,
+            SortingMethod::Timing => self.timings.get(&device.ip).map_or(0, |took| took.as_millis() + 1),
+            SortingMethod::Affinity => self.config.read_affinity.priority(device.region, device.zone).into(),
+        }
+    }
+}
+
+/// Random numbers for spreading load, not for secrets (splitmix64).
+#[derive(Debug)]
+pub(super) struct Random(AtomicU64);
+
+impl Random {
+    /// Seeded by the system, so that two proxies do not go in step.
+    pub(super) fn new() -> Self {
+        Self(AtomicU64::new(getrandom::u64().unwrap_or_default()))
+    }
+
+    pub(super) fn next(&self) -> u64 {
+        let mut z = self.0.fetch_add(0x9e37_79b9_7f4a_7c15, Ordering::Relaxed);
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    fn shuffle<T>(&self, items: &mut [T]) {
+        for i in (1..items.len()).rev() {
+            #[expect(clippy::cast_possible_truncation, reason = "the remainder is at most i, a usize")]
+            let j = (self.next() % (i as u64 + 1)) as usize;
+            items.swap(i, j);
+        }
+    }
+}
