@@ -92,10 +92,7 @@ impl FromStr for CrashPoint {
 }
 
 /// Sends logs to standard error while `work` runs.
-pub(crate) fn logged(
-    filter: &str,
-    work: impl FnOnce() -> Result<(), StartError>,
-) -> Result<ExitCode, StartError> {
+pub(crate) fn logged(filter: &str, work: impl FnOnce() -> Result<(), StartError>) -> Result<ExitCode, StartError> {
     let filter = EnvFilter::try_new(filter).map_err(|e| StartError::LogFilter(e.to_string()))?;
     tracing_subscriber::fmt().json().flatten_event(true).with_env_filter(filter).with_writer(std::io::stderr).init();
     work().map(|()| ExitCode::SUCCESS)
@@ -103,7 +100,7 @@ pub(crate) fn logged(
 
 /// Runs a verb of the ring builder.
 pub(crate) fn ring(arguments: Vec<OsString>) -> ExitCode {
-    let status = apus_ring_builder::run(arguments.into_iter(), &mut std::io::stdout().lock());
+    let status = apus_ring_builder::command::run(arguments.into_iter(), &mut std::io::stdout().lock());
     ExitCode::from(u8::try_from(status).unwrap_or(2))
 }
 
