@@ -5,3 +5,4 @@ mod edge;
 mod rig;
 mod tokens;
 mod views;
+mod wire;

@@ -63,7 +63,7 @@ impl Backend {
 
 /// A proxy with an account, `AUTH_test`, and the users `test:admin` (key `secret`, admin of `AUTH_test`) and `other:user` (key `key`).
 pub(crate) struct Rig {
-    pub(crate) proxy: Proxy,
+    pub(crate) proxy: Arc<Proxy>,
     pub(crate) backend: Arc<Backend>,
     serving: AbortOnDropHandle<()>,
 }
@@ -83,7 +83,7 @@ impl Rig {
         let serving =
             apus_base::serve::serve(listener, service, Metrics::new("fake"), limits, CancellationToken::new());
         let serving = AbortOnDropHandle::new(tokio::spawn(serving));
-        Self { proxy: proxy(config, port), backend, serving }
+        Self { proxy: Arc::new(proxy(config, port)), backend, serving }
     }
 
     /// From now on the storage server does not answer.
