@@ -18,7 +18,6 @@ pub mod metrics;
 pub mod pickle;
 pub mod policy;
 pub mod quorum;
-pub mod ring;
 pub mod range;
 pub mod serve;
 pub mod timestamp;

@@ -1,1 +1,46 @@
-//! Room.
+//! The harness under the stories of `tests/tests/`: it starts the release binary as a user would, breaks what a story
+//! wants broken, and looks at what clients and disks see.
+//!
+//! [`Apus`] is a cluster in one process (`apus up`), [`Cluster`] one of separate processes on loopback addresses of
+//! its own. [`Swift`] is a client with a token, [`Connection`] a socket for bytes that no client would send. Nothing
+//! here sleeps: a wait is for a line, a byte or an exit, and ends with the log of the process that did not deliver.
+
+pub mod cluster;
+pub mod disk;
+pub mod http;
+pub mod process;
+pub mod rings;
+pub mod swift;
+pub mod target;
+pub mod tools;
+pub mod up;
+
+pub use cluster::{Cluster, ClusterBuilder};
+pub use http::{Connection, Request, Response};
+pub use process::{Exit, Process};
+pub use swift::{Session, Swift, User};
+pub use target::Target;
+pub use up::{Apus, UpBuilder};
+
+/// The patience of every wait: far beyond what a healthy machine needs, so that only a fault runs into it.
+pub const PATIENCE: std::time::Duration = std::time::Duration::from_secs(60);
+
+/// The MD5 of bytes in hexadecimal digits, which is what an ETag is.
+pub fn md5_hex(bytes: &[u8]) -> String {
+    use md5::{Digest as _, Md5};
+    Md5::digest(bytes).iter().map(|b| format!("{b:02x}")).collect()
+}
+
+/// Bytes that look random and are the same on every run.
+pub fn bytes(seed: u64, length: usize) -> Vec<u8> {
+    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+    let mut out = Vec::with_capacity(length + 8);
+    while out.len() < length {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        out.extend_from_slice(&state.to_le_bytes());
+    }
+    out.truncate(length);
+    out
+}

@@ -4,8 +4,9 @@ use std::net::SocketAddr;
 
 use apus_base::body::{self, Body};
 use apus_base::clock;
+use apus_base::db::info::Head;
 use apus_base::db::{DbError, ListingId};
-use apus_base::listing::request::{self, parsed, required, set, text};
+use apus_base::listing::request::{self, overrides_deleted, parsed, required, set, status};
 use apus_base::listing::{Metadata, Query, Refusal, Target};
 use apus_base::policy::{Policies, PolicyIndex};
 use apus_base::serve::{Service, plain};
@@ -13,7 +14,7 @@ use apus_base::wire::header;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode};
 
 use crate::Shared;
-use crate::store::{self, Deleted, Head, METADATA, Merge, Put, Row};
+use crate::store::{self, Deleted, METADATA, Merge, Put, Row};
 
 /// The server of one process.
 pub struct AccountServer {
@@ -65,8 +66,7 @@ impl AccountServer {
 
     async fn put_row(&self, asked: Asked, container: String) -> Result<Response<Body>, Refusal> {
         let (row, id) = (row(&asked.headers)?, self.id(&asked));
-        let even_deleted = text(&asked.headers, "x-account-override-deleted")?;
-        let even_deleted = even_deleted.is_some_and(|text| text.eq_ignore_ascii_case("yes"));
+        let even_deleted = overrides_deleted(&asked.headers)?;
         let create = asked.account.starts_with('.').then_some(row.counted_at);
         let done = match row.delete_timestamp > row.put_timestamp {
             true => StatusCode::NO_CONTENT,
@@ -104,7 +104,7 @@ impl AccountServer {
     async fn head(&self, asked: Asked) -> Result<Response<Body>, Refusal> {
         let id = self.id(&asked);
         let database = self.shared.databases.get(&asked.device).await?;
-        let head = database.read(move |view| store::head(view, id)).await?;
+        let head = database.read(move |view| Head::load(view, id)).await?;
         Ok(self.described(head.as_ref(), StatusCode::NO_CONTENT))
     }
 
@@ -114,7 +114,7 @@ impl AccountServer {
         let database = self.shared.databases.get(&asked.device).await?;
         let cluster = self.shared.cluster.clone();
         let read = database.read::<_, DbError, _>(move |view| {
-            let head = store::head(view, id)?;
+            let head = Head::load(view, id)?;
             let live = head.as_ref().is_some_and(|head| !store::is_deleted(&head.info));
             let rows = live.then(|| store::listing(view, id, &cluster.policies, &query)).transpose()?;
             Ok((head, rows))
@@ -184,13 +184,6 @@ fn account_headers(headers: &mut HeaderMap, head: &Head, policies: &Policies) {
         }
     }
     headers.insert(http::header::CONTENT_TYPE, HeaderValue::from_static("application/json; charset=utf-8"));
-}
-
-/// An answer without a body.
-fn status(status: StatusCode) -> Response<Body> {
-    let mut response = Response::new(body::empty());
-    *response.status_mut() = status;
-    response
 }
 
 /// Says that the account is deleted and waits to be reaped.

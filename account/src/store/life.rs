@@ -1,8 +1,8 @@
 //! How accounts come, change and go, and take their containers' rows in.
 
-use apus_base::db::info::{load_metadata, store_metadata};
+use apus_base::db::info::{clear_metadata, merge_metadata};
 use apus_base::db::table::{self, Numbered, Slot};
-use apus_base::db::{DbError, Get, Info, ListingId, Transaction};
+use apus_base::db::{DbError, Info, ListingId, Transaction};
 use apus_base::listing::metadata::Names;
 use apus_base::listing::{Metadata, Refusal};
 use apus_base::policy::PolicyIndex;
@@ -42,15 +42,6 @@ pub enum Merge {
     NoAccount,
 }
 
-/// An account's state.
-#[derive(Clone, Debug)]
-pub struct Head {
-    /// What it knows of itself.
-    pub info: Info,
-    /// Its metadata.
-    pub metadata: Metadata,
-}
-
 /// Creates an account, or updates it.
 ///
 /// # Errors
@@ -81,12 +72,7 @@ fn new(account: &str, at: Timestamp) -> Info {
 }
 
 fn write(tx: &mut Transaction<'_>, id: ListingId, info: &mut Info, metadata: Metadata) -> Result<(), Refusal> {
-    if !metadata.is_empty() {
-        let mut merged = load_metadata(tx, id)?;
-        merged.merge(metadata);
-        merged.check(&METADATA)?;
-        store_metadata(tx, id, &merged);
-    }
+    merge_metadata(tx, id, &METADATA, metadata)?;
     info.store(tx, id);
     Ok(())
 }
@@ -115,11 +101,7 @@ pub fn delete(tx: &mut Transaction<'_>, id: ListingId, at: Timestamp) -> Result<
         return Ok(Deleted::NotFound(is_marked_deleted(&info)));
     }
     info.delete(at);
-    let mut metadata = load_metadata(tx, id)?;
-    if !metadata.is_empty() {
-        metadata.clear(at);
-        store_metadata(tx, id, &metadata);
-    }
+    clear_metadata(tx, id, at)?;
     info.store(tx, id);
     Ok(Deleted::Done(is_marked_deleted(&info)))
 }
@@ -150,15 +132,4 @@ pub fn merge(
         info.store(tx, id);
     }
     Ok(Merge::Done)
-}
-
-/// An account's state, deleted or not; none when it never was here.
-///
-/// # Errors
-/// When the database cannot be read.
-pub fn head(from: &impl Get, id: ListingId) -> Result<Option<Head>, DbError> {
-    let Some(info) = Info::load(from, id)? else {
-        return Ok(None);
-    };
-    Ok(Some(Head { info, metadata: load_metadata(from, id)? }))
 }

@@ -4,7 +4,7 @@ mod life;
 mod listing;
 mod row;
 
-pub use life::{Deleted, Head, METADATA, Merge, Put, delete, head, merge, post, put};
+pub use life::{Deleted, METADATA, Merge, Put, delete, merge, post, put};
 pub use listing::listing;
 pub use row::Row;
 

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use super::codec::{Decoder, Encoder, Malformed};
 use super::{DbError, Get, ListingId, Transaction};
 use crate::clock;
-use crate::listing::Metadata;
-use crate::listing::metadata::Item;
+use crate::listing::metadata::{Item, Names};
+use crate::listing::{Metadata, Refusal};
 use crate::policy::PolicyIndex;
 use crate::timestamp::Timestamp;
 
@@ -214,17 +214,68 @@ fn stats(from: &mut Decoder<'_>) -> Result<BTreeMap<PolicyIndex, Stats>, Malform
     Ok(stats)
 }
 
-/// Reads the metadata of a database; none when it has none.
+/// An account's or a container's state.
+#[derive(Clone, Debug)]
+pub struct Head {
+    /// What it knows of itself.
+    pub info: Info,
+    /// Its metadata.
+    pub metadata: Metadata,
+}
+
+impl Head {
+    /// Reads it, deleted or not; none when it never was here.
+    ///
+    /// # Errors
+    /// When it cannot be read or is damaged.
+    pub fn load(from: &impl Get, id: ListingId) -> Result<Option<Self>, DbError> {
+        let Some(info) = Info::load(from, id)? else {
+            return Ok(None);
+        };
+        Ok(Some(Self { info, metadata: load_metadata(from, id)? }))
+    }
+}
+
+/// Merges what a request sets into the metadata of a database.
+///
+/// # Errors
+/// When the result is past the limits, or what is there cannot be read.
+pub fn merge_metadata(
+    tx: &mut Transaction<'_>,
+    id: ListingId,
+    names: &Names,
+    updates: Metadata,
+) -> Result<(), Refusal> {
+    if !updates.is_empty() {
+        let mut merged = load_metadata(tx, id)?;
+        merged.merge(updates);
+        merged.check(names)?;
+        store_metadata(tx, id, &merged);
+    }
+    Ok(())
+}
+
+/// Deletes the metadata of a database as of `at`.
 ///
 /// # Errors
 /// When it cannot be read or is damaged.
-pub fn load_metadata(from: &impl Get, id: ListingId) -> Result<Metadata, DbError> {
+pub fn clear_metadata(tx: &mut Transaction<'_>, id: ListingId, at: Timestamp) -> Result<(), DbError> {
+    let mut metadata = load_metadata(tx, id)?;
+    if !metadata.is_empty() {
+        metadata.clear(at);
+        store_metadata(tx, id, &metadata);
+    }
+    Ok(())
+}
+
+/// Reads the metadata of a database; none when it has none.
+fn load_metadata(from: &impl Get, id: ListingId) -> Result<Metadata, DbError> {
     let value = from.get(&id.metadata())?;
     Ok(value.map(|value| decode_metadata(&value)).transpose()?.unwrap_or_default())
 }
 
 /// Writes the metadata of a database.
-pub fn store_metadata(tx: &mut Transaction<'_>, id: ListingId, metadata: &Metadata) {
+fn store_metadata(tx: &mut Transaction<'_>, id: ListingId, metadata: &Metadata) {
     let mut to = Encoder::new(METADATA_VERSION);
     to.number(metadata.len() as u64);
     for (name, item) in metadata.iter() {

@@ -29,11 +29,23 @@ impl Reserve {
     /// # Errors
     /// `Full` when it has not.
     pub fn check(&self, device: &Device) -> Result<(), DeviceError> {
+        self.check_for(device, 0)
+    }
+
+    /// As [`Reserve::check`], after `needed` more bytes are taken.
+    ///
+    /// # Errors
+    /// `Full` when it would not.
+    pub fn check_for(&self, device: &Device, needed: u64) -> Result<(), DeviceError> {
         let Ok(stat) = rustix::fs::statvfs(device.path()) else {
             return Ok(());
         };
         let (free, all) = (stat.f_bavail.saturating_mul(stat.f_frsize), stat.f_blocks.saturating_mul(stat.f_frsize));
-        if self.leaves_room(free, all) { Ok(()) } else { Err(DeviceError::Full(device.name().to_owned())) }
+        if self.leaves_room(free.saturating_sub(needed), all) {
+            Ok(())
+        } else {
+            Err(DeviceError::Full(device.name().to_owned()))
+        }
     }
 
     fn leaves_room(&self, free: u64, all: u64) -> bool {

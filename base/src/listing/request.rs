@@ -4,7 +4,7 @@ use http::{HeaderMap, HeaderName, Response, StatusCode, Uri};
 
 use super::metadata::InvalidMetadata;
 use super::query::is_true;
-use crate::body::{Body, BodyError};
+use crate::body::{self, Body, BodyError};
 use crate::db::DbError;
 use crate::policy::{Policies, PolicyIndex};
 use crate::serve::plain;
@@ -210,6 +210,21 @@ pub fn policy(headers: &HeaderMap, policies: &Policies) -> Result<Option<PolicyI
     };
     let known = text.parse().ok().map(PolicyIndex).filter(|index| policies.get(*index).is_some());
     known.map(Some).ok_or_else(|| Refusal::BadRequest(format!("Invalid X-Backend-Storage-Policy-Index {text:?}")))
+}
+
+/// Whether a request is to be done even for an account that is deleted.
+///
+/// # Errors
+/// 400 when the header is not UTF-8.
+pub fn overrides_deleted(headers: &HeaderMap) -> Result<bool, Refusal> {
+    Ok(text(headers, "x-account-override-deleted")?.is_some_and(|text| text.eq_ignore_ascii_case("yes")))
+}
+
+/// An answer without a body.
+pub fn status(status: StatusCode) -> Response<Body> {
+    let mut response = Response::new(body::empty());
+    *response.status_mut() = status;
+    response
 }
 
 /// Sets a header to something that is ASCII when written out.

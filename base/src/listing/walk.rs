@@ -197,4 +197,4 @@ fn find(name: &[u8], delimiter: &[u8], from: usize) -> Option<usize> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

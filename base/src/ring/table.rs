@@ -10,7 +10,7 @@ use super::{Error, MAX_PART_POWER};
 pub const MAX_REPLICA_ROWS: usize = 256;
 
 /// How wide a device id is in the table. The widest number of each means "nobody" and is never valid.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum IdWidth {
     /// 65,534 is the highest id.
     TwoBytes,

@@ -2,7 +2,7 @@
 
 use apus_base::db::Info;
 use apus_base::listing::Refusal;
-use apus_base::listing::request::{parsed, text};
+use apus_base::listing::request::{overrides_deleted, parsed, text};
 use apus_base::wire::header;
 use http::{HeaderMap, StatusCode};
 use tokio::task::JoinSet;
@@ -45,8 +45,7 @@ impl ContainerServer {
             counts: to_report(info),
             policy: info.policy,
             changed_at: info.changed_at,
-            override_deleted: text(&asked.headers, "x-account-override-deleted")?
-                .is_some_and(|text| text.eq_ignore_ascii_case("yes")),
+            override_deleted: overrides_deleted(&asked.headers)?,
         };
         let all = nodes.len();
         let mut telling: JoinSet<_> = nodes.into_iter().map(|node| self.tell(node, update.clone())).collect();

@@ -2,15 +2,16 @@
 
 use apus_base::body::{self, Body};
 use apus_base::db::ListingId;
-use apus_base::listing::request::{self, flag, set};
+use apus_base::db::info::Head;
+use apus_base::listing::request::{self, flag, set, status};
 use apus_base::listing::{Metadata, Query, Refusal};
 use apus_base::policy::PolicyIndex;
 use apus_base::wire::header;
 use http::{Response, StatusCode};
 
 use super::account::nodes;
-use super::{Asked, ContainerServer, info_headers, status};
-use crate::store::{self, Deleted, Head, METADATA, Put, Updates};
+use super::{Asked, ContainerServer, info_headers};
+use crate::store::{self, Deleted, METADATA, Put, Updates};
 
 /// The policy for a new container when the client asked for none: the proxy's default.
 const POLICY_DEFAULT: &str = "x-backend-storage-policy-default";
@@ -65,7 +66,7 @@ impl ContainerServer {
     pub(super) async fn head(&self, asked: Asked) -> Result<Response<Body>, Refusal> {
         let id = self.id(&asked);
         let database = self.shared.databases.get(&asked.device).await?;
-        let head = database.read(move |view| store::head(view, id)).await?;
+        let head = database.read(move |view| Head::load(view, id)).await?;
         Ok(described(head.as_ref(), StatusCode::NO_CONTENT))
     }
 
@@ -75,7 +76,7 @@ impl ContainerServer {
         let requested = request::policy(&asked.headers, &self.shared.cluster.policies)?;
         let database = self.shared.databases.get(&asked.device).await?;
         let read = database.read::<_, Refusal, _>(move |view| {
-            let head = store::head(view, id)?;
+            let head = Head::load(view, id)?;
             let live = head.as_ref().filter(|head| !store::is_deleted(&head.info));
             let policy = live.map(|head| requested.unwrap_or(head.info.policy));
             let rows = policy.map(|policy| store::listing(view, id, policy, &query)).transpose()?;

@@ -10,14 +10,14 @@ mod row;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use apus_base::body::{self, Body};
+use apus_base::body::Body;
 use apus_base::db::Info;
 use apus_base::listing::request::{self, set};
 use apus_base::listing::{Refusal, Target};
 use apus_base::serve::Service;
 use apus_base::timestamp::Timestamp;
 use apus_base::wire::header;
-use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
+use http::{HeaderMap, HeaderValue, Method, Request, Response};
 use tokio::sync::Semaphore;
 
 use crate::Shared;
@@ -84,13 +84,6 @@ impl Asked {
     fn timestamp(&self) -> Result<Timestamp, Refusal> {
         request::timestamp(&self.headers)
     }
-}
-
-/// An answer without a body.
-fn status(status: StatusCode) -> Response<Body> {
-    let mut response = Response::new(body::empty());
-    *response.status_mut() = status;
-    response
 }
 
 /// The headers that tell a container's state. Of a deleted one only what servers among themselves need.

@@ -4,14 +4,14 @@ use std::collections::HashMap;
 
 use apus_base::body::{self, Body};
 use apus_base::db::{DbError, ListingId, Transaction};
-use apus_base::listing::request::{self, flag, parsed, required, text};
+use apus_base::listing::request::{self, flag, parsed, required, status, text};
 use apus_base::listing::{Refusal, Target};
 use apus_base::policy::PolicyIndex;
 use apus_base::timestamp::{RowTimestamps, Timestamp};
 use apus_base::wire::{ObjectRow, RowUpdate, UpdateAnswer, UpdateBatch};
 use http::{HeaderValue, Request, Response, StatusCode};
 
-use super::{Asked, ContainerServer, status};
+use super::{Asked, ContainerServer};
 use crate::store::{self, ContainerName, Merge};
 
 /// The longest body of a batch: a thousand rows with the longest names and content types.

@@ -1,7 +1,7 @@
 //! How containers come, change and go.
 
-use apus_base::db::info::{load_metadata, store_metadata};
-use apus_base::db::{DbError, Get, Info, ListingId, Transaction};
+use apus_base::db::info::{clear_metadata, merge_metadata};
+use apus_base::db::{DbError, Info, ListingId, Transaction};
 use apus_base::listing::metadata::Names;
 use apus_base::listing::{Metadata, Refusal};
 use apus_base::policy::PolicyIndex;
@@ -42,20 +42,11 @@ pub enum Put {
 #[derive(Clone, Debug)]
 pub enum Deleted {
     /// It is deleted now; whether it was there to clients.
-    Done(Info, bool),
+    Done(Box<Info>, bool),
     /// It holds objects, or a newer PUT made it.
     Conflict,
     /// It never was here.
     NotFound,
-}
-
-/// A container's state.
-#[derive(Clone, Debug)]
-pub struct Head {
-    /// What it knows of itself.
-    pub info: Info,
-    /// Its metadata.
-    pub metadata: Metadata,
 }
 
 /// Creates a container, or updates it. `requested` is the policy that the client asked for, `default` the one otherwise.
@@ -103,12 +94,7 @@ fn set_policy(info: &mut Info, policy: PolicyIndex, at: Timestamp) {
 }
 
 fn write(tx: &mut Transaction<'_>, id: ListingId, info: &mut Info, metadata: Metadata) -> Result<(), Refusal> {
-    if !metadata.is_empty() {
-        let mut merged = load_metadata(tx, id)?;
-        merged.merge(metadata);
-        merged.check(&METADATA)?;
-        store_metadata(tx, id, &merged);
-    }
+    merge_metadata(tx, id, &METADATA, metadata)?;
     save(tx, id, info);
     Ok(())
 }
@@ -141,22 +127,7 @@ pub fn delete(tx: &mut Transaction<'_>, id: ListingId, at: Timestamp) -> Result<
     }
     let existed = !is_deleted(&info);
     info.delete(at);
-    let mut metadata = load_metadata(tx, id)?;
-    if !metadata.is_empty() {
-        metadata.clear(at);
-        store_metadata(tx, id, &metadata);
-    }
+    clear_metadata(tx, id, at)?;
     save(tx, id, &mut info);
-    Ok(if is_deleted(&info) { Deleted::Done(info, existed) } else { Deleted::Conflict })
-}
-
-/// A container's state, deleted or not; none when it never was here.
-///
-/// # Errors
-/// When the database cannot be read.
-pub fn head(from: &impl Get, id: ListingId) -> Result<Option<Head>, DbError> {
-    let Some(info) = Info::load(from, id)? else {
-        return Ok(None);
-    };
-    Ok(Some(Head { info, metadata: load_metadata(from, id)? }))
+    Ok(if is_deleted(&info) { Deleted::Done(Box::new(info), existed) } else { Deleted::Conflict })
 }

@@ -9,7 +9,7 @@ mod listing;
 mod row;
 mod rows;
 
-pub use life::{Deleted, Head, METADATA, Put, Updates, delete, head, post, put};
+pub use life::{Deleted, METADATA, Put, Updates, delete, post, put};
 pub use listing::listing;
 pub use row::Row;
 pub use rows::{Merge, merge};

@@ -28,30 +28,33 @@ pub fn merge(
     create: Option<(Timestamp, PolicyIndex)>,
     rows: &[ObjectRow],
 ) -> Result<Merge, DbError> {
-    let mut info = match (Info::load(tx, id)?, create) {
-        (Some(info), _) => info,
+    let (mut info, mut changed) = match (Info::load(tx, id)?, create) {
+        (Some(info), _) => (info, false),
         // A row may be an internal writer's, with an offset; the container's own timestamps have none.
-        (None, Some((at, policy))) => Info::new(&name.account, &name.container, policy, at.with_offset(0)),
+        (None, Some((at, policy))) => (Info::new(&name.account, &name.container, policy, at.with_offset(0)), true),
         (None, None) => return Ok(Merge::NoContainer),
     };
     for row in rows {
-        merge_one(tx, &mut info, id, row)?;
+        changed |= merge_one(tx, &mut info, id, row)?;
     }
-    save(tx, id, &mut info);
+    if changed {
+        save(tx, id, &mut info);
+    }
     Ok(Merge::Done)
 }
 
-fn merge_one(tx: &mut Transaction<'_>, info: &mut Info, id: ListingId, row: &ObjectRow) -> Result<(), DbError> {
+/// Merges one row, and says whether that changed anything.
+fn merge_one(tx: &mut Transaction<'_>, info: &mut Info, id: ListingId, row: &ObjectRow) -> Result<bool, DbError> {
     let slot = Slot { listing: id, space: row.policy, name: &row.name };
     let old: Option<Numbered<Row>> = table::find(tx, slot)?;
     let mut new = Row::from_wire(row);
     if let Some(old) = &old {
         let mut merged = old.row.clone();
         if !merged.merge(&new) {
-            return Ok(());
+            return Ok(false);
         }
         new = merged;
     }
     table::replace(tx, info, slot, old.as_ref(), &new);
-    Ok(())
+    Ok(true)
 }

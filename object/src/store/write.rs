@@ -21,7 +21,7 @@ use std::io;
 use std::os::unix::fs::FileExt as _;
 
 use apus_base::crash;
-use apus_base::fs::{DeviceError, NewDirs, TmpFile, flush_dir};
+use apus_base::fs::{DeviceError, NewDirs, Reserve, TmpFile};
 use apus_base::timestamp::Timestamp;
 use bytes::Bytes;
 use rustix::fs::FallocateFlags;
@@ -33,7 +33,6 @@ use super::location::Location;
 use super::metadata::{self, Metadata};
 use super::names::{FileName, Kind};
 use super::read;
-use super::reserve::Reserve;
 
 /// From this size on a file's blocks are reserved before its body arrives. Below it the check of the free space and the
 /// write itself are as good, and reserving would cost a small PUT a third journal update.
@@ -54,14 +53,10 @@ impl Staged {
     /// # Errors
     /// `Full` when the reserve would be touched, `Missing` when the device is gone, or what the disk says.
     pub fn create(location: &Location, expected: Option<u64>, reserve: Reserve) -> Result<Self, StoreError> {
-        let device = &location.device;
+        reserve.check_for(&location.device, expected.unwrap_or(0))?;
         let tmp = create_tmp(location)?;
-        let failed = StoreError::while_doing("reserve room");
-        if !reserve.leaves_room(tmp.file(), expected.unwrap_or(0)).map_err(&failed)? {
-            return Err(DeviceError::Full(device.name().to_owned()).into());
-        }
         if let Some(bytes) = expected.filter(|bytes| *bytes >= RESERVE_FROM_BYTES) {
-            allocate(tmp.file(), bytes).map_err(failed)?;
+            allocate(tmp.file(), bytes).map_err(StoreError::while_doing("reserve room"))?;
         }
         Ok(Self { tmp, length: 0 })
     }
@@ -157,7 +152,7 @@ fn commit(
         return linked;
     }
     crash::point(points.linked);
-    flush_dir(&dirs.path).map_err(StoreError::while_doing("flush the object's folder"))?;
+    device.flush_dir(&dirs.path).map_err(StoreError::while_doing("flush the object's folder"))?;
     crash::point(points.link_flushed);
     remove_obsolete(location);
     crash::point(points.cleaned);
@@ -172,7 +167,7 @@ fn flush_and_link(
     name: &FileName,
     points: &Points,
 ) -> Result<Committed, StoreError> {
-    staged.tmp.file().sync_all().map_err(StoreError::while_doing("flush the file"))?;
+    location.device.flush_file(staged.tmp.file()).map_err(StoreError::while_doing("flush the file"))?;
     crash::point(points.file_flushed);
     if staged.length >= DROP_CACHE_FROM_BYTES {
         drop_cache(staged.tmp.file());

@@ -3,14 +3,14 @@ use proptest::prelude::*;
 use std::convert::Infallible;
 
 /// A cursor over a sorted vector; `at` is one past the place, so that 0 is before the first.
-struct Names {
+pub(crate) struct Names {
     names: Vec<String>,
     at: usize,
     seeks: usize,
 }
 
 impl Names {
-    fn new(mut names: Vec<String>) -> Self {
+    pub(crate) fn new(mut names: Vec<String>) -> Self {
         names.sort();
         names.dedup();
         Self { names, at: 0, seeks: 0 }
@@ -45,7 +45,7 @@ impl Cursor for Names {
     }
 }
 
-fn listed(names: &mut Names, query: &Query) -> Vec<String> {
+pub(crate) fn listed(names: &mut impl Cursor, query: &Query) -> Vec<String> {
     let mut out = Vec::new();
     let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
     let walked: Result<(), Infallible> = walk(names, query, |entry| {
@@ -121,7 +121,7 @@ fn a_delimiter_costs_one_seek_for_each_subdir() {
     assert_eq!(names.seeks, 21);
 }
 
-fn name() -> impl Strategy<Value = String> {
+pub(crate) fn name() -> impl Strategy<Value = String> {
     "[ab/é0\u{1}]{1,6}|\\x00[a/]{0,2}|[ab]/[ab/]{0,4}|ab\u{10ffff}?"
 }
 
@@ -130,7 +130,7 @@ fn word() -> impl Strategy<Value = String> {
 }
 
 prop_compose! {
-    fn query()(
+    pub(crate) fn query()(
         limit in prop_oneof![0usize..5, Just(LIMIT)],
         words in (word(), word(), word()),
         delimiter in prop_oneof![Just(""), Just("/"), Just("a/"), Just("é"), Just("//")],

@@ -1,0 +1,331 @@
+//! A cluster of separate processes: storage nodes, each `apus serve account container object`, and proxies.
+//!
+//! Every node has a loopback address of its own, drawn at random, and ports that the kernel picked on it, so that
+//! clusters of tests that run at once never meet.
+
+use std::collections::hash_map::RandomState;
+use std::fs;
+use std::hash::{BuildHasher as _, Hasher as _};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use tempfile::TempDir;
+use toml::{Table, Value};
+
+use crate::process::{Exit, Process};
+use crate::rings::{self, Place};
+use crate::swift::{Session, Swift, TESTER, TESTERS};
+use crate::tools;
+use crate::up::ready;
+
+/// The roles of a storage node.
+const STORAGE: &[&str] = &["account", "container", "object"];
+
+/// What a cluster looks like.
+#[derive(Clone, Debug)]
+pub struct ClusterBuilder {
+    nodes: usize,
+    proxies: usize,
+    replicas: usize,
+    policies: Vec<String>,
+    settings: Vec<(String, Table)>,
+}
+
+/// Running nodes and proxies in a temporary folder.
+pub struct Cluster {
+    folder: TempDir,
+    nodes: Vec<Node>,
+    proxies: Vec<Node>,
+}
+
+/// One process of a cluster, and what is needed to start it again.
+pub struct Node {
+    name: String,
+    roles: &'static [&'static str],
+    addresses: Vec<SocketAddr>,
+    folder: PathBuf,
+    process: Option<Process>,
+}
+
+impl ClusterBuilder {
+    /// How many storage nodes, of one device each.
+    #[must_use]
+    pub fn nodes(mut self, nodes: usize) -> Self {
+        self.nodes = nodes;
+        self
+    }
+
+    /// How many proxies.
+    #[must_use]
+    pub fn proxies(mut self, proxies: usize) -> Self {
+        self.proxies = proxies;
+        self
+    }
+
+    /// How many copies of everything.
+    #[must_use]
+    pub fn replicas(mut self, replicas: usize) -> Self {
+        self.replicas = replicas;
+        self
+    }
+
+    /// The names of the storage policies; the first is the default.
+    #[must_use]
+    pub fn policies(mut self, names: &[&str]) -> Self {
+        self.policies = names.iter().map(|&n| n.to_owned()).collect();
+        self
+    }
+
+    /// More settings of a role, as TOML.
+    #[must_use]
+    pub fn settings(mut self, role: &str, settings: &str) -> Self {
+        self.settings.push((role.to_owned(), settings.parse().expect("TOML")));
+        self
+    }
+
+    /// Builds the rings, starts all processes and waits until they serve.
+    #[track_caller]
+    pub fn start(self) -> Cluster {
+        let folder = TempDir::new().expect("a temporary folder");
+        let mut nodes = Vec::new();
+        for i in 0..self.nodes {
+            nodes.push(Node::new(folder.path(), &format!("node{i}"), STORAGE));
+            fs::create_dir_all(device_folder(folder.path(), i)).expect("a device's folder");
+        }
+        let proxies: Vec<_> =
+            (0..self.proxies).map(|i| Node::new(folder.path(), &format!("proxy{i}"), &["proxy"])).collect();
+        self.build_rings(&folder.path().join("rings"), &nodes);
+        for node in nodes.iter().chain(&proxies) {
+            fs::write(node.config(), self.config(folder.path(), node).to_string()).expect("a configuration");
+        }
+        let mut cluster = Cluster { folder, nodes, proxies };
+        for node in cluster.nodes.iter_mut().chain(&mut cluster.proxies) {
+            node.spawn(None);
+        }
+        for node in cluster.nodes.iter_mut().chain(&mut cluster.proxies) {
+            node.wait_until_ready();
+        }
+        cluster
+    }
+
+    fn build_rings(&self, folder: &Path, nodes: &[Node]) {
+        fs::create_dir_all(folder).expect("a folder for the rings");
+        let places = |role: &str| -> Vec<Place> {
+            let place = |(i, node): (usize, &Node)| Place { zone: i, address: node.address(role), device: device(i) };
+            nodes.iter().enumerate().map(place).collect()
+        };
+        rings::build(folder, "account", self.replicas, &places("account"));
+        rings::build(folder, "container", self.replicas, &places("container"));
+        for index in 0..self.policies.len() {
+            let name = if index == 0 { "object".to_owned() } else { format!("object-{index}") };
+            rings::build(folder, &name, self.replicas, &places("object"));
+        }
+    }
+
+    fn config(&self, root: &Path, node: &Node) -> Table {
+        let mut config = Table::new();
+        let mut cluster = table([("hash_path_suffix", "changeme")]);
+        cluster.insert("policies".into(), self.policies.iter().enumerate().map(policy).collect::<Vec<_>>().into());
+        config.insert("cluster".into(), cluster.into());
+        let devices = node.folder.join("devices").display().to_string();
+        let rings = root.join("rings").display().to_string();
+        config.insert("node".into(), table([("devices", &*devices), ("rings", &*rings)]).into());
+        let mut listen = Table::new();
+        for role in node.roles {
+            listen.insert((*role).to_owned(), node.address(role).to_string().into());
+            let mut settings = if *role == "proxy" { proxy_settings() } else { Table::new() };
+            for (_, more) in self.settings.iter().filter(|(name, _)| name == role) {
+                settings.extend(more.clone());
+            }
+            config.insert((*role).to_owned(), settings.into());
+        }
+        config.insert("listen".into(), listen.into());
+        config
+    }
+}
+
+fn table<'a>(pairs: impl IntoIterator<Item = (&'a str, &'a str)>) -> Table {
+    pairs.into_iter().map(|(key, value)| (key.to_owned(), value.into())).collect()
+}
+
+fn policy((index, name): (usize, &String)) -> Value {
+    let mut policy = table([("name", &**name)]);
+    policy.insert("index".into(), i64::try_from(index).expect("few policies").into());
+    policy.insert("default".into(), (index == 0).into());
+    policy.into()
+}
+
+fn proxy_settings() -> Table {
+    let user = |user: &crate::swift::User| -> Value {
+        let mut settings = table([("account", user.account), ("user", user.name), ("key", user.key)]);
+        settings.insert("groups".into(), user.groups.to_vec().into());
+        settings.into()
+    };
+    let mut settings = table([("token_secret", "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef")]);
+    settings.insert("users".into(), TESTERS.iter().map(user).collect::<Vec<_>>().into());
+    settings.insert("allow_account_management".into(), true.into());
+    settings
+}
+
+fn device(node: usize) -> String {
+    format!("d{node}")
+}
+
+fn device_folder(root: &Path, node: usize) -> PathBuf {
+    root.join(format!("node{node}")).join("devices").join(device(node))
+}
+
+impl Node {
+    fn new(root: &Path, name: &str, roles: &'static [&'static str]) -> Self {
+        let folder = root.join(name);
+        fs::create_dir_all(folder.join("devices")).expect("a node's folder");
+        let ip = random_loopback();
+        // All are held until all are known, or the kernel might give the same port twice.
+        let held: Vec<_> = roles.iter().map(|_| TcpListener::bind((ip, 0)).expect("a loopback address")).collect();
+        let addresses = held.iter().map(|listener| listener.local_addr().expect("its port")).collect();
+        Self { name: name.to_owned(), roles, addresses, folder, process: None }
+    }
+
+    /// Where a role of this node listens.
+    #[track_caller]
+    pub fn address(&self, role: &str) -> SocketAddr {
+        let place = self.roles.iter().position(|r| *r == role);
+        self.addresses[place.unwrap_or_else(|| panic!("{} is no {role} server", self.name))]
+    }
+
+    /// The folder that holds its device's folder.
+    pub fn devices(&self) -> PathBuf {
+        self.folder.join("devices")
+    }
+
+    /// Its configuration file.
+    pub fn config(&self) -> PathBuf {
+        self.folder.join("apus.toml")
+    }
+
+    /// The running process.
+    #[track_caller]
+    pub fn process(&mut self) -> &mut Process {
+        self.process.as_mut().unwrap_or_else(|| panic!("{} does not run", self.name))
+    }
+
+    /// Starts it, with a crash point armed or none, and waits until it serves.
+    #[track_caller]
+    pub fn start(&mut self, crash_at: Option<&str>) {
+        self.spawn(crash_at);
+        self.wait_until_ready();
+    }
+
+    /// Starts only some of its roles: the machine whose other servers are down.
+    #[track_caller]
+    pub fn start_only(&mut self, roles: &[&str], crash_at: Option<&str>) {
+        self.spawn_roles(roles, crash_at);
+        for _ in roles {
+            self.process().wait_for("ready", ready);
+        }
+    }
+
+    fn spawn(&mut self, crash_at: Option<&str>) {
+        self.spawn_roles(self.roles, crash_at);
+    }
+
+    fn spawn_roles(&mut self, roles: &[&str], crash_at: Option<&str>) {
+        let mut command = Command::new(tools::binary());
+        command.arg("serve").args(roles).arg("--config").arg(self.config());
+        command.args(crash_at.iter().flat_map(|point| ["--crash-at", point]));
+        self.process = Some(Process::start(&self.name, command, &self.folder.join("log")));
+    }
+
+    fn wait_until_ready(&mut self) {
+        for _ in self.roles {
+            self.process().wait_for("ready", ready);
+        }
+    }
+
+    /// Ends it as a power cut does.
+    #[track_caller]
+    pub fn kill(&mut self) -> Exit {
+        self.process.take().expect("a running node").kill()
+    }
+
+    /// Ends it as an operator does.
+    #[track_caller]
+    pub fn stop(&mut self) -> Exit {
+        self.process.take().expect("a running node").terminate()
+    }
+
+    /// Waits for it to end by itself.
+    #[track_caller]
+    pub fn exited(&mut self) -> Exit {
+        self.process.take().expect("a running node").exited()
+    }
+}
+
+impl Cluster {
+    /// Three storage nodes with a copy of everything each, one proxy, one policy, Swift's test users.
+    pub fn builder() -> ClusterBuilder {
+        ClusterBuilder { nodes: 3, proxies: 1, replicas: 3, policies: vec!["gold".into()], settings: Vec::new() }
+    }
+
+    /// A storage node.
+    pub fn node(&mut self, i: usize) -> &mut Node {
+        &mut self.nodes[i]
+    }
+
+    /// All storage nodes.
+    pub fn nodes(&mut self) -> &mut [Node] {
+        &mut self.nodes
+    }
+
+    /// A proxy.
+    pub fn proxy(&mut self, i: usize) -> &mut Node {
+        &mut self.proxies[i]
+    }
+
+    /// The folder of a node's one device.
+    pub fn device(&self, node: usize) -> PathBuf {
+        device_folder(self.folder.path(), node)
+    }
+
+    /// Where the first proxy answers.
+    pub fn swift(&self) -> Swift {
+        Swift { address: self.proxies[0].address("proxy") }
+    }
+
+    /// The owner of `test`, logged in at the first proxy.
+    #[track_caller]
+    pub fn tester(&self) -> Session {
+        self.swift().login(TESTER)
+    }
+
+    /// The nodes that have a file with that end of name.
+    pub fn holders(&self, suffix: &str) -> Vec<usize> {
+        let holds = |node: &Node| !crate::disk::with_suffix(&node.devices(), suffix).is_empty();
+        (0..self.nodes.len()).filter(|&i| holds(&self.nodes[i])).collect()
+    }
+
+    /// Takes a device's folder away, as a failed disk does; [`give_back`](Self::give_back) undoes it.
+    pub fn take_away(&self, node: usize) {
+        let folder = self.device(node);
+        fs::rename(&folder, folder.with_extension("away")).expect("a device to take away");
+    }
+
+    /// Brings back a device that was taken away.
+    pub fn give_back(&self, node: usize) {
+        let folder = self.device(node);
+        fs::rename(folder.with_extension("away"), &folder).expect("a device to give back");
+    }
+}
+
+/// A loopback address that hardly any other test has.
+pub fn random_loopback() -> Ipv4Addr {
+    let [a, b, c, ..] = RandomState::new().build_hasher().finish().to_le_bytes();
+    Ipv4Addr::new(127, a.max(1), b, c.clamp(1, 254))
+}
+
+/// An address on which nobody listens, with a port of the kernel's choice.
+pub fn free_address(ip: Ipv4Addr) -> SocketAddr {
+    let listener = TcpListener::bind((ip, 0)).expect("a loopback address");
+    listener.local_addr().expect("its port")
+}
