@@ -34,7 +34,7 @@ async fn it_serves_until_it_is_asked_to_stop() {
     let get = |path: &str| format!("GET {path} HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n");
     let seen = exchange(address, &get("/v1/AUTH_test/c?format=xml")).await;
     assert!(seen.starts_with("HTTP/1.1 200 OK\r\n") && seen.ends_with("<container name=\"c\" />"), "{seen}");
-    assert!(seen.contains("Content-Length: 62\r\n") && seen.contains("X-Trans-Id: tx"), "{seen}");
+    assert!(seen.contains("Content-Length: 61\r\n") && seen.contains("X-Trans-Id: tx"), "{seen}");
     let seen = exchange(address, &get("/v1/AUTH_test/c").replace("GET", "HEAD")).await;
     assert!(seen.contains("Content-Type: text/plain; charset=utf-8\r\n") && seen.ends_with("\r\n\r\n"), "{seen}");
     let seen = exchange(address, &get("/v1/AUTH_test")).await;
