@@ -54,9 +54,9 @@ impl Backend {
     }
 
     /// The headers of the last request of that method about that resource.
-    pub(crate) fn asked(&self, method: Method, names: &str) -> Option<HeaderMap> {
+    pub(crate) fn asked(&self, method: &Method, names: &str) -> Option<HeaderMap> {
         let asked = self.asked.lock().unwrap();
-        let found = asked.iter().rev().find(|(m, n, _)| *m == method && n == names);
+        let found = asked.iter().rev().find(|(m, n, _)| m == method && n == names);
         found.map(|(_, _, headers)| headers.clone())
     }
 }
