@@ -63,8 +63,8 @@ impl Listen {
 
 impl NodeConfig {
     pub(crate) fn read(path: &Path) -> Result<Self, StartError> {
-        let text = std::fs::read_to_string(path)
-            .map_err(|source| StartError::Read { path: path.to_owned(), source })?;
+        let text =
+            std::fs::read_to_string(path).map_err(|source| StartError::Read { path: path.to_owned(), source })?;
         let mut config: Self = toml::from_str(&text).map_err(|e| config_error(path, &e))?;
         let folder = path.parent().unwrap_or(Path::new("."));
         config.node.devices = folder.join(&config.node.devices);
