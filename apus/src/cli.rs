@@ -103,7 +103,7 @@ pub(crate) fn logged(
 
 /// Runs a verb of the ring builder.
 pub(crate) fn ring(arguments: Vec<OsString>) -> ExitCode {
-    let status = apus_ring_builder::run(arguments.into_iter(), &mut std::io::stdout().lock());
+    let status = apus_ring_builder::command::run(arguments.into_iter(), &mut std::io::stdout().lock());
     ExitCode::from(u8::try_from(status).unwrap_or(2))
 }
 

@@ -14,7 +14,7 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use apus_base::policy::Policies;
-use apus_ring_builder::Builder;
+use apus_ring_builder::{Builder, NewDevice};
 
 use crate::cli::UpArguments;
 use crate::error::StartError;
@@ -25,9 +25,9 @@ const PART_POWER: u8 = 8;
 const DEFAULT_DEVICES: u16 = 4;
 const DEFAULT_REPLICAS: u16 = 3;
 /// A cluster in one process has nobody to wait for.
-const MIN_PART_HOURS: u16 = 1;
+const MIN_PART_HOURS: u32 = 1;
 
-/// The folder, and whether this start made it.
+/// The folder.
 pub(crate) struct DataFolder {
     root: PathBuf,
 }
@@ -54,12 +54,6 @@ impl DataFolder {
         &self.root
     }
 
-    /// The devices that the rings name and that are there.
-    pub(crate) fn devices(&self) -> Vec<PathBuf> {
-        let named = (1..=64).map(|n| self.root.join(device_name(n)));
-        named.filter(|path| path.is_dir()).collect()
-    }
-
     fn rings(&self) -> PathBuf {
         self.root.join("rings")
     }
@@ -83,16 +77,13 @@ impl DataFolder {
     }
 
     fn make_ring(&self, name: &str, devices: u16, replicas: u16) -> Result<(), StartError> {
-        let path = self.rings().join(format!("{name}.builder"));
-        let failed = |e: apus_ring_builder::Error| StartError::Ring { path: path.clone(), message: e.to_string() };
-        let mut builder = Builder::create(PART_POWER, f64::from(replicas), MIN_PART_HOURS).map_err(failed)?;
-        for n in 1..=devices {
-            // Each device is a zone of its own. The ports are placeholders: each start listens on fresh ones.
-            builder.add_device(1, u32::from(n), "127.0.0.1", 6200, &device_name(n), 1.0).map_err(failed)?;
-        }
-        builder.rebalance(Some(0)).map_err(failed)?;
-        builder.save(&path).map_err(failed)?;
-        builder.write_ring(&self.rings().join(format!("{name}.ring.gz"))).map_err(failed)
+        let builder = self.rings().join(format!("{name}.builder"));
+        let ring = self.rings().join(format!("{name}.ring.gz"));
+        let failed = |e: &dyn std::fmt::Display| StartError::Ring { path: builder.clone(), message: e.to_string() };
+        let made = build(devices, replicas).map_err(|e| failed(&e))?;
+        let bytes = made.to_ring().map_err(|e| failed(&e))?.to_v1_bytes(&format!("{name}.ring")).map_err(|e| failed(&e))?;
+        write_synced(&builder, &made.to_bytes(), 0o644).map_err(|source| self.unusable(source))?;
+        write_synced(&ring, &bytes, 0o644).map_err(|source| self.unusable(source))
     }
 
     fn write_config(&self) -> io::Result<()> {
@@ -124,12 +115,7 @@ groups = [".admin"]
             secret = random_hex(32)?,
             key = random_hex(10)?,
         );
-        let partial = self.root.join(".apus.toml");
-        let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&partial)?;
-        file.write_all(text.as_bytes())?;
-        file.sync_all()?;
-        fs::rename(&partial, self.config())?;
-        fs::File::open(&self.root)?.sync_all()
+        write_synced(&self.config(), text.as_bytes(), 0o600)
     }
 
     /// Refuses `--devices` and `--replicas` that contradict what the folder already is.
@@ -154,6 +140,36 @@ groups = [".admin"]
     fn unusable(&self, source: io::Error) -> StartError {
         StartError::Folder { path: self.root.clone(), source }
     }
+}
+
+/// Each device is a zone of its own. The addresses are placeholders: each start listens on fresh ports.
+fn build(devices: u16, replicas: u16) -> Result<Builder, apus_ring_builder::Error> {
+    let mut builder = Builder::create(PART_POWER, f64::from(replicas), MIN_PART_HOURS)?;
+    for n in 1..=devices {
+        builder.add_device(NewDevice {
+            region: 1,
+            zone: u32::from(n),
+            ip: "127.0.0.1".into(),
+            port: 6200,
+            replication_ip: "127.0.0.1".into(),
+            replication_port: 6200,
+            device: device_name(n),
+            weight: 100.0,
+            meta: String::new(),
+        })?;
+    }
+    builder.rebalance(0, apus_base::clock::now().secs())?;
+    Ok(builder)
+}
+
+/// Makes a file appear whole and flushed.
+fn write_synced(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
+    let partial = path.with_extension("partial");
+    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(mode).open(&partial)?;
+    file.write_all(bytes)?;
+    file.sync_all()?;
+    fs::rename(&partial, path)?;
+    fs::File::open(path.parent().unwrap_or(Path::new(".")))?.sync_all()
 }
 
 fn device_name(n: u16) -> String {

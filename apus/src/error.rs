@@ -1,7 +1,6 @@
 //! Why a command did not start: one sentence each, saying what is wrong and what to do.
 
 use std::io;
-use std::net::SocketAddr;
 use std::path::PathBuf;
 
 /// Why `apus` stopped before it served.
@@ -27,16 +26,16 @@ pub(crate) enum StartError {
     OtherShape { path: PathBuf, what: &'static str, found: u64 },
     #[error("{replicas} replicas need as many devices, and there are {devices}; ask for fewer replicas or more devices")]
     TooFewDevices { replicas: u16, devices: u16 },
-    #[error("{0}")]
-    User(String),
+    #[error("--user: {0}")]
+    User(#[from] apus_proxy::auth::user::InvalidUser),
     #[error("[listen] in {} names no address for the role {role}", .path.display())]
     NoAddress { path: PathBuf, role: &'static str },
     #[error("{0}")]
     Device(#[from] apus_object::StartError),
-    #[error("{0}")]
-    Proxy(String),
-    #[error("the server on {0} ended unexpectedly; the log has the reason")]
-    Ended(SocketAddr),
+    #[error("the [proxy] table: {0}")]
+    Proxy(#[from] apus_proxy::InvalidConfig),
+    #[error("a server ended unexpectedly; the log has the reason")]
+    Ended,
 }
 
 fn reason(error: &io::Error) -> String {

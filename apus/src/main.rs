@@ -1,6 +1,7 @@
 //! `apus`: every role and tool of the cluster in one binary.
 
 mod cli;
+mod config;
 mod data;
 mod error;
 mod node;

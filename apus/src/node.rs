@@ -1,83 +1,179 @@
-//! The configuration of a node: one TOML file, in which an unknown key is an error with its line.
+//! What the roles of one process share, and how each is started with its part of it.
 
-use std::path::{Path, PathBuf};
+use std::collections::BTreeSet;
+use std::convert::Infallible;
+use std::future::Future;
+use std::path::PathBuf;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
-use apus_base::cluster::{Cluster, ClusterConfig};
-use serde::{Deserialize, Serialize};
+use apus_base::client::pool::{Pool, Timeouts};
+use apus_base::client::{ClusterClient, Rings};
+use apus_base::clock::Clock;
+use apus_base::cluster::Cluster;
+use apus_base::db::Databases;
+use apus_base::fs::Devices;
+use apus_base::metrics::Metrics;
+use apus_base::ring::Ring;
+use apus_base::serve::Limits;
+use apus_proxy::Proxy;
+use arc_swap::ArcSwap;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
 
+use crate::config::NodeConfig;
 use crate::error::StartError;
+use crate::rings::{self, Addresses};
 use crate::roles::Role;
+use crate::serve::Bound;
 
-/// `apus.toml`.
-#[derive(Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct NodeConfig {
-    /// What all nodes of the cluster have in common.
-    pub(crate) cluster: ClusterConfig,
-    /// Where things are on this node.
-    pub(crate) node: Places,
-    /// Where each role listens.
-    #[serde(default)]
-    pub(crate) listen: Listen,
-    #[serde(default)]
-    pub(crate) proxy: apus_proxy::Config,
-    #[serde(default)]
-    pub(crate) account: apus_account::Config,
-    #[serde(default)]
-    pub(crate) container: apus_container::Config,
-    #[serde(default)]
-    pub(crate) object: apus_object::Config,
+/// How often the ring files are looked at.
+const RING_CHECK: Duration = Duration::from_secs(15);
+
+/// A node: one process with its configuration, rings and devices.
+pub(crate) struct Node {
+    config: NodeConfig,
+    cluster: Arc<Cluster>,
+    addresses: Addresses,
+    rings: Rings,
+    account_ring: Arc<ArcSwap<Ring>>,
+    /// The proxy's client, once there is one, to give it new rings.
+    client: OnceLock<ClusterClient>,
+    devices: Arc<Devices>,
+    databases: Arc<Databases>,
 }
 
-/// Folders; a relative one is below the configuration's own.
-#[derive(Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Places {
-    /// Holds one folder for each device, where its disk is mounted.
-    pub(crate) devices: PathBuf,
-    /// Holds account.ring.gz, container.ring.gz, object.ring.gz, object-1.ring.gz and so on.
-    pub(crate) rings: PathBuf,
-}
+impl Node {
+    /// Reads the rings. No device is opened yet.
+    pub(crate) fn new(config: NodeConfig, cluster: Cluster, addresses: Addresses) -> Result<Self, StartError> {
+        let rings = rings::read_all(&config.node.rings, &cluster.policies, &addresses)?;
+        let devices = Arc::new(Devices::new(&config.node.devices, config.object.disk_threads));
+        let databases = Arc::new(Databases::new(Arc::clone(&devices), config.object.fallocate_reserve));
+        let account_ring = Arc::new(ArcSwap::new(Arc::clone(&rings.account)));
+        let cluster = Arc::new(cluster);
+        Ok(Self { config, cluster, addresses, rings, account_ring, client: OnceLock::new(), devices, databases })
+    }
 
-/// `HOST:PORT` for each role that this node runs.
-#[derive(Debug, Default, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Listen {
-    pub(crate) proxy: Option<String>,
-    pub(crate) account: Option<String>,
-    pub(crate) container: Option<String>,
-    pub(crate) object: Option<String>,
-}
+    /// Looks at the devices that the rings give this node. A broken one is only said so, since the others can serve;
+    /// when none is fit, nothing can be stored and the reason of the first is the answer.
+    pub(crate) fn check_devices(&self, bound: &[Bound]) -> Result<(), StartError> {
+        let mut first_reason = None;
+        let mut fit = false;
+        for path in self.own_devices(bound) {
+            match apus_object::check_device(&path) {
+                Ok(()) => fit = true,
+                Err(reason) => {
+                    tracing::error!(%reason, "a device is not fit; requests to it are answered with 507");
+                    first_reason.get_or_insert(reason);
+                }
+            }
+        }
+        first_reason.filter(|_| !fit).map_or(Ok(()), |reason| Err(reason.into()))
+    }
 
-impl Listen {
-    pub(crate) fn of(&self, role: Role) -> Option<&str> {
-        let address = match role {
-            Role::Proxy => &self.proxy,
-            Role::Account => &self.account,
-            Role::Container => &self.container,
-            Role::Object => &self.object,
+    /// The folders of the devices that have an address on which this process listens.
+    fn own_devices(&self, bound: &[Bound]) -> BTreeSet<PathBuf> {
+        let mut found = BTreeSet::new();
+        for Bound { role, address, .. } in bound {
+            let (ip, port) = (address.ip().to_string(), address.port());
+            let devices = self.rings_of(*role).into_iter().flat_map(|ring| ring.devices().iter().flatten());
+            let own = devices.filter(|device| device.ip == ip && device.port == port);
+            found.extend(own.map(|device| self.devices.root().join(&device.device)));
+        }
+        found
+    }
+
+    fn rings_of(&self, role: Role) -> Vec<&Ring> {
+        match role {
+            Role::Proxy => Vec::new(),
+            Role::Account => vec![&self.rings.account],
+            Role::Container => vec![&self.rings.container],
+            Role::Object => self.rings.objects.values().map(AsRef::as_ref).collect(),
+        }
+    }
+
+    /// The public face.
+    pub(crate) fn proxy(
+        &self,
+        listener: TcpListener,
+        shutdown: CancellationToken,
+    ) -> Result<impl Future<Output = ()> + Send + 'static, StartError> {
+        let metrics = Metrics::new("proxy");
+        let config = self.config.proxy.clone();
+        let client =
+            ClusterClient::new(config.client.clone(), Arc::clone(&self.cluster), self.rings.clone(), &metrics);
+        let client = self.client.get_or_init(|| client).clone();
+        let proxy = Proxy::new(config, client, Arc::new(Clock::default()))?;
+        Ok(apus_proxy::serve(Arc::new(proxy), metrics, listener, shutdown))
+    }
+
+    pub(crate) fn account(
+        &self,
+        listener: TcpListener,
+        shutdown: CancellationToken,
+    ) -> impl Future<Output = ()> + Send + 'static {
+        let shared = apus_account::Shared {
+            cluster: Arc::clone(&self.cluster),
+            databases: Arc::clone(&self.databases),
+            metrics: Metrics::new("account"),
+            limits: Limits::default(),
         };
-        address.as_deref()
-    }
-}
-
-impl NodeConfig {
-    pub(crate) fn read(path: &Path) -> Result<Self, StartError> {
-        let text = std::fs::read_to_string(path)
-            .map_err(|source| StartError::Read { path: path.to_owned(), source })?;
-        let mut config: Self = toml::from_str(&text).map_err(|e| config_error(path, &e))?;
-        let folder = path.parent().unwrap_or(Path::new("."));
-        config.node.devices = folder.join(&config.node.devices);
-        config.node.rings = folder.join(&config.node.rings);
-        Ok(config)
+        apus_account::serve(self.config.account.clone(), shared, listener, shutdown)
     }
 
-    /// The checked `[cluster]` table.
-    pub(crate) fn cluster(&self, path: &Path) -> Result<Cluster, StartError> {
-        Cluster::try_from(self.cluster.clone()).map_err(|e| config_error(path, &e))
+    pub(crate) fn container(
+        &self,
+        listener: TcpListener,
+        shutdown: CancellationToken,
+    ) -> impl Future<Output = ()> + Send + 'static {
+        let shared = apus_container::Shared {
+            cluster: Arc::clone(&self.cluster),
+            databases: Arc::clone(&self.databases),
+            pool: Pool::new(Timeouts::default()),
+            account_ring: Arc::clone(&self.account_ring),
+            metrics: Metrics::new("container"),
+            limits: Limits::default(),
+        };
+        apus_container::serve(self.config.container.clone(), shared, listener, shutdown)
     }
-}
 
-fn config_error(path: &Path, error: &dyn std::fmt::Display) -> StartError {
-    StartError::Config { path: path.to_owned(), message: error.to_string().trim_end().to_owned() }
+    pub(crate) fn object(
+        &self,
+        listener: TcpListener,
+        shutdown: CancellationToken,
+    ) -> impl Future<Output = ()> + Send + 'static {
+        let (devices, cluster) = (Arc::clone(&self.devices), Arc::clone(&self.cluster));
+        apus_object::serve(self.config.object.clone(), devices, cluster, listener, shutdown)
+    }
+
+    /// Puts changed ring files to use, for as long as it is awaited. A file that cannot be read leaves the old ring.
+    pub(crate) async fn watch_rings(&self) -> Infallible {
+        let folder = &self.config.node.rings;
+        let mut seen = rings::changed(folder, &self.cluster.policies);
+        loop {
+            tokio::time::sleep(RING_CHECK).await;
+            let now = rings::changed(folder, &self.cluster.policies);
+            if now == seen {
+                continue;
+            }
+            seen = now;
+            match rings::read_all(folder, &self.cluster.policies, &self.addresses) {
+                Ok(rings) => self.use_rings(rings),
+                Err(error) => tracing::error!(%error, "a new ring cannot be used; the old one stays"),
+            }
+        }
+    }
+
+    fn use_rings(&self, rings: Rings) {
+        self.account_ring.store(Arc::clone(&rings.account));
+        if let Some(client) = self.client.get() {
+            client.set_rings(rings);
+        }
+        tracing::info!("the rings have changed and are in use");
+    }
+
+    /// Closes the databases, after the servers have ended.
+    pub(crate) async fn close(&self) {
+        self.databases.close().await;
+    }
 }

@@ -5,25 +5,18 @@
 
 use std::net::SocketAddr;
 use std::path::Path;
-use std::sync::Arc;
-use std::time::Duration;
 
-use apus_base::client::Rings;
-use apus_base::cluster::Cluster;
-use apus_base::db::Databases;
-use apus_base::fs::Devices;
 use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::cli;
+use crate::config::NodeConfig;
 use crate::error::StartError;
-use crate::node::NodeConfig;
-use crate::rings;
+use crate::node::Node;
+use crate::rings::Addresses;
 use crate::roles::Role;
-
-/// How often the ring files are looked at.
-const RING_CHECK: Duration = Duration::from_secs(15);
 
 /// A role and the socket that it listens on.
 pub(crate) struct Bound {
@@ -51,13 +44,13 @@ pub(crate) fn run(roles: &[Role], path: &Path) -> Result<(), StartError> {
         let mut bound = Vec::new();
         for role in Role::ALL.into_iter().filter(|role| roles.contains(role)) {
             let address =
-                config.listen.of(role).ok_or(StartError::NoAddress { path: path.to_owned(), role: role.name() })?;
+                config.listen.of(role).ok_or_else(|| StartError::NoAddress { path: path.to_owned(), role: role.name() })?;
             bound.push(bind(role, address).await?);
         }
         let ready: Vec<_> =
             bound.iter().map(|b| format!("ready http://{} {}", b.address, b.role.name())).collect();
-        let node = Node::new(config, cluster, rings::Addresses::default())?;
-        node.serve(bound, || ready.iter().for_each(|line| cli::say(line))).await
+        let node = Node::new(config, cluster, Addresses::default())?;
+        serve(node, bound, || ready.iter().for_each(|line| cli::say(line))).await
     })
 }
 
@@ -65,12 +58,45 @@ pub(crate) fn runtime() -> Result<tokio::runtime::Runtime, StartError> {
     tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(StartError::Runtime)
 }
 
-/// What the roles of one process share.
-pub(crate) struct Node {
-    config: NodeConfig,
-    cluster: Arc<Cluster>,
-    rings: Arc<Rings>,
-    addresses: rings::Addresses,
-    devices: Arc<Devices>,
-    databases: Arc<Databases>,
+/// Serves until a signal or until a server ends by itself; then stops in order: the public face, the storage, the
+/// databases.
+pub(crate) async fn serve(node: Node, bound: Vec<Bound>, announce: impl FnOnce()) -> Result<(), StartError> {
+    let mut stop = signal(SignalKind::terminate()).map_err(StartError::Runtime)?;
+    node.check_devices(&bound)?;
+    let (face, storage) = (CancellationToken::new(), CancellationToken::new());
+    let (mut faces, mut servers) = (JoinSet::new(), JoinSet::new());
+    for Bound { role, listener, .. } in bound {
+        match role {
+            Role::Proxy => _ = faces.spawn(node.proxy(listener, face.clone())?),
+            Role::Account => _ = servers.spawn(node.account(listener, storage.clone())),
+            Role::Container => _ = servers.spawn(node.container(listener, storage.clone())),
+            Role::Object => _ = servers.spawn(node.object(listener, storage.clone())),
+        }
+    }
+    announce();
+    let ended = tokio::select! {
+        _ = stop.recv() => Ok(()),
+        _ = tokio::signal::ctrl_c() => Ok(()),
+        never = node.watch_rings() => match never {},
+        Some(_) = faces.join_next() => Err(StartError::Ended),
+        Some(_) = servers.join_next() => Err(StartError::Ended),
+    };
+    exit_at_next_signal(stop);
+    face.cancel();
+    while faces.join_next().await.is_some() {}
+    storage.cancel();
+    while servers.join_next().await.is_some() {}
+    node.close().await;
+    ended
+}
+
+/// Whoever signals twice does not want to wait.
+fn exit_at_next_signal(mut stop: tokio::signal::unix::Signal) {
+    tokio::spawn(async move {
+        tokio::select! {
+            _ = stop.recv() => {}
+            _ = tokio::signal::ctrl_c() => {}
+        }
+        std::process::exit(130);
+    });
 }

@@ -6,10 +6,11 @@
 use crate::cli::{self, UpArguments};
 use crate::data::DataFolder;
 use crate::error::StartError;
-use crate::node::NodeConfig;
+use crate::config::NodeConfig;
+use crate::node::Node;
 use crate::rings::Addresses;
 use crate::roles::Role;
-use crate::serve::{self, Bound, Node};
+use crate::serve::{self, Bound};
 
 const BACKENDS: [Role; 3] = [Role::Account, Role::Container, Role::Object];
 
@@ -17,7 +18,10 @@ const BACKENDS: [Role; 3] = [Role::Account, Role::Container, Role::Object];
 pub(crate) fn run(arguments: &UpArguments) -> Result<(), StartError> {
     let folder = DataFolder::open(arguments)?;
     let mut config = NodeConfig::read(&folder.config())?;
-    config.proxy.set_users(&arguments.users).map_err(|e| StartError::User(e.to_string()))?;
+    if !arguments.users.is_empty() {
+        let users: Result<_, _> = arguments.users.iter().map(|user| user.parse()).collect();
+        config.proxy.users = users?;
+    }
     if arguments.listen.is_some() {
         config.listen.proxy.clone_from(&arguments.listen);
     }
@@ -26,7 +30,7 @@ pub(crate) fn run(arguments: &UpArguments) -> Result<(), StartError> {
         let (bound, addresses) = bind_all(&config, &folder).await?;
         let greeting = greeting(&config, &folder, &bound);
         let node = Node::new(config, cluster, addresses)?;
-        node.serve(bound, || cli::say(&greeting)).await
+        serve::serve(node, bound, || cli::say(&greeting)).await
     })
 }
 
@@ -63,7 +67,7 @@ Try, in another terminal:
 ",
             account = user.account,
             name = user.user,
-            key = user.key,
+            key = user.key.0,
         );
     }
     text + &format!("ready {url}")

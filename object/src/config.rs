@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 pub struct Config {
     /// Threads that work on one device at the same time.
     pub disk_threads: usize,
-    /// Bytes read from or written to a disk at once; a request holds a few of these in memory.
+    /// Bytes read from or written to a disk at once; a request holds up to three of these in memory.
     pub chunk_size: usize,
     /// How much of a device stays free: bytes, or a share such as "1%".
     pub fallocate_reserve: Reserve,
@@ -55,7 +55,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             disk_threads: 4,
-            chunk_size: 512 * 1024,
+            chunk_size: 256 * 1024,
             fallocate_reserve: Reserve::default(),
             // Swift's: 5 GiB, and two bytes more.
             max_file_size: 5 * 1024 * 1024 * 1024 + 2,

@@ -5,9 +5,12 @@
 //! inode) or another disk in its place makes every request to it 507, so that the proxy goes to a handoff.
 
 use std::collections::HashMap;
+use std::fs::File;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
+
+use prometheus_client::metrics::counter::Counter;
 
 use super::dirs::{DurableDirs, NewDirs};
 use super::queue::DiskQueue;
@@ -39,13 +42,14 @@ pub enum DeviceError {
 pub struct Devices {
     root: PathBuf,
     queue_threads: usize,
+    flushes: Counter,
     open: RwLock<HashMap<String, Arc<Device>>>,
 }
 
 impl Devices {
     /// The devices below `root`, each of which gets `queue_threads` threads when it is first used.
     pub fn new(root: impl Into<PathBuf>, queue_threads: usize) -> Self {
-        Self { root: root.into(), queue_threads, open: RwLock::default() }
+        Self { root: root.into(), queue_threads, flushes: Counter::default(), open: RwLock::default() }
     }
 
     /// The device of that name, which is there now.
@@ -77,8 +81,13 @@ impl Devices {
         if let Some(device) = open.get(name).filter(|d| d.identity == identity) {
             return Ok(Arc::clone(device));
         }
-        let queue = DiskQueue::new(self.queue_threads);
-        let device = Arc::new(Device { name: name.to_owned(), path, identity, queue, dirs: DurableDirs::default() });
+        let device = Arc::new(Device {
+            name: name.to_owned(),
+            path,
+            identity,
+            queue: DiskQueue::new(self.queue_threads),
+            dirs: DurableDirs::new(self.flushes.clone()),
+        });
         open.insert(name.to_owned(), Arc::clone(&device));
         Ok(device)
     }
@@ -86,6 +95,11 @@ impl Devices {
     /// The folder that the devices are in.
     pub fn root(&self) -> &Path {
         &self.root
+    }
+
+    /// Counts the flushes of files and folders to stable storage, on all devices, for a role's metrics.
+    pub fn flushes(&self) -> &Counter {
+        &self.flushes
     }
 }
 
@@ -130,6 +144,28 @@ impl Device {
     /// What the system says.
     pub fn flush_dirs(&self, dirs: &NewDirs) -> std::io::Result<()> {
         self.dirs.flush(dirs)
+    }
+
+    /// Flushes a file, its data and its metadata, to stable storage. Blocking.
+    ///
+    /// # Errors
+    /// What the system says; then nothing is known about what is there.
+    pub fn flush_file(&self, file: &File) -> std::io::Result<()> {
+        self.flushes().inc();
+        file.sync_all()
+    }
+
+    /// Flushes a folder's entries to stable storage. Blocking.
+    ///
+    /// # Errors
+    /// What the system says; the entries may or may not be there then.
+    pub fn flush_dir(&self, path: &Path) -> std::io::Result<()> {
+        self.flushes().inc();
+        File::open(path)?.sync_all()
+    }
+
+    fn flushes(&self) -> &Counter {
+        self.dirs.flushes()
     }
 
     /// Says that a folder below the device is removed or renamed. Call it before doing so, and after.

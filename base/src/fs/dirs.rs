@@ -11,6 +11,8 @@ use std::io;
 use std::path::{Component, Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
+use prometheus_client::metrics::counter::Counter;
+
 /// Folders remembered; when more are met all are forgotten, which costs one flush each. About 2 MB for each device.
 const MAX_KNOWN: usize = 16 * 1024;
 
@@ -18,6 +20,7 @@ const MAX_KNOWN: usize = 16 * 1024;
 #[derive(Debug, Default)]
 pub(super) struct DurableDirs {
     known: Mutex<HashSet<PathBuf>>,
+    flushes: Counter,
 }
 
 /// Folders that exist and may not be durable yet.
@@ -41,6 +44,15 @@ impl NewDirs {
 }
 
 impl DurableDirs {
+    /// None known; `flushes` counts.
+    pub(super) fn new(flushes: Counter) -> Self {
+        Self { known: Mutex::default(), flushes }
+    }
+
+    pub(super) fn flushes(&self) -> &Counter {
+        &self.flushes
+    }
+
     /// Makes the folders of `relative` below `device`, which itself is never made.
     pub(super) fn make(&self, device: &Path, relative: &Path) -> io::Result<NewDirs> {
         let mut dirs = NewDirs { path: device.to_owned(), unflushed: Vec::new(), made_last: false };
@@ -66,7 +78,8 @@ impl DurableDirs {
     /// Flushes what is not known to be durable.
     pub(super) fn flush(&self, dirs: &NewDirs) -> io::Result<()> {
         for (below, parent) in &dirs.unflushed {
-            flush_dir(parent)?;
+            self.flushes.inc();
+            File::open(parent)?.sync_all()?;
             let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
             if known.len() >= MAX_KNOWN {
                 known.clear();
@@ -93,14 +106,6 @@ fn make_one(path: &Path) -> io::Result<bool> {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
         Err(error) => Err(error),
     }
-}
-
-/// Flushes a folder's entries to stable storage.
-///
-/// # Errors
-/// What the system says; the entries may or may not be there then.
-pub fn flush_dir(path: &Path) -> io::Result<()> {
-    File::open(path)?.sync_all()
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ mod reserve;
 mod tmp;
 
 pub use device::{Device, DeviceError, Devices};
-pub use dirs::{NewDirs, flush_dir};
+pub use dirs::NewDirs;
 pub use queue::{DiskQueue, QueueError};
 pub use reserve::Reserve;
 pub use tmp::{TMP_DIR, TmpFile, sweep};

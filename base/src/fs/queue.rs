@@ -1,19 +1,21 @@
 //! One bounded queue of blocking work per device, so that a slow disk delays only its own requests.
+//!
+//! Each device has threads of its own, started when they are needed. A disk that hangs holds these and nothing else: not
+//! the threads of another device, nor Tokio's shared ones. Measured against io_uring and Tokio's pool in
+//! `docs/decisions/0002-disk-engine.md`.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
-use tokio::sync::Semaphore;
+use tokio::sync::oneshot;
 
 /// Work that may wait for one of a device's threads; beyond it the device is overloaded and says so at once.
 const MAX_WAITING: usize = 1024;
 
-/// Runs blocking work, a few pieces at a time.
+/// Runs blocking work, a few pieces at a time. Its threads end when the last clone is dropped and all work is done.
 #[derive(Clone, Debug)]
-pub struct DiskQueue {
-    threads: Arc<Semaphore>,
-    waiting: Arc<AtomicUsize>,
-}
+pub struct DiskQueue(Arc<Owner>);
 
 /// Why work was not done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -26,14 +28,36 @@ pub enum QueueError {
     Panicked,
 }
 
+type Work = Box<dyn FnOnce() + Send>;
+
+#[derive(Debug)]
+struct Owner {
+    shared: Arc<Shared>,
+    max_threads: usize,
+}
+
+#[derive(Debug, Default)]
+struct Shared {
+    state: Mutex<State>,
+    work_or_end: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    waiting: VecDeque<Work>,
+    threads: usize,
+    idle: usize,
+    ended: bool,
+}
+
 impl DiskQueue {
-    /// A queue with that many threads.
+    /// A queue with that many threads at most.
     pub fn new(threads: usize) -> Self {
-        Self { threads: Arc::new(Semaphore::new(threads.max(1))), waiting: Arc::default() }
+        Self(Arc::new(Owner { shared: Arc::default(), max_threads: threads.max(1) }))
     }
 
-    /// Runs `work` on one of the device's threads. Dropping the future before the work began cancels it; work that has
-    /// begun runs to its end.
+    /// Runs `work` on one of the device's threads, which belong to no runtime. Dropping the future before the work began
+    /// cancels it; work that has begun runs to its end.
     ///
     /// # Errors
     /// `Overloaded` when too much waits, `Panicked` when the work did.
@@ -42,33 +66,86 @@ impl DiskQueue {
         T: Send + 'static,
         F: FnOnce() -> T + Send + 'static,
     {
-        let waiting = Waiting::enter(&self.waiting)?;
-        let place = Arc::clone(&self.threads).acquire_owned().await.map_err(|_| QueueError::Overloaded)?;
-        drop(waiting);
-        let done = tokio::task::spawn_blocking(move || {
-            let result = work();
-            drop(place);
-            result
-        });
-        done.await.map_err(|_| QueueError::Panicked)
+        let (done, result) = oneshot::channel();
+        let work = move || {
+            if !done.is_closed()
+                && let Ok(value) = catch_unwind(AssertUnwindSafe(work))
+            {
+                // Nobody waits any more, perhaps.
+                let _ = done.send(value);
+            }
+        };
+        self.0.enqueue(Box::new(work))?;
+        result.await.map_err(|_| QueueError::Panicked)
     }
 }
 
-struct Waiting<'a>(&'a AtomicUsize);
-
-impl<'a> Waiting<'a> {
-    fn enter(count: &'a AtomicUsize) -> Result<Self, QueueError> {
-        if count.fetch_add(1, Ordering::Relaxed) >= MAX_WAITING {
-            count.fetch_sub(1, Ordering::Relaxed);
+impl Owner {
+    fn enqueue(&self, work: Work) -> Result<(), QueueError> {
+        let mut state = self.shared.lock();
+        if state.waiting.len() >= MAX_WAITING {
             return Err(QueueError::Overloaded);
         }
-        Ok(Self(count))
+        state.waiting.push_back(work);
+        if state.idle >= state.waiting.len() || state.threads >= self.max_threads {
+            drop(state);
+            self.shared.work_or_end.notify_one();
+            return Ok(());
+        }
+        self.start_thread(&mut state)
+    }
+
+    fn start_thread(&self, state: &mut State) -> Result<(), QueueError> {
+        let shared = Arc::clone(&self.shared);
+        let started = std::thread::Builder::new().name("disk".to_owned()).spawn(move || shared.work());
+        match started {
+            Ok(_) => state.threads += 1,
+            // The process has all the threads it may have; those that run already will get to it.
+            Err(error) if state.threads > 0 => tracing::warn!(%error, "no further thread for a device"),
+            Err(error) => {
+                tracing::error!(%error, "no thread for a device");
+                state.waiting.pop_back();
+                return Err(QueueError::Overloaded);
+            }
+        }
+        Ok(())
     }
 }
 
-impl Drop for Waiting<'_> {
+impl Drop for Owner {
     fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
+        self.shared.lock().ended = true;
+        self.shared.work_or_end.notify_all();
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The life of one thread.
+    fn work(&self) {
+        let mut state = self.lock();
+        loop {
+            if let Some(work) = state.waiting.pop_front() {
+                drop(state);
+                work();
+                state = self.lock();
+            } else if state.ended {
+                return;
+            } else {
+                state.idle += 1;
+                state = self.work_or_end.wait(state).unwrap_or_else(PoisonError::into_inner);
+                state.idle -= 1;
+            }
+        }
+    }
+}
+
+impl std::fmt::Debug for State {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("State").field("waiting", &self.waiting.len()).field("threads", &self.threads).finish()
     }
 }
 
@@ -83,9 +160,11 @@ mod tests {
     async fn too_much_work_is_refused_and_the_rest_is_done() {
         let queue = DiskQueue::new(1);
         let (release, blocked) = mpsc::channel::<()>();
-        let mut first = Box::pin(queue.run(move || blocked.recv().is_ok()));
+        let (started, begun) = mpsc::channel::<()>();
+        let mut first = Box::pin(queue.run(move || started.send(()).is_ok() && blocked.recv().is_ok()));
         let mut cx = Context::from_waker(Waker::noop());
         assert!(first.as_mut().poll(&mut cx).is_pending());
+        begun.recv().unwrap();
 
         let mut waiting: Vec<_> = (0..MAX_WAITING).map(|n| Box::pin(queue.run(move || n))).collect();
         assert!(waiting.iter_mut().all(|w| w.as_mut().poll(&mut cx).is_pending()));
@@ -103,5 +182,39 @@ mod tests {
         let queue = DiskQueue::new(1);
         assert_eq!(queue.run(|| panic!("on purpose")).await, Err::<(), _>(QueueError::Panicked));
         assert_eq!(queue.run(|| 1).await, Ok(1));
+    }
+
+    #[tokio::test]
+    async fn work_that_nobody_waits_for_is_not_begun() {
+        let queue = DiskQueue::new(1);
+        let (release, blocked) = mpsc::channel::<()>();
+        let (tell, told) = mpsc::channel::<&str>();
+        let mut cx = Context::from_waker(Waker::noop());
+        let mut first = Box::pin(queue.run(move || blocked.recv().is_ok()));
+        assert!(first.as_mut().poll(&mut cx).is_pending());
+        let mut dropped = Box::pin(queue.run({
+            let tell = tell.clone();
+            move || tell.send("dropped").is_ok()
+        }));
+        assert!(dropped.as_mut().poll(&mut cx).is_pending());
+        drop(dropped);
+        release.send(()).unwrap();
+        assert_eq!((first.await, queue.run(move || tell.send("kept").is_ok()).await), (Ok(true), Ok(true)));
+        assert_eq!(told.iter().collect::<Vec<_>>(), ["kept"]);
+    }
+
+    #[tokio::test]
+    async fn several_threads_work_at_once_and_end_with_the_queue() {
+        let queue = DiskQueue::new(2);
+        let shared = Arc::clone(&queue.0.shared);
+        // Each half waits for the other, which one thread alone could not do.
+        let ((left, right), (other_left, other_right)) = (mpsc::channel(), mpsc::channel());
+        let one = queue.run(move || left.send(()).is_ok() && other_right.recv().is_ok());
+        let two = queue.run(move || other_left.send(()).is_ok() && right.recv().is_ok());
+        assert_eq!(tokio::join!(one, two), (Ok(true), Ok(true)));
+        drop(queue);
+        while Arc::strong_count(&shared) > 1 {
+            std::thread::yield_now();
+        }
     }
 }

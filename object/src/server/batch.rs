@@ -15,6 +15,9 @@ use tokio::sync::oneshot;
 
 /// Rows in one request: about 300 KB of JSON, a fraction of a second for a container server.
 const MAX_BATCH: usize = 1000;
+/// Bytes of text in one request's rows. JSON makes them six times as many at worst, which stays below the container
+/// servers' limit of 4 MiB.
+const MAX_BATCH_BYTES: usize = 512 * 1024;
 /// Rows that may wait for one destination; further ones are kept on disk at once.
 const MAX_WAITING: usize = 10_000;
 /// The longest answer read: a batch's statuses are a few KB.
@@ -86,7 +89,8 @@ impl Batches {
             waiting.remove(destination);
             return None;
         }
-        Some(rows.drain(..rows.len().min(MAX_BATCH)).collect())
+        let count = batch_length(rows.iter().map(|row| text_bytes(&row.update)));
+        Some(rows.drain(..count).collect())
     }
 
     /// The status of each row, in their order; fewer when the server's answer says fewer.
@@ -121,5 +125,33 @@ impl Batches {
         }
         let answer: UpdateAnswer = serde_json::from_slice(&answer)?;
         Ok(answer.statuses.into_iter().map(|s| StatusCode::from_u16(s).unwrap_or(StatusCode::BAD_GATEWAY)).collect())
+    }
+}
+
+fn text_bytes(update: &RowUpdate) -> usize {
+    let row = &update.row;
+    [&update.account, &update.container, &row.name, &row.content_type, &row.etag].into_iter().map(String::len).sum()
+}
+
+/// How many rows of these lengths go into one request: one at least.
+fn batch_length(rows: impl Iterator<Item = usize>) -> usize {
+    let mut bytes = 0;
+    let fitting = rows.take(MAX_BATCH).take_while(|row| {
+        bytes += row;
+        bytes <= MAX_BATCH_BYTES
+    });
+    fitting.count().max(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_batch_is_limited_in_rows_and_bytes() {
+        assert_eq!(batch_length([200; 5000].into_iter()), MAX_BATCH);
+        assert_eq!(batch_length([9000; 5000].into_iter()), 58);
+        assert_eq!(batch_length([MAX_BATCH_BYTES + 1, 1].into_iter()), 1);
+        assert_eq!(batch_length([1, 1].into_iter()), 2);
     }
 }

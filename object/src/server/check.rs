@@ -3,6 +3,7 @@
 //! Pure. The proxy checks the same; an object server that is asked by other means must not store what cannot be served.
 
 use apus_base::timestamp::Timestamp;
+use apus_base::wire::header::OBJECT_CONTENT_LENGTH;
 use http::{HeaderMap, StatusCode, header};
 
 use super::refusal::Refusal;
@@ -50,7 +51,7 @@ fn length(headers: &HeaderMap) -> Result<Option<u64>, Refusal> {
     };
     if text(headers, "transfer-encoding").is_some_and(|v| v.eq_ignore_ascii_case("chunked")) {
         // The proxy may know the length all the same.
-        return number("x-backend-obj-content-length");
+        return number(OBJECT_CONTENT_LENGTH);
     }
     let length = number("content-length")?;
     let missing = || Refusal::Plain(StatusCode::LENGTH_REQUIRED, "Missing Content-Length header.".into());

@@ -60,7 +60,7 @@ struct Before {
 /// Looks, and writes the tombstone unless something newer is there. Blocking.
 fn write(server: &Server, delete: &Delete) -> Result<Before, Refusal> {
     let location = &delete.target.location;
-    let (newest, metadata, mut status) = match read::open(location, delete.timestamp, false)? {
+    let (newest, metadata, mut status) = match server.open(location, delete.timestamp, false)? {
         Found::Object(object) => {
             let older = object.data_timestamp < delete.timestamp;
             let status = if older { StatusCode::NO_CONTENT } else { StatusCode::CONFLICT };
@@ -68,10 +68,7 @@ fn write(server: &Server, delete: &Delete) -> Result<Before, Refusal> {
         }
         Found::Expired(timestamp, metadata) => (timestamp, metadata, StatusCode::NOT_FOUND),
         Found::Deleted(timestamp) => (timestamp, Metadata::default(), StatusCode::NOT_FOUND),
-        Found::Nothing { quarantined } => {
-            server.counters.quarantines.inc_by(u64::from(quarantined));
-            (Timestamp::ZERO, Metadata::default(), StatusCode::NOT_FOUND)
-        }
+        Found::Nothing { .. } => (Timestamp::ZERO, Metadata::default(), StatusCode::NOT_FOUND),
         Found::Collision => return Err(Refusal::Collision),
     };
     if let Some(condition) = delete.if_delete_at {

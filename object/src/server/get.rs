@@ -9,6 +9,7 @@ use apus_base::body::{self, Body};
 use apus_base::conditional::{Conditions, Current, Verdict};
 use apus_base::range::{self, Multipart, Ranges};
 use apus_base::timestamp::Timestamp;
+use apus_base::wire::header as backend;
 use bytes::Bytes;
 use http::header::{self, HeaderMap, HeaderValue};
 use http::{Method, Request, Response, StatusCode};
@@ -20,7 +21,7 @@ use super::respond::{empty, insert, object_headers};
 use super::stream::{Piece, Source, SourceError};
 use super::target::{Target, opens_expired, text, timestamp_or_now};
 use crate::store::attributes::hex;
-use crate::store::{Found, Location, Object, StoreError, read};
+use crate::store::{Found, Location, Object, StoreError};
 
 /// Answers a GET or HEAD.
 pub(super) async fn get(server: &Arc<Server>, request: Request<Body>) -> Result<Response<Body>, Refusal> {
@@ -30,8 +31,15 @@ pub(super) async fn get(server: &Arc<Server>, request: Request<Body>) -> Result<
         Asked { is_head: head.method == Method::HEAD, now: timestamp_or_now(&head.headers)?, headers: head.headers };
     let queue = target.location.device.queue().clone();
     let worker = Arc::clone(server);
-    queue.run(move || answer(&worker, &target.location, &asked)).await?
+    let (mut response, rest) = queue.run(move || answer(&worker, &target.location, &asked)).await??;
+    if let Some(source) = rest {
+        *response.body_mut() = source.into_body(server.counters.clone());
+    }
+    Ok(response)
 }
+
+/// A response, and the body that is too long to be in it.
+type Answer = (Response<Body>, Option<Source>);
 
 /// One request.
 struct Asked {
@@ -40,13 +48,11 @@ struct Asked {
     headers: HeaderMap,
 }
 
-fn answer(server: &Server, location: &Location, asked: &Asked) -> Result<Response<Body>, Refusal> {
-    match read::open(location, asked.now, opens_expired(&asked.headers))? {
+/// Opens, decides, and reads a short body. Blocking.
+fn answer(server: &Server, location: &Location, asked: &Asked) -> Result<Answer, Refusal> {
+    match server.open(location, asked.now, opens_expired(&asked.headers))? {
         Found::Object(object) => answer_object(server, location, asked, *object),
-        Found::Nothing { quarantined } => {
-            server.counters.quarantines.inc_by(u64::from(quarantined));
-            Err(absent(asked, None))
-        }
+        Found::Nothing { .. } => Err(absent(asked, None)),
         Found::Deleted(timestamp) | Found::Expired(timestamp, _) => Err(absent(asked, Some(timestamp))),
         Found::Collision => Err(Refusal::Collision),
     }
@@ -112,7 +118,7 @@ fn find<'a>(object: &'a Object, name: &str) -> Option<&'a [u8]> {
 /// The proxy's boundary, so that it can ask another replica for the rest of the same body; or a random one.
 fn boundary(headers: &HeaderMap) -> String {
     const LONGEST: usize = 70;
-    let given = text(headers, "x-backend-multipart-boundary");
+    let given = text(headers, backend::MULTIPART_BOUNDARY);
     let usable =
         |b: &&str| (1..=LONGEST).contains(&b.len()) && b.bytes().all(|c| c.is_ascii_alphanumeric() || c == b'-');
     if let Some(boundary) = given.filter(usable) {
@@ -124,12 +130,7 @@ fn boundary(headers: &HeaderMap) -> String {
     hex(&random)
 }
 
-fn answer_object(
-    server: &Server,
-    location: &Location,
-    asked: &Asked,
-    object: Object,
-) -> Result<Response<Body>, Refusal> {
+fn answer_object(server: &Server, location: &Location, asked: &Asked, object: Object) -> Result<Answer, Refusal> {
     let mut headers = object_headers(&server.config, &object);
     let (status, length, pieces) = match plan(asked, &object) {
         Plan::NotModified => return Ok(without_body(StatusCode::NOT_MODIFIED, headers, 0)),
@@ -152,15 +153,19 @@ fn answer_object(
     headers.insert(header::CONTENT_LENGTH, length.into());
     let check = (status == StatusCode::OK).then(|| (Md5::new(), object.etag().to_owned()));
     let chunk_size = server.config.chunk_size.max(1);
-    let source = Source { location: location.clone(), file: object.file, pieces, chunk_size, check };
-    let mut response = empty(status, headers);
-    *response.body_mut() = body_of(server, source)?;
-    Ok(response)
+    let version = object.data_timestamp;
+    let source = Source { location: location.clone(), version, file: object.file, pieces, chunk_size, check };
+    let response = empty(status, headers);
+    if source.file_bytes() > source.chunk_size as u64 {
+        return Ok((response, Some(source)));
+    }
+    let body = read_short(server, source)?;
+    Ok((response.map(|_| body), None))
 }
 
-fn without_body(status: StatusCode, mut headers: HeaderMap, length: u64) -> Response<Body> {
+fn without_body(status: StatusCode, mut headers: HeaderMap, length: u64) -> Answer {
     headers.insert(header::CONTENT_LENGTH, HeaderValue::from(length));
-    empty(status, headers)
+    (empty(status, headers), None)
 }
 
 fn pieces(multipart: &Multipart) -> VecDeque<Piece> {
@@ -174,11 +179,8 @@ fn pieces(multipart: &Multipart) -> VecDeque<Piece> {
     pieces
 }
 
-/// A short body is read here and now, and checked before anything is sent; a long one by a task.
-fn body_of(server: &Server, mut source: Source) -> Result<Body, Refusal> {
-    if source.file_bytes() > source.chunk_size as u64 {
-        return Ok(source.into_body(server.counters.clone()));
-    }
+/// A short body is checked before anything is sent.
+fn read_short(server: &Server, mut source: Source) -> Result<Body, Refusal> {
     match source.read_whole() {
         Ok(bytes) => {
             server.counters.bytes_out.inc_by(bytes.len() as u64);

@@ -17,12 +17,13 @@ pub(super) struct Counters {
 }
 
 impl Counters {
-    pub(super) fn registered(metrics: &Metrics) -> Self {
+    pub(super) fn registered(metrics: &Metrics, flushes: &Counter) -> Self {
         let counters = Self::default();
         metrics.register("received_bytes", "Bytes of bodies received", counters.bytes_in.clone());
         metrics.register("sent_bytes", "Bytes of bodies sent", counters.bytes_out.clone());
         metrics.register("quarantines", "Objects moved to quarantine", counters.quarantines.clone());
         metrics.register("async_pendings", "Container updates kept for later", counters.async_pendings.clone());
+        metrics.register("flushes", "Flushes of files and folders to stable storage", flushes.clone());
         counters
     }
 }

@@ -1,7 +1,7 @@
 //! The object server: Swift's backend protocol in front of the store.
 //!
 //! One request is one of [`get`], [`put`], [`post`], [`delete`]; each asks the store through the device's queue, and those that
-//! write then tell the container servers ([`update`], [`batch`]). Every failure is an [`Refusal`](refusal::Refusal) and becomes a
+//! write then tell the container servers ([`update`], [`batch`]). Every failure is a [`Refusal`](refusal::Refusal) and becomes a
 //! response here, once.
 
 mod batch;
@@ -31,6 +31,7 @@ use apus_base::cluster::Cluster;
 use apus_base::fs::Devices;
 use apus_base::metrics::Metrics;
 use apus_base::serve::{Limits, Service};
+use apus_base::timestamp::Timestamp;
 use http::{Method, Request, Response, StatusCode};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -38,6 +39,7 @@ use tokio_util::sync::CancellationToken;
 pub use start::{StartError, check_device};
 
 use crate::config::Config;
+use crate::store::{Found, Location, read};
 use batch::Batches;
 use metrics::Counters;
 use refusal::Refusal;
@@ -67,9 +69,18 @@ pub async fn serve(
     let metrics = Metrics::new("object");
     let pool = Pool::new(Timeouts { connect: config.conn_timeout, response: config.node_timeout });
     let batches = Arc::new(Batches::new(pool));
-    let counters = Counters::registered(&metrics);
+    let counters = Counters::registered(&metrics, devices.flushes());
     let server = Arc::new(Shared(Arc::new(Server { config, devices, cluster, batches, counters })));
     apus_base::serve::serve(listener, server, metrics, limits, shutdown).await;
+}
+
+impl Server {
+    /// Opens an object and counts what that moved to quarantine. Blocking.
+    fn open(&self, location: &Location, now: Timestamp, open_expired: bool) -> Result<Found, Refusal> {
+        let found = read::open(location, now, open_expired)?;
+        self.counters.quarantines.inc_by(u64::from(matches!(found, Found::Nothing { quarantined: true })));
+        Ok(found)
+    }
 }
 
 struct Shared(Arc<Server>);

@@ -18,7 +18,7 @@ use super::respond::{empty, insert, post_metadata, system_headers};
 use super::target::{Target, opens_expired, text, timestamp};
 use super::update::{self, Overrides};
 use crate::store::metadata::{CONTENT_TYPE, CONTENT_TYPE_TIMESTAMP, TIMESTAMP};
-use crate::store::{Committed, Found, Metadata, Object, read, write};
+use crate::store::{Committed, Found, Metadata, Object, write};
 
 /// A POST whose headers are read.
 struct Post {
@@ -62,7 +62,7 @@ async fn store(server: &Arc<Server>, post: &Arc<Post>) -> Result<Response<Body>,
 /// Merges and writes. Blocking.
 fn write(server: &Server, post: &Post) -> Result<(ObjectRow, HeaderMap), Refusal> {
     let location = &post.target.location;
-    let object = match read::open(location, post.timestamp, opens_expired(&post.headers))? {
+    let object = match server.open(location, post.timestamp, opens_expired(&post.headers))? {
         Found::Object(object) => object,
         Found::Collision => return Err(Refusal::Collision),
         Found::Nothing { .. } | Found::Deleted(_) | Found::Expired(..) => return Err(Refusal::NotFound(None)),

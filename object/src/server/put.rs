@@ -53,7 +53,7 @@ pub(super) async fn put(server: Arc<Server>, request: Request<Body>) -> Result<R
 /// Looks at what is there, and makes the file. Blocking.
 fn admit(server: &Server, put: &Put) -> Result<Staged, Refusal> {
     let location = &put.target.location;
-    let newest = match read::open(location, put.timestamp, false)? {
+    let newest = match server.open(location, put.timestamp, false)? {
         Found::Object(object) => {
             if Conditions::from_headers(&put.headers).forbid_overwriting(object.etag()) {
                 return Err(Refusal::precondition("there is an object already"));
@@ -61,10 +61,7 @@ fn admit(server: &Server, put: &Put) -> Result<Staged, Refusal> {
             object.data_timestamp
         }
         Found::Deleted(timestamp) | Found::Expired(timestamp, _) => timestamp,
-        Found::Nothing { quarantined } => {
-            server.counters.quarantines.inc_by(u64::from(quarantined));
-            Timestamp::ZERO
-        }
+        Found::Nothing { .. } => Timestamp::ZERO,
         Found::Collision => return Err(Refusal::Collision),
     };
     if newest >= put.timestamp {

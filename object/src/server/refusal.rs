@@ -79,7 +79,7 @@ impl Refusal {
     /// The response. What is the disk's fault is logged here, once.
     pub(super) fn into_response(self) -> Response<Body> {
         if let Self::Store(error) = &self {
-            tracing::error!(%error, "a request failed");
+            tracing::warn!(%error, "a request failed");
         }
         let mut response = plain(self.status(), self.to_string());
         if let Self::Conflict(timestamp) | Self::NotFound(Some(timestamp)) = self

@@ -1,7 +1,7 @@
 //! The body of a GET: pieces of a file, and the text between them, read ahead in large chunks.
 //!
-//! A task reads through the device's queue and stays [`READ_AHEAD`] chunks in front of the client; when the client reads no
-//! more, neither does the task. When the whole object is sent its MD5 is checked before the last chunk is let go, so that a
+//! A task reads through the device's queue and stays one chunk in front of the client; when the client reads no more, neither
+//! does the task. When the whole object is sent its MD5 is checked before the last chunk is let go, so that a
 //! damaged one never looks complete: the connection is cut short instead, and the object goes to quarantine.
 
 use std::collections::VecDeque;
@@ -13,6 +13,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use apus_base::body::{Body, BodyError};
+use apus_base::timestamp::Timestamp;
 use bytes::Bytes;
 use http_body::Frame;
 use http_body_util::BodyExt as _;
@@ -24,8 +25,8 @@ use super::metrics::Counters;
 use crate::store::attributes::hex;
 use crate::store::{Location, quarantine};
 
-/// Chunks read before the client asked: one on its way while the next is read.
-const READ_AHEAD: usize = 2;
+/// Chunks that wait for the client while the next is read. More would not be faster, and a slow client would hold them.
+const READ_AHEAD: usize = 1;
 
 /// One piece of a body.
 #[derive(Debug)]
@@ -40,6 +41,8 @@ pub(super) enum Piece {
 #[derive(Debug)]
 pub(super) struct Source {
     pub(super) location: Location,
+    /// The timestamp of the file.
+    pub(super) version: Timestamp,
     pub(super) file: File,
     pub(super) pieces: VecDeque<Piece>,
     pub(super) chunk_size: usize,
@@ -120,7 +123,7 @@ impl Source {
     }
 
     fn damaged(&self, why: String) -> SourceError {
-        if let Err(error) = quarantine(&self.location, &why) {
+        if let Err(error) = quarantine(&self.location, self.version, &why) {
             tracing::error!(%error, object = self.location.name, "a damaged object stays where it is");
         }
         SourceError::Damaged(why)

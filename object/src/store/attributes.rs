@@ -117,12 +117,10 @@ fn write_trailer(file: &File, pickled: &[u8], offset: u64) -> Result<(), StoreEr
 /// `Damage` when it is not what was written, otherwise what the system says.
 pub fn read(file: &File) -> Result<Attributes, ReadError> {
     let file_length = file.metadata().map_err(StoreError::while_doing("look at a file"))?.len();
-    if let Some(place) = get(file, TRAILER)? {
-        let place = Place::parse(&place).ok_or(Damage::Trailer)?;
-        let metadata = Metadata::from_pickle(&read_trailer(file, &place, file_length)?).map_err(Damage::Invalid)?;
-        return Ok(Attributes { metadata, body_length: place.offset });
-    }
-    let pickled = read_pieces(file)?;
+    let Some(first) = get(file, METADATA)? else {
+        return read_trailed(file, file_length);
+    };
+    let pickled = read_pieces(file, first)?;
     if let Some(checksum) = get(file, CHECKSUM)?
         && checksum != hex(&Md5::digest(&pickled)).as_bytes()
     {
@@ -132,8 +130,15 @@ pub fn read(file: &File) -> Result<Attributes, ReadError> {
     Ok(Attributes { metadata, body_length: file_length })
 }
 
-fn read_pieces(file: &File) -> Result<Vec<u8>, ReadError> {
-    let mut pickled = get(file, METADATA)?.ok_or(Damage::Missing)?;
+fn read_trailed(file: &File, file_length: u64) -> Result<Attributes, ReadError> {
+    let place = get(file, TRAILER)?.ok_or(Damage::Missing)?;
+    let place = Place::parse(&place).ok_or(Damage::Trailer)?;
+    let metadata = Metadata::from_pickle(&read_trailer(file, &place, file_length)?).map_err(Damage::Invalid)?;
+    Ok(Attributes { metadata, body_length: place.offset })
+}
+
+fn read_pieces(file: &File, first: Vec<u8>) -> Result<Vec<u8>, ReadError> {
+    let mut pickled = first;
     // Only a full piece can have a next one: Swift and we cut at 64 KiB.
     let mut last = pickled.len();
     for n in 1..MAX_PIECES {
@@ -164,13 +169,14 @@ fn get(file: &File, name: &str) -> Result<Option<Vec<u8>>, ReadError> {
     file.get_xattr(name).map_err(|e| lost_or(e, "read metadata"))
 }
 
-/// EUCLEAN and the like say that the filesystem is damaged just here; all else is the whole disk's trouble.
 fn lost_or(error: io::Error, doing: &'static str) -> ReadError {
+    if is_lost(&error) { Damage::Lost(error).into() } else { xattr_error(error, doing).into() }
+}
+
+/// Whether the filesystem says that it is damaged just here; all else is the whole disk's trouble.
+pub(super) fn is_lost(error: &io::Error) -> bool {
     let here = [Errno::UCLEAN, Errno::BADMSG, Errno::NODATA];
-    if here.iter().any(|e| error.raw_os_error() == Some(e.raw_os_error())) {
-        return Damage::Lost(error).into();
-    }
-    xattr_error(error, doing).into()
+    here.iter().any(|e| error.raw_os_error() == Some(e.raw_os_error()))
 }
 
 fn xattr_error(error: io::Error, doing: &'static str) -> StoreError {

@@ -83,3 +83,6 @@ pub const CRASH_POINTS: &[&str] = &[
     PENDING_LINK_FLUSHED,
     BEFORE_ANSWER,
 ];
+
+#[cfg(test)]
+mod tests;

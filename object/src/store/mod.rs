@@ -34,6 +34,6 @@ pub(crate) use crash_points::{BEFORE_ANSWER, BEFORE_UPDATE};
 pub use error::StoreError;
 pub use location::Location;
 pub use metadata::Metadata;
-pub use quarantine::quarantine;
+pub use quarantine::{quarantine, quarantine_folder};
 pub use read::{Found, Object};
 pub use write::{Committed, Staged};

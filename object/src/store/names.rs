@@ -133,6 +133,12 @@ impl FileSet {
         chosen
     }
 
+    /// The newest of the files that count; zero when none does.
+    pub fn last(&self) -> Timestamp {
+        let files = [&self.data, &self.meta, &self.content_type, &self.tombstone];
+        files.into_iter().flatten().map(|f| f.timestamp).max().unwrap_or_default()
+    }
+
     /// The newest of data and tombstone, which decides whether a write is too old.
     pub fn newest(&self) -> Timestamp {
         let newest = |file: &Option<FileName>| file.as_ref().map_or(Timestamp::ZERO, |f| f.timestamp);

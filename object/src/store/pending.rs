@@ -9,7 +9,7 @@ use std::os::unix::fs::FileExt as _;
 use std::path::PathBuf;
 
 use apus_base::crash;
-use apus_base::fs::{TmpFile, flush_dir};
+use apus_base::fs::TmpFile;
 use apus_base::timestamp::Timestamp;
 use apus_base::wire::RowUpdate;
 use serde::{Deserialize, Serialize};
@@ -51,7 +51,7 @@ pub fn write(location: &Location, timestamp: Timestamp, pending: &Pending) -> Re
 
     let tmp = TmpFile::create(location.device.path()).map_err(&failed)?;
     tmp.file().write_all_at(&bytes, 0).map_err(&failed)?;
-    tmp.file().sync_all().map_err(&failed)?;
+    location.device.flush_file(tmp.file()).map_err(&failed)?;
     location.device.flush_dirs(&dirs).map_err(&failed)?;
     crash::point(PENDING_FLUSHED);
     match tmp.link(&target) {
@@ -60,7 +60,7 @@ pub fn write(location: &Location, timestamp: Timestamp, pending: &Pending) -> Re
         linked => linked.map_err(&failed)?,
     }
     crash::point(PENDING_LINKED);
-    flush_dir(&dirs.path).map_err(failed)?;
+    location.device.flush_dir(&dirs.path).map_err(failed)?;
     crash::point(PENDING_LINK_FLUSHED);
     location.device.check()?;
     Ok(target)

@@ -17,7 +17,7 @@ use super::error::{StoreError, is_not_found};
 use super::location::Location;
 use super::metadata::{self, Metadata};
 use super::names::FileSet;
-use super::quarantine::quarantine;
+use super::quarantine::{quarantine, quarantine_folder};
 
 /// How often the files may change between being listed and being opened. Each time a newer write has been finished, so
 /// this ends by itself unless an object is overwritten faster than it can be read.
@@ -81,14 +81,22 @@ impl Object {
 /// What the system says, or `Changing`.
 pub fn open(location: &Location, now: Timestamp, open_expired: bool) -> Result<Found, StoreError> {
     for _ in 0..MAX_CHANGES {
-        match try_open(location) {
+        let files = match names(location) {
+            Ok(files) => files,
+            Err(error) if error.kind() == io::ErrorKind::NotADirectory || attributes::is_lost(&error) => {
+                quarantine_folder(location, &error)?;
+                return Ok(Found::Nothing { quarantined: true });
+            }
+            Err(error) => return Err(StoreError::while_doing("list an object's files")(error)),
+        };
+        match load(location, &files) {
             Ok(Some(Opened::Object(object))) => return Ok(judge(object, location, now, open_expired)),
             Ok(Some(Opened::Deleted(timestamp))) => return Ok(Found::Deleted(timestamp)),
             Ok(None) => return Ok(Found::Nothing { quarantined: false }),
             Err(OpenError::Changed) => {}
             Err(OpenError::Read(ReadError::Store(error))) => return Err(error),
             Err(OpenError::Read(ReadError::Damage(damage))) => {
-                quarantine(location, &damage)?;
+                quarantine(location, files.last(), &damage)?;
                 return Ok(Found::Nothing { quarantined: true });
             }
         }
@@ -130,15 +138,9 @@ fn names(location: &Location) -> io::Result<FileSet> {
     Ok(FileSet::choose(&names))
 }
 
-fn try_open(location: &Location) -> Result<Option<Opened>, OpenError> {
-    let files = names(location).map_err(|error| match error.kind() {
-        io::ErrorKind::NotADirectory => {
-            ReadError::Damage(Damage::Contradiction("a file where a folder should be".into()))
-        }
-        _ => StoreError::while_doing("list an object's files")(error).into(),
-    })?;
+fn load(location: &Location, files: &FileSet) -> Result<Option<Opened>, OpenError> {
     let Some(data) = &files.data else {
-        return deleted(location, &files);
+        return deleted(location, files);
     };
     let (file, data) = read_named(location, &data.text())?;
     let data_metadata = data.metadata;

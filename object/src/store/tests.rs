@@ -144,7 +144,8 @@ fn an_expired_object_is_gone_unless_asked_for() {
 fn damage_goes_to_quarantine_and_is_absent() {
     let disk = Disk::new();
     let quarantined = disk.device.path().join("quarantined/objects");
-    let damages: [(&str, fn(&std::path::Path)); 3] = [
+    type DoDamage = fn(&std::path::Path);
+    let damages: [(&str, DoDamage); 3] = [
         ("short", |path| fs::OpenOptions::new().write(true).open(path).unwrap().set_len(1).unwrap()),
         ("unchecked", |path| xattr::set(path, "user.swift.metadata_checksum", &[b'0'; 32]).unwrap()),
         ("bare", |path| xattr::remove(path, "user.swift.metadata").unwrap()),
@@ -159,6 +160,29 @@ fn damage_goes_to_quarantine_and_is_absent() {
         }
     }
     assert_eq!(fs::read_dir(quarantined).unwrap().count(), 6);
+}
+
+#[test]
+fn quarantine_leaves_newer_versions() {
+    let disk = Disk::new();
+    let o = disk.object("o");
+    put(&o, 1, b"damaged", &[]);
+    // A reader finds version 1 damaged, and before it can say so version 3 is written. An old file lies about, too.
+    put(&o, 3, b"good", &[]);
+    fs::write(o.folder().join("0000000001.00000.data"), b"damaged").unwrap();
+    let moved = quarantine(&o, at(1), &"for this test").unwrap();
+    assert_eq!((object(&o).length, files(&o)), (4, vec!["0000000003.00000.data".to_owned()]));
+    assert!(moved.join("0000000001.00000.data").exists());
+}
+
+#[test]
+fn a_file_where_the_folder_should_be_is_moved() {
+    let disk = Disk::new();
+    let o = disk.object("o");
+    fs::create_dir_all(o.folder().parent().unwrap()).unwrap();
+    fs::write(o.folder(), b"?").unwrap();
+    assert!(matches!(open(&o), Found::Nothing { quarantined: true }));
+    assert_eq!(put(&o, 1, b"body", &[]), Committed::Done);
 }
 
 #[test]
@@ -223,26 +247,28 @@ fn a_pending_update_is_where_swift_looks() {
     assert_eq!((read.version, read), (1, pending));
 }
 
-/// Runs the real Swift's diskfile (`tests/swift_diskfile.py`) on this disk: `APUS_SWIFT_PYTHON=.../bin/python cargo nextest run
-/// --run-ignored only`.
-fn swift(disk: &Disk, arguments: &[&str]) -> String {
-    let python = std::env::var("APUS_SWIFT_PYTHON").unwrap();
+/// Runs the real Swift's diskfile (`tests/swift_diskfile.py`) on this disk, under the Python that `APUS_SWIFT_PYTHON` names, as
+/// `make test` does. Without it the comparison is left out.
+fn swift(disk: &Disk, arguments: &[&str]) -> Option<String> {
+    let Ok(python) = std::env::var("APUS_SWIFT_PYTHON") else {
+        eprintln!("left out: APUS_SWIFT_PYTHON does not name a Python that has Swift");
+        return None;
+    };
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/swift_diskfile.py");
     let root = disk.device.path().parent().unwrap();
     let output = std::process::Command::new(python).arg(script).arg(root).args(arguments).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8(output.stdout).unwrap()
+    Some(String::from_utf8(output.stdout).unwrap())
 }
 
 #[test]
-#[ignore = "needs the real Swift, named by APUS_SWIFT_PYTHON"]
 fn swift_reads_what_we_write() {
     let disk = Disk::new();
     let (o, dead) = (disk.object("ö"), disk.object("dead"));
     put(&o, 1, b"body", &[("X-Object-Meta-E", "é"), ("X-Object-Sysmeta-S", "s")]);
     post(&o, 3, &[("X-Object-Meta-P", "ü"), ("Content-Type", "a/b"), ("Content-Type-Timestamp", &at(2).internal())]);
     write::write_tombstone(&dead, at(5)).unwrap();
-    let seen = swift(&disk, &["read", "ö", "dead"]);
+    let Some(seen) = swift(&disk, &["read", "ö", "dead"]) else { return };
     let expected = [
         "name: /a/c/ö",
         "X-Timestamp: 0000000003.00000",
@@ -259,10 +285,9 @@ fn swift_reads_what_we_write() {
 }
 
 #[test]
-#[ignore = "needs the real Swift, named by APUS_SWIFT_PYTHON"]
 fn we_read_what_swift_writes() {
     let disk = Disk::new();
-    swift(&disk, &["write", "ö"]);
+    let Some(_) = swift(&disk, &["write", "ö"]) else { return };
     let seen = object(&disk.object("ö"));
     assert_eq!((seen.length, seen.data_timestamp, seen.timestamp()), (5, at(100), at(103)));
     assert_eq!(
@@ -276,10 +301,9 @@ fn we_read_what_swift_writes() {
 
 /// The fileset that Swift chooses is the one we choose, for all sorts of folders.
 #[test]
-#[ignore = "needs the real Swift, named by APUS_SWIFT_PYTHON"]
 fn swift_chooses_the_same_files() {
     let disk = Disk::new();
-    let answers = swift(&disk, &["choose", "3000"]);
+    let Some(answers) = swift(&disk, &["choose", "3000"]) else { return };
     assert_eq!(answers.lines().count(), 3000);
     for line in answers.lines() {
         let fields: Vec<Vec<&str>> = line.split('|').map(|f| f.split_ascii_whitespace().collect()).collect();

@@ -21,7 +21,7 @@ use std::io;
 use std::os::unix::fs::FileExt as _;
 
 use apus_base::crash;
-use apus_base::fs::{DeviceError, NewDirs, Reserve, TmpFile, flush_dir};
+use apus_base::fs::{DeviceError, NewDirs, Reserve, TmpFile};
 use apus_base::timestamp::Timestamp;
 use bytes::Bytes;
 use rustix::fs::FallocateFlags;
@@ -152,7 +152,7 @@ fn commit(
         return linked;
     }
     crash::point(points.linked);
-    flush_dir(&dirs.path).map_err(StoreError::while_doing("flush the object's folder"))?;
+    device.flush_dir(&dirs.path).map_err(StoreError::while_doing("flush the object's folder"))?;
     crash::point(points.link_flushed);
     remove_obsolete(location);
     crash::point(points.cleaned);
@@ -167,7 +167,7 @@ fn flush_and_link(
     name: &FileName,
     points: &Points,
 ) -> Result<Committed, StoreError> {
-    staged.tmp.file().sync_all().map_err(StoreError::while_doing("flush the file"))?;
+    location.device.flush_file(staged.tmp.file()).map_err(StoreError::while_doing("flush the file"))?;
     crash::point(points.file_flushed);
     if staged.length >= DROP_CACHE_FROM_BYTES {
         drop_cache(staged.tmp.file());

@@ -1,0 +1,83 @@
+//! The configuration of a node: one TOML file, in which an unknown key is an error with its line.
+
+use std::path::{Path, PathBuf};
+
+use apus_base::cluster::{Cluster, ClusterConfig};
+use serde::{Deserialize, Serialize};
+
+use crate::error::StartError;
+use crate::roles::Role;
+
+/// `apus.toml`.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct NodeConfig {
+    /// What all nodes of the cluster have in common.
+    pub(crate) cluster: ClusterConfig,
+    /// Where things are on this node.
+    pub(crate) node: Places,
+    /// Where each role listens.
+    #[serde(default)]
+    pub(crate) listen: Listen,
+    #[serde(default)]
+    pub(crate) proxy: apus_proxy::Config,
+    #[serde(default)]
+    pub(crate) account: apus_account::Config,
+    #[serde(default)]
+    pub(crate) container: apus_container::Config,
+    #[serde(default)]
+    pub(crate) object: apus_object::Config,
+}
+
+/// Folders; a relative one is below the configuration's own.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Places {
+    /// Holds one folder for each device, where its disk is mounted.
+    pub(crate) devices: PathBuf,
+    /// Holds account.ring.gz, container.ring.gz, object.ring.gz, object-1.ring.gz and so on.
+    pub(crate) rings: PathBuf,
+}
+
+/// `HOST:PORT` for each role that this node runs.
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Listen {
+    pub(crate) proxy: Option<String>,
+    pub(crate) account: Option<String>,
+    pub(crate) container: Option<String>,
+    pub(crate) object: Option<String>,
+}
+
+impl Listen {
+    pub(crate) fn of(&self, role: Role) -> Option<&str> {
+        let address = match role {
+            Role::Proxy => &self.proxy,
+            Role::Account => &self.account,
+            Role::Container => &self.container,
+            Role::Object => &self.object,
+        };
+        address.as_deref()
+    }
+}
+
+impl NodeConfig {
+    pub(crate) fn read(path: &Path) -> Result<Self, StartError> {
+        let text = std::fs::read_to_string(path)
+            .map_err(|source| StartError::Read { path: path.to_owned(), source })?;
+        let mut config: Self = toml::from_str(&text).map_err(|e| config_error(path, &e))?;
+        let folder = path.parent().unwrap_or(Path::new("."));
+        config.node.devices = folder.join(&config.node.devices);
+        config.node.rings = folder.join(&config.node.rings);
+        Ok(config)
+    }
+
+    /// The checked `[cluster]` table.
+    pub(crate) fn cluster(&self, path: &Path) -> Result<Cluster, StartError> {
+        Cluster::try_from(self.cluster.clone()).map_err(|e| config_error(path, &e))
+    }
+}
+
+fn config_error(path: &Path, error: &dyn std::fmt::Display) -> StartError {
+    StartError::Config { path: path.to_owned(), message: error.to_string().trim_end().to_owned() }
+}

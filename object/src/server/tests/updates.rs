@@ -1,0 +1,93 @@
+//! A fake container server keeps the batches it is sent, or refuses them.
+
+use std::fs;
+use std::sync::{Arc, Mutex};
+
+use apus_base::body::{self, Body};
+use apus_base::metrics::Metrics;
+use apus_base::serve::{Limits, Service};
+use apus_base::timestamp::Timestamp;
+use apus_base::wire::{RowUpdate, UpdateAnswer, UpdateBatch};
+use http::{Request, Response};
+use tokio::net::TcpListener;
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+use super::Node;
+use crate::store::pending::Pending;
+
+/// A container server that takes every row, or answers as told.
+struct FakeContainer {
+    rows: Mutex<Vec<(String, RowUpdate)>>,
+    status: u16,
+}
+
+impl Service for FakeContainer {
+    async fn call(&self, request: Request<Body>, _peer: std::net::SocketAddr) -> Response<Body> {
+        assert_eq!(request.method().as_str(), "UPDATE");
+        let device = request.uri().path().to_owned();
+        let bytes = body::read_to_end(request.into_body(), usize::MAX).await.unwrap();
+        let batch: UpdateBatch = serde_json::from_slice(&bytes).unwrap();
+        let statuses = vec![self.status; batch.rows.len()];
+        self.rows.lock().unwrap().extend(batch.rows.into_iter().map(|row| (device.clone(), row)));
+        Response::new(body::full(serde_json::to_vec(&UpdateAnswer { statuses }).unwrap()))
+    }
+}
+
+async fn fake_container(status: u16) -> (Arc<FakeContainer>, String, DropGuard) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let fake = Arc::new(FakeContainer { rows: Mutex::default(), status });
+    let stop = CancellationToken::new();
+    let serving =
+        apus_base::serve::serve(listener, Arc::clone(&fake), Metrics::new("fake"), Limits::default(), stop.clone());
+    tokio::spawn(serving);
+    (fake, address, stop.drop_guard())
+}
+
+#[tokio::test]
+async fn container_servers_are_told_each_write() {
+    let (node, (fake, address, _stop)) = (Node::default().await, fake_container(201).await);
+    let hosts = format!("{address}, {address}");
+    let told = [("x-container-host", hosts.as_str()), ("x-container-device", "c1,c 2"), ("x-container-partition", "9")];
+    let with = |more: &[(&'static str, &'static str)]| [&told[..], more].concat();
+    node.put("100", b"hello", &with(&[("x-backend-container-update-override-size", "77")])).await;
+    node.send("POST", &with(&[("x-timestamp", "101"), ("content-type", "a/b")]), "").await;
+    node.send("DELETE", &with(&[("x-timestamp", "102")]), "").await;
+
+    let rows = fake.rows.lock().unwrap().clone();
+    assert_eq!(rows.len(), 6);
+    let of = |device: &str| rows.iter().filter(|(d, _)| d == device).map(|(_, u)| u.clone()).collect::<Vec<_>>();
+    assert_eq!(of("/c1"), of("/c%202"));
+    let [put, post, delete] = &of("/c1")[..] else { panic!("three rows") };
+    assert_eq!((put.partition, put.account.as_str(), put.row.name.as_str(), put.row.size), (9, "a", "o", 77));
+    assert_eq!(put.row.etag, "5d41402abc4b2a76b9719d911017c592");
+    let times = post.row.timestamps;
+    let secs = Timestamp::from_secs;
+    assert_eq!((times.data, times.content_type, times.meta), (secs(100), secs(101), secs(101)));
+    assert_eq!((post.row.content_type.as_str(), post.row.size), ("a/b", 5));
+    assert!(delete.row.deleted && delete.row.timestamps.data == secs(102));
+    assert!(!node.files().iter().any(|f| f.starts_with("async_pending")));
+}
+
+#[tokio::test]
+async fn an_update_that_nobody_takes_is_kept() {
+    let node = Node::default().await;
+    let (_, refusing, _stop) = fake_container(507).await;
+    let (_, without, _stop2) = fake_container(404).await;
+    // Bound and never accepted from: it answers nothing.
+    let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let silent = silent.local_addr().unwrap().to_string();
+    for (timestamp, host, kept) in [("1", &without, 0), ("2", &refusing, 1), ("3", &silent, 2)] {
+        let told = [("x-container-host", host.as_str()), ("x-container-device", "c1"), ("x-container-partition", "9")];
+        assert_eq!(node.put(timestamp, b"x", &told).await.status, 201);
+        let pending: Vec<_> = node.files().into_iter().filter(|f| f.starts_with("async_pending/")).collect();
+        assert_eq!(pending.len(), kept);
+        if let Some(path) = pending.last() {
+            let kept: Pending = serde_json::from_slice(&fs::read(node.device().join(path)).unwrap()).unwrap();
+            assert_eq!(
+                (kept.version, kept.update.row.timestamps.data.to_string()),
+                (1, format!("000000000{timestamp}.00000"))
+            );
+        }
+    }
+}

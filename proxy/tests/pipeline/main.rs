@@ -1,0 +1,7 @@
+//! Requests through the whole pipeline.
+
+mod access;
+mod edge;
+mod rig;
+mod tokens;
+mod views;
