@@ -19,6 +19,7 @@ pub mod pickle;
 pub mod policy;
 pub mod quorum;
 pub mod range;
+pub mod ring;
 pub mod serve;
 pub mod timestamp;
 pub mod wire;
