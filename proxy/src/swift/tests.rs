@@ -77,6 +77,11 @@ async fn an_object_comes_back_and_goes() {
     assert_eq!((get.status.as_u16(), get.body.as_str()), (200, "foo"));
     assert_eq!((get.header("content-type"), get.header("x-object-meta-color")), ("text/plain", "red"));
     assert_eq!((get.header("accept-ranges"), get.header("x-put-timestamp")), ("bytes", "-"));
+    // A promise that no body can keep is broken.
+    for etag in ["acbd18db4cc2f85cedef654fccc4a4d9", "é"] {
+        let lie = rig.ask("PUT /v1/AUTH_a/c/dir/o%20.txt", &[("etag", etag)], "foo").await;
+        assert_eq!(lie.status, 422, "{etag}");
+    }
     // A POST is accepted with its page.
     let post = rig.ask("POST /v1/AUTH_a/c/dir/o%20.txt", &[("x-object-meta-color", "blue")], "").await;
     assert_eq!(post.status, 202);
