@@ -95,6 +95,9 @@ async fn an_object_comes_back_and_goes() {
 }
 
 /// (request, headers, status, body): what never reaches a storage server.
+/// A request and its headers, the status and the text that refuse it.
+type Refused<'a> = (String, Vec<(&'a str, &'a str)>, u16, &'a str);
+
 #[tokio::test]
 async fn refusals() {
     let rig =
@@ -103,7 +106,7 @@ async fn refusals() {
     let over = "5368709123";
     let precondition = "Destination header must be of the form <container name>/<object name>";
     let source = "X-Copy-From header must be of the form <container name>/<object name>";
-    let cases: Vec<(String, Vec<(&str, &str)>, u16, &str)> = vec![
+    let cases: Vec<Refused<'_>> = vec![
         ("GET /v1/AUTH_a/%ff".into(), vec![], 412, "Invalid UTF8 or contains NULL"),
         ("GET /v1/AUTH_a/%00".into(), vec![], 412, "Invalid UTF8 or contains NULL"),
         ("GET /v1".into(), vec![], 412, "Bad URL"),
