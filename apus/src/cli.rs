@@ -92,10 +92,7 @@ impl FromStr for CrashPoint {
 }
 
 /// Sends logs to standard error while `work` runs.
-pub(crate) fn logged(
-    filter: &str,
-    work: impl FnOnce() -> Result<(), StartError>,
-) -> Result<ExitCode, StartError> {
+pub(crate) fn logged(filter: &str, work: impl FnOnce() -> Result<(), StartError>) -> Result<ExitCode, StartError> {
     let filter = EnvFilter::try_new(filter).map_err(|e| StartError::LogFilter(e.to_string()))?;
     tracing_subscriber::fmt().json().flatten_event(true).with_env_filter(filter).with_writer(std::io::stderr).init();
     work().map(|()| ExitCode::SUCCESS)

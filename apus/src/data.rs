@@ -81,7 +81,8 @@ impl DataFolder {
         let ring = self.rings().join(format!("{name}.ring.gz"));
         let failed = |e: &dyn std::fmt::Display| StartError::Ring { path: builder.clone(), message: e.to_string() };
         let made = build(devices, replicas).map_err(|e| failed(&e))?;
-        let bytes = made.to_ring().map_err(|e| failed(&e))?.to_v1_bytes(&format!("{name}.ring")).map_err(|e| failed(&e))?;
+        let bytes =
+            made.to_ring().map_err(|e| failed(&e))?.to_v1_bytes(&format!("{name}.ring")).map_err(|e| failed(&e))?;
         write_synced(&builder, &made.to_bytes(), 0o644).map_err(|source| self.unusable(source))?;
         write_synced(&ring, &bytes, 0o644).map_err(|source| self.unusable(source))
     }

@@ -24,7 +24,9 @@ pub(crate) enum StartError {
     Ring { path: PathBuf, message: String },
     #[error("{} already holds a cluster of {found} {what}; leave out --{what}, or change its rings with `apus ring`", .path.display())]
     OtherShape { path: PathBuf, what: &'static str, found: u64 },
-    #[error("{replicas} replicas need as many devices, and there are {devices}; ask for fewer replicas or more devices")]
+    #[error(
+        "{replicas} replicas need as many devices, and there are {devices}; ask for fewer replicas or more devices"
+    )]
     TooFewDevices { replicas: u16, devices: u16 },
     #[error("--user: {0}")]
     User(#[from] apus_proxy::auth::user::InvalidUser),

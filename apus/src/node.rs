@@ -100,8 +100,7 @@ impl Node {
     ) -> Result<impl Future<Output = ()> + Send + 'static, StartError> {
         let metrics = Metrics::new("proxy");
         let config = self.config.proxy.clone();
-        let client =
-            ClusterClient::new(config.client.clone(), Arc::clone(&self.cluster), self.rings.clone(), &metrics);
+        let client = ClusterClient::new(config.client.clone(), Arc::clone(&self.cluster), self.rings.clone(), &metrics);
         let client = self.client.get_or_init(|| client).clone();
         let proxy = Proxy::new(config, client, Arc::new(Clock::default()))?;
         Ok(apus_proxy::serve(Arc::new(proxy), metrics, listener, shutdown))

@@ -37,7 +37,11 @@ pub(crate) fn read_all(folder: &Path, policies: &Policies, addresses: &Addresses
         .iter()
         .map(|policy| one(&policy.index.suffixed("object"), Role::Object).map(|ring| (policy.index, ring)))
         .collect();
-    Ok(Rings { account: one("account", Role::Account)?, container: one("container", Role::Container)?, objects: objects? })
+    Ok(Rings {
+        account: one("account", Role::Account)?,
+        container: one("container", Role::Container)?,
+        objects: objects?,
+    })
 }
 
 fn file(folder: &Path, name: &str) -> PathBuf {

@@ -43,12 +43,13 @@ pub(crate) fn run(roles: &[Role], path: &Path) -> Result<(), StartError> {
     runtime()?.block_on(async {
         let mut bound = Vec::new();
         for role in Role::ALL.into_iter().filter(|role| roles.contains(role)) {
-            let address =
-                config.listen.of(role).ok_or_else(|| StartError::NoAddress { path: path.to_owned(), role: role.name() })?;
+            let address = config
+                .listen
+                .of(role)
+                .ok_or_else(|| StartError::NoAddress { path: path.to_owned(), role: role.name() })?;
             bound.push(bind(role, address).await?);
         }
-        let ready: Vec<_> =
-            bound.iter().map(|b| format!("ready http://{} {}", b.address, b.role.name())).collect();
+        let ready: Vec<_> = bound.iter().map(|b| format!("ready http://{} {}", b.address, b.role.name())).collect();
         let node = Node::new(config, cluster, Addresses::default())?;
         serve(node, bound, || ready.iter().for_each(|line| cli::say(line))).await
     })

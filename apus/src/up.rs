@@ -4,9 +4,9 @@
 //! the system picks at each start, so the only port that can be taken is the public one.
 
 use crate::cli::{self, UpArguments};
+use crate::config::NodeConfig;
 use crate::data::DataFolder;
 use crate::error::StartError;
-use crate::config::NodeConfig;
 use crate::node::Node;
 use crate::rings::Addresses;
 use crate::roles::Role;

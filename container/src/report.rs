@@ -199,7 +199,9 @@ impl Reporter {
 
     fn remember(&self, confirmed: &[(ListingId, Reported)], failed: Vec<ListingId>) {
         let mut delayed = self.delayed.lock().unwrap_or_else(PoisonError::into_inner);
-        confirmed.iter().for_each(|(id, _)| drop(delayed.remove(id)));
+        for (id, _) in confirmed {
+            delayed.remove(id);
+        }
         if delayed.len() + failed.len() > MAX_DELAYED {
             delayed.clear();
         }

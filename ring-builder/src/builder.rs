@@ -245,6 +245,11 @@ impl Builder {
         self.devices.get(id as usize)?.as_ref()
     }
 
+    /// The assignments as rows of device ids, one row per replica; none before the first rebalance.
+    pub fn rows(&self) -> Option<&[Vec<u32>]> {
+        self.rows.as_deref()
+    }
+
     /// Whether a device goes at the next rebalance.
     pub fn is_removed(&self, id: u32) -> bool {
         self.removed.contains(&id)

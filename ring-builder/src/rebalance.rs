@@ -1,12 +1,12 @@
 //! One rebalance, from the operator's changes to new assignments.
 
+use crate::Error;
 use crate::builder::{Builder, row_lengths};
 use crate::place::{self, Limits, NOBODY, Placement};
 use crate::plan::quota::{Aims, quotas};
 use crate::plan::share::{Shares, even_split};
 use crate::random::Random;
 use crate::tree::{ROOT, Tree};
-use crate::{Error, report};
 
 /// What a rebalance did.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -41,7 +41,7 @@ impl Builder {
         let first = before.is_none();
         let rows = self.placed(rows, before.as_deref().unwrap_or_default(), first, seed);
         let moved = self.adopt(rows, before.as_deref().unwrap_or_default());
-        let dispersion = report::dispersion(self);
+        let dispersion = self.dispersion();
         self.dispersion = Some(dispersion);
         self.version += 1;
         self.devices_changed = false;
@@ -90,7 +90,8 @@ impl Builder {
 
     fn placed(&self, rows: Vec<Vec<u32>>, before: &[Vec<u32>], first: bool, seed: u64) -> Vec<Vec<u32>> {
         let tree = Tree::new(self.iter().map(|d| &d.device));
-        let limits = Limits::new(self.quotas(&tree, &rows), self.parts() as u64);
+        let limits =
+            Limits::new(self.quotas(&tree, &rows), self.parts() as u64, &even_split(&tree, self.replicas, f64::ceil));
         let settled = self.last_moves.iter().map(|age| u32::from(*age) < self.min_part_hours).collect();
         let mut placement = Placement::new(&tree, limits, rows, settled);
         let mut random = Random::new(seed);

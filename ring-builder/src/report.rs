@@ -68,6 +68,26 @@ impl Builder {
         Ok(Shares::new(&tree, self.replicas).required_overload)
     }
 
+    /// The share of partition-replicas that are past what their domain should hold of one partition, in percent; each
+    /// counted at the level where its partition is worst. Swift leaves out the partitions beyond a short last row; here all
+    /// count.
+    #[expect(clippy::cast_precision_loss, reason = "partition counts are far below 2^52")]
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a small number of replicas")]
+    pub fn dispersion(&self) -> f64 {
+        let tree = Tree::new(self.iter().map(|d| &d.device));
+        let most: Vec<usize> =
+            even_split(&tree, self.replicas, f64::ceil).into_iter().map(|most| most as usize).collect();
+        let mut at_risk = 0;
+        each_part(self, &tree, |held| {
+            let mut by_level = [0; LEVELS];
+            for (node, replicas) in held {
+                by_level[tree.nodes[*node].level - 1] += replicas.saturating_sub(most[*node]);
+            }
+            at_risk += by_level.into_iter().max().unwrap_or(0);
+        });
+        100.0 * at_risk as f64 / (self.parts() as f64 * self.replicas)
+    }
+
     /// Every domain that holds a replica, in the order of regions, zones, addresses and ids, wide ones first.
     pub fn dispersion_report(&self) -> Vec<TierReport> {
         let tree = Tree::new(self.iter().map(|d| &d.device));
@@ -141,25 +161,6 @@ fn tier_report(name: String, most: f64, by_replicas: Vec<usize>) -> TierReport {
     let at_risk: usize = by_replicas.iter().enumerate().map(|(n, parts)| n.saturating_sub(max_replicas) * parts).sum();
     let placed: usize = by_replicas.iter().enumerate().map(|(n, parts)| n * parts).sum();
     TierReport { name, max_replicas, placed, dispersion: 100.0 * at_risk as f64 / placed as f64, by_replicas }
-}
-
-/// The share of partition-replicas that are past what their domain should hold of one partition, in percent; each counted
-/// at the level where its partition is worst.
-#[expect(clippy::cast_precision_loss, reason = "partition counts are far below 2^52")]
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a small number of replicas")]
-pub(crate) fn dispersion(builder: &Builder) -> f64 {
-    let tree = Tree::new(builder.iter().map(|d| &d.device));
-    let most: Vec<usize> =
-        even_split(&tree, builder.replicas, f64::ceil).into_iter().map(|most| most as usize).collect();
-    let mut at_risk = 0;
-    each_part(builder, &tree, |held| {
-        let mut by_level = [0; LEVELS];
-        for (node, replicas) in held {
-            by_level[tree.nodes[*node].level - 1] += replicas.saturating_sub(most[*node]);
-        }
-        at_risk += by_level.into_iter().max().unwrap_or(0);
-    });
-    100.0 * at_risk as f64 / (builder.parts() as f64 * builder.replicas)
 }
 
 /// Calls `see` for each partition with the domains that hold it and how many replicas each has.

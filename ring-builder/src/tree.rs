@@ -17,6 +17,8 @@ pub(crate) type Path = [usize; LEVELS];
 pub(crate) struct Node {
     /// How deep: 0 is the cluster, 4 a device.
     pub(crate) level: usize,
+    /// The root is its own.
+    pub(crate) parent: usize,
     /// In the order of regions, zones, addresses and ids.
     pub(crate) children: Vec<usize>,
     /// The children that hold weighted devices: planning does not see the others.
@@ -40,7 +42,7 @@ impl Tree {
     pub(crate) fn new<'d>(devices: impl Iterator<Item = &'d Device>) -> Tree {
         let sorted: BTreeMap<_, _> = devices.map(|d| ((d.region, d.zone, d.ip.as_str(), d.id), d)).collect();
         let slots = sorted.values().map(|d| d.id as usize + 1).max().unwrap_or(0);
-        let mut tree = Tree { nodes: vec![Node::at(0)], paths: vec![None; slots] };
+        let mut tree = Tree { nodes: vec![Node::below(ROOT, 0)], paths: vec![None; slots] };
         let mut before: Option<(&Device, Path)> = None;
         for device in sorted.into_values() {
             let shared = before.map_or(0, |(other, _)| shared_levels(other, device));
@@ -50,7 +52,7 @@ impl Tree {
                 let node = tree.nodes.len();
                 path[level] = node;
                 tree.nodes[parent].children.push(node);
-                tree.nodes.push(Node::at(level + 1));
+                tree.nodes.push(Node::below(parent, level + 1));
             }
             tree.add_weight(device, &path);
             tree.paths[device.id as usize] = Some(path);
@@ -91,8 +93,16 @@ impl Tree {
 }
 
 impl Node {
-    fn at(level: usize) -> Node {
-        Node { level, children: vec![], weighted_children: vec![], weighted_devices: 0, device: None, weight: 0.0 }
+    fn below(parent: usize, level: usize) -> Node {
+        Node {
+            level,
+            parent,
+            children: vec![],
+            weighted_children: vec![],
+            weighted_devices: 0,
+            device: None,
+            weight: 0.0,
+        }
     }
 }
 

@@ -29,7 +29,7 @@ pub struct ClusterBuilder {
     proxies: usize,
     replicas: usize,
     policies: Vec<String>,
-    roles: Vec<(String, Table)>,
+    settings: Vec<(String, Table)>,
 }
 
 /// Running nodes and proxies in a temporary folder.
@@ -80,7 +80,7 @@ impl ClusterBuilder {
     /// More settings of a role, as TOML.
     #[must_use]
     pub fn settings(mut self, role: &str, settings: &str) -> Self {
-        self.roles.push((role.to_owned(), settings.parse().expect("TOML")));
+        self.settings.push((role.to_owned(), settings.parse().expect("TOML")));
         self
     }
 
@@ -93,7 +93,8 @@ impl ClusterBuilder {
             nodes.push(Node::new(folder.path(), &format!("node{i}"), STORAGE));
             fs::create_dir_all(device_folder(folder.path(), i)).expect("a device's folder");
         }
-        let proxies: Vec<_> = (0..self.proxies).map(|i| Node::new(folder.path(), &format!("proxy{i}"), &["proxy"])).collect();
+        let proxies: Vec<_> =
+            (0..self.proxies).map(|i| Node::new(folder.path(), &format!("proxy{i}"), &["proxy"])).collect();
         self.build_rings(&folder.path().join("rings"), &nodes);
         for node in nodes.iter().chain(&proxies) {
             fs::write(node.config(), self.config(folder.path(), node).to_string()).expect("a configuration");
@@ -130,16 +131,16 @@ impl ClusterBuilder {
         let devices = node.folder.join("devices").display().to_string();
         let rings = root.join("rings").display().to_string();
         config.insert("node".into(), table([("devices", &*devices), ("rings", &*rings)]).into());
+        let mut listen = Table::new();
         for role in node.roles {
-            let mut settings = table([("listen", &*node.address(role).to_string())]);
-            if *role == "proxy" {
-                settings.extend(proxy_settings());
-            }
-            for (_, more) in self.roles.iter().filter(|(name, _)| name == role) {
+            listen.insert((*role).to_owned(), node.address(role).to_string().into());
+            let mut settings = if *role == "proxy" { proxy_settings() } else { Table::new() };
+            for (_, more) in self.settings.iter().filter(|(name, _)| name == role) {
                 settings.extend(more.clone());
             }
             config.insert((*role).to_owned(), settings.into());
         }
+        config.insert("listen".into(), listen.into());
         config
     }
 }
@@ -216,10 +217,10 @@ impl Node {
         self.wait_until_ready();
     }
 
-    /// Starts only one of its roles: the machine whose other servers are down.
+    /// Starts only some of its roles: the machine whose other servers are down.
     #[track_caller]
-    pub fn start_only(&mut self, roles: &[&str]) {
-        self.spawn_roles(roles, None);
+    pub fn start_only(&mut self, roles: &[&str], crash_at: Option<&str>) {
+        self.spawn_roles(roles, crash_at);
         for _ in roles {
             self.process().wait_for("ready", ready);
         }
@@ -264,7 +265,7 @@ impl Node {
 impl Cluster {
     /// Three storage nodes with a copy of everything each, one proxy, one policy, Swift's test users.
     pub fn builder() -> ClusterBuilder {
-        ClusterBuilder { nodes: 3, proxies: 1, replicas: 3, policies: vec!["gold".into()], roles: Vec::new() }
+        ClusterBuilder { nodes: 3, proxies: 1, replicas: 3, policies: vec!["gold".into()], settings: Vec::new() }
     }
 
     /// A storage node.

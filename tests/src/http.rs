@@ -256,10 +256,23 @@ impl Connection {
     }
 
     /// Reads until the other end closes; how many bytes came.
+    ///
+    /// # Panics
+    /// When it does neither for too long.
+    #[track_caller]
     pub fn read_to_close(&mut self) -> usize {
         let mut rest = Vec::new();
-        let _ = self.stream.read_to_end(&mut rest);
+        let ended = self.stream.read_to_end(&mut rest);
+        let timed_out = ended.is_err_and(|e| matches!(e.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut));
+        assert!(!timed_out, "the other end neither sent nor closed");
         rest.len()
+    }
+
+    /// Reads until the other end closes, as text.
+    pub fn read_text_to_close(&mut self) -> String {
+        let mut rest = Vec::new();
+        let _ = self.stream.read_to_end(&mut rest);
+        String::from_utf8_lossy(&rest).into_owned()
     }
 
     fn body(&mut self, head: &Response) -> io::Result<Vec<u8>> {

@@ -194,7 +194,8 @@ async fn accounts_of_the_clusters_own_are_made_by_their_rows() {
 async fn bad_requests_are_told_so() {
     let node = Node::start().await;
     node.at(1, "PUT", &[]).await;
-    let cases: [(u16, &str, &str, &[(&str, &str)]); 9] = [
+    type Case<'a> = (u16, &'a str, &'a str, &'a [(&'a str, &'a str)]);
+    let cases: [Case<'_>; 9] = [
         (400, "PUT", "/d1/0/a", &[]),
         (400, "DELETE", "/d1/0/a", &[("x-timestamp", "-1")]),
         (400, "PUT", "/d1/0/a/c", &[("x-timestamp", "2")]),

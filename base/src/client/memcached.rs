@@ -196,4 +196,4 @@ fn nonsense() -> io::Error {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -133,3 +133,6 @@ impl ClusterClient {
         self.inner.rings.store(Arc::new(rings));
     }
 }
+
+#[cfg(test)]
+mod tests;

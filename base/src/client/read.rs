@@ -11,7 +11,7 @@ use std::time::Duration;
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
 use http::response::Parts;
-use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode};
 use http_body_util::BodyExt as _;
 
 use super::nodes::{Node, NodeIter};
@@ -46,8 +46,9 @@ impl ClusterClient {
         if headers.get(http::header::RANGE).is_some_and(|range| range.as_bytes().contains(&b',')) {
             // Chosen here, so that a second replica can send the very same bytes.
             let boundary = format!("{:016x}{:016x}", self.inner.random.next(), self.inner.random.next());
-            headers
-                .insert(MULTIPART_BOUNDARY, HeaderValue::try_from(boundary).unwrap_or_else(|_| HeaderValue::from(0)));
+            headers.extend(
+                HeaderValue::try_from(boundary).map(|boundary| (HeaderName::from_static(MULTIPART_BOUNDARY), boundary)),
+            );
         }
         let mut search = Search::new(Arc::new(route), target, headers, newest);
         match search.find().await {
@@ -87,7 +88,7 @@ impl Search {
         let config = &route.inner.config;
         let (replicas, is_object) = (route.replicas(), target.is_object());
         let recoverable = config.recoverable_node_timeout.filter(|_| is_object && !newest);
-        let concurrent = newest || (is_object && config.concurrent_gets);
+        let concurrent = newest || config.concurrent_gets;
         Self {
             nodes: route.nodes(target),
             newest,

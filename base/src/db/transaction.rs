@@ -7,12 +7,15 @@ use rocksdb::WriteBatch;
 use super::database::Inner;
 use super::{DbError, Get};
 
+/// A value to write, or none to remove the key.
+type Value = Option<Vec<u8>>;
+
 /// The changes of one group: each closure sees those of the closures before it, and its own are undone if it fails.
 pub struct Transaction<'a> {
     stored: &'a Inner,
-    changes: HashMap<Vec<u8>, Option<Vec<u8>>>,
+    changes: HashMap<Vec<u8>, Value>,
     /// What the closure that runs now has overwritten in `changes`, last first.
-    undo: Vec<(Vec<u8>, Option<Option<Vec<u8>>>)>,
+    undo: Vec<(Vec<u8>, Option<Value>)>,
     bytes: usize,
 }
 
@@ -31,7 +34,7 @@ impl<'a> Transaction<'a> {
         self.change(key, None);
     }
 
-    fn change(&mut self, key: Vec<u8>, value: Option<Vec<u8>>) {
+    fn change(&mut self, key: Vec<u8>, value: Value) {
         self.bytes += key.len() + value.as_ref().map_or(0, Vec::len);
         let before = self.changes.insert(key.clone(), value);
         self.undo.push((key, before));

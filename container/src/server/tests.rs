@@ -257,7 +257,8 @@ async fn bad_requests_are_told_so_and_change_nothing() {
     let node = Node::start().await;
     node.at(1, "PUT", "/d1/0/a/c", &[]).await;
     let long = "v".repeat(4096);
-    let cases: [(u16, &str, &str, &[(&str, &str)]); 14] = [
+    type Case<'a> = (u16, &'a str, &'a str, &'a [(&'a str, &'a str)]);
+    let cases: [Case<'_>; 14] = [
         (400, "PUT", "/d1/0/a/c", &[("x-timestamp", "soon")]),
         (400, "POST", "/d1/0/a/c", &[]),
         (400, "PUT", "/d1/0/a/c", &[("x-timestamp", "2"), ("x-container-meta-a", &long)]),

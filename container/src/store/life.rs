@@ -42,7 +42,7 @@ pub enum Put {
 #[derive(Clone, Debug)]
 pub enum Deleted {
     /// It is deleted now; whether it was there to clients.
-    Done(Info, bool),
+    Done(Box<Info>, bool),
     /// It holds objects, or a newer PUT made it.
     Conflict,
     /// It never was here.
@@ -129,5 +129,5 @@ pub fn delete(tx: &mut Transaction<'_>, id: ListingId, at: Timestamp) -> Result<
     info.delete(at);
     clear_metadata(tx, id, at)?;
     save(tx, id, &mut info);
-    Ok(if is_deleted(&info) { Deleted::Done(info, existed) } else { Deleted::Conflict })
+    Ok(if is_deleted(&info) { Deleted::Done(Box::new(info), existed) } else { Deleted::Conflict })
 }

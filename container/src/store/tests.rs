@@ -54,8 +54,8 @@ fn id(name: &ContainerName) -> ListingId {
     name.id(&HashPath::new("", "test"))
 }
 
-fn container(name: impl ToString) -> ContainerName {
-    ContainerName { account: "a".into(), container: name.to_string() }
+fn container(name: impl Into<String>) -> ContainerName {
+    ContainerName { account: "a".into(), container: name.into() }
 }
 
 type Key = (PolicyIndex, String);
@@ -147,8 +147,8 @@ fn any_order_and_repetition_of_updates_ends_alike() {
 
         let expected = oracle(&updates);
         let (one, other) = (id(&straight), id(&mixed));
-        prop_assert_eq!(store.read(move |view| rows(view, one)), expected.clone());
-        prop_assert_eq!(store.read(move |view| rows(view, other)), expected);
+        prop_assert_eq!(&store.read(move |view| rows(view, one)), &expected);
+        prop_assert_eq!(&store.read(move |view| rows(view, other)), &expected);
         let hash = |id| store.read(move |view| Ok(Info::load(view, id)?.unwrap().hash));
         prop_assert_eq!(hash(one), hash(other));
         Ok(())
@@ -224,7 +224,7 @@ fn a_mark_goes_only_with_the_very_state_that_was_confirmed() {
     };
     let confirm = |counts| {
         let id = id(&name);
-        store.commit(move |tx| reported(tx, id, counts))
+        store.commit(move |tx| reported(tx, id, counts));
     };
     let now = || {
         let id = id(&name);

@@ -113,7 +113,7 @@ impl Session<'_> {
         let filter = filter.map(anchored).transpose()?;
         let mut tiers = builder.dispersion_report();
         tiers.retain(|tier| filter.as_ref().is_none_or(|filter| filter.is_match(&tier.name)));
-        let (dispersion, balance) = (crate::report::dispersion(&builder), builder.balance()?);
+        let (dispersion, balance) = (builder.dispersion(), builder.balance()?);
         let overload = builder.overload * 100.0;
         writeln!(self.out, "Dispersion is {dispersion:.6}, Balance is {balance:.6}, Overload is {overload:.2}%")?;
         writeln!(self.out, "Required overload is {:.6}%", builder.required_overload()? * 100.0)?;

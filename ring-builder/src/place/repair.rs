@@ -37,55 +37,53 @@ pub(super) fn place_for(
     mode: Mode,
     random: &mut Random,
 ) -> Option<usize> {
-    descend(placement, replicas, ROOT, mode, random)
+    Hunt { placement, replicas, mode, lacking: placement.lacking(replicas) }.descend(ROOT, random)
 }
 
-fn descend(
-    placement: &Placement<'_>,
-    replicas: &[Replica],
-    node: usize,
+/// A search for a place for one replica, down the tree.
+struct Hunt<'p> {
+    placement: &'p Placement<'p>,
+    replicas: &'p [Replica],
     mode: Mode,
-    random: &mut Random,
-) -> Option<usize> {
-    let here = &placement.tree.nodes[node];
-    if here.device.is_some() {
-        return Some(node);
-    }
-    let mut open = candidates(placement, replicas, node, mode, None);
-    while let Some(best) = take_best(&mut open, random) {
-        if let Some(leaf) = descend(placement, replicas, best, mode, random) {
-            return Some(leaf);
-        }
-    }
-    None
+    /// Domains that must get the replica if any does: see [`Placement::lacking`].
+    lacking: Vec<usize>,
 }
 
-/// The children of a node that may take a replica, with how urgently they want it.
-fn candidates(
-    placement: &Placement<'_>,
-    replicas: &[Replica],
-    node: usize,
-    mode: Mode,
-    except: Option<usize>,
-) -> Vec<(bool, i64, usize)> {
-    let level = placement.tree.nodes[node].level + 1;
-    let limits = &placement.limits;
-    let mut open = Vec::new();
-    for child in placement.tree.nodes[node].weighted_children.iter().copied().filter(|child| Some(*child) != except) {
-        let held = held(replicas, child, level);
-        let lacking = held < limits.low[child];
-        let fits = match mode {
-            Mode::Needy => held < limits.high[child] && (placement.need[child] > 0 || lacking),
-            Mode::Bounded => held < limits.high[child],
-            Mode::Anywhere if level == LEVELS => held == 0,
-            Mode::Anywhere => held < placement.tree.nodes[child].weighted_devices,
-        };
-        if fits {
-            let close = mode == Mode::Anywhere && held >= limits.high[child];
-            open.push((lacking, if close { i64::MIN } else { placement.need[child] }, child));
+impl Hunt<'_> {
+    fn descend(&self, node: usize, random: &mut Random) -> Option<usize> {
+        if self.placement.tree.nodes[node].device.is_some() {
+            return Some(node);
         }
+        let mut open = self.candidates(node);
+        while let Some(best) = take_best(&mut open, random) {
+            if let Some(leaf) = self.descend(best, random) {
+                return Some(leaf);
+            }
+        }
+        None
     }
-    open
+
+    /// The children of a node that may take the replica, with how urgently they want it.
+    fn candidates(&self, node: usize) -> Vec<(bool, i64, usize)> {
+        let Placement { tree, limits, need, .. } = self.placement;
+        let level = tree.nodes[node].level + 1;
+        let mut open = Vec::new();
+        for child in tree.nodes[node].weighted_children.iter().copied() {
+            let held = held(self.replicas, child, level);
+            let lacking = self.lacking.contains(&child);
+            let fits = match self.mode {
+                Mode::Needy => held < limits.high[child] && (need[child] > 0 || lacking),
+                Mode::Bounded => held < limits.high[child],
+                Mode::Anywhere if level == LEVELS => held == 0,
+                Mode::Anywhere => held < tree.nodes[child].weighted_devices,
+            };
+            if fits {
+                let close = self.mode == Mode::Anywhere && held >= limits.high[child];
+                open.push((lacking, if close { i64::MIN } else { need[child] }, child));
+            }
+        }
+        open
+    }
 }
 
 /// Takes the most urgent candidate; among equals a random one.
@@ -104,10 +102,11 @@ pub(super) fn needy_below(
     except: usize,
     random: &mut Random,
 ) -> Option<usize> {
-    let mut open = candidates(placement, replicas, node, Mode::Needy, Some(except));
-    open.retain(|(_, need, _)| *need > 0);
+    let hunt = Hunt { placement, replicas, mode: Mode::Needy, lacking: Vec::new() };
+    let mut open = hunt.candidates(node);
+    open.retain(|(_, _, child)| *child != except);
     while let Some(best) = take_best(&mut open, random) {
-        if let Some(leaf) = descend(placement, replicas, best, Mode::Needy, random) {
+        if let Some(leaf) = hunt.descend(best, random) {
             return Some(leaf);
         }
     }

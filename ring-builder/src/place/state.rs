@@ -6,22 +6,33 @@ use crate::tree::{LEVELS, Path, ROOT, Tree};
 pub(crate) const NOBODY: u32 = u32::MAX;
 
 /// What each node of the tree should hold.
+///
+/// `low` and `high` are what a perfect placement keeps, and no move makes worse. `safe_low` and `safe_high` are wider: only
+/// past them is a replica closer to another than the cluster's shape demands, and only that is worth a move of its own.
 #[derive(Debug)]
 pub(crate) struct Limits {
     /// Replicas altogether.
     pub(crate) quota: Vec<u64>,
-    /// Replicas of one partition, at least.
+    /// Replicas of one partition, at least: the quota rounded down.
     pub(crate) low: Vec<usize>,
-    /// Replicas of one partition, at most.
+    /// Replicas of one partition, at most: the quota rounded up.
     pub(crate) high: Vec<usize>,
+    safe_low: Vec<usize>,
+    safe_high: Vec<usize>,
 }
 
 impl Limits {
-    pub(crate) fn new(quota: Vec<u64>, parts: u64) -> Limits {
+    /// `most` is how many replicas of one partition a node may hold if all of its kind share evenly.
+    pub(crate) fn new(quota: Vec<u64>, parts: u64, most: &[f64]) -> Limits {
         let whole = |n: u64| usize::try_from(n).unwrap_or(usize::MAX);
-        let low = quota.iter().map(|q| whole(q / parts)).collect();
-        let high = quota.iter().map(|q| whole(q.div_ceil(parts))).collect();
-        Limits { quota, low, high }
+        let low: Vec<usize> = quota.iter().map(|q| whole(q / parts)).collect();
+        let high: Vec<usize> = quota.iter().map(|q| whole(q.div_ceil(parts))).collect();
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a small number of replicas")]
+        let most: Vec<usize> = most.iter().map(|most| *most as usize).collect();
+        // A domain that must hold more than its even share of some partitions should at least hold that of every one.
+        let safe_low = low.iter().zip(&most).map(|(low, most)| if low >= most { *most } else { 0 }).collect();
+        let safe_high = high.iter().zip(&most).map(|(high, most)| *high.max(most)).collect();
+        Limits { quota, low, high, safe_low, safe_high }
     }
 }
 
@@ -44,7 +55,7 @@ pub(crate) struct Placement<'t> {
     settled: Vec<bool>,
     /// Cells that found their place in this run: finding them another one costs nothing.
     fresh: Vec<Vec<bool>>,
-    /// The domains that should hold a replica of every partition.
+    /// The domains that should hold replicas of every partition (`safe_low`).
     demanding: Vec<usize>,
 }
 
@@ -53,7 +64,7 @@ impl<'t> Placement<'t> {
     pub(crate) fn new(tree: &'t Tree, limits: Limits, rows: Vec<Vec<u32>>, settled: Vec<bool>) -> Placement<'t> {
         let fresh = rows.iter().map(|row| row.iter().map(|id| *id == NOBODY).collect()).collect();
         let need = limits.quota.iter().map(|q| i64::try_from(*q).unwrap_or(i64::MAX)).collect();
-        let demanding = tree.top_down().skip(1).filter(|node| limits.low[*node] > 0).collect();
+        let demanding = tree.top_down().skip(1).filter(|node| limits.safe_low[*node] > 0).collect();
         let mut placement = Placement { tree, parts: settled.len(), limits, rows, need, settled, fresh, demanding };
         for at in 0..placement.rows.len() {
             for part in 0..placement.rows[at].len() {
@@ -143,18 +154,34 @@ impl Placement<'_> {
         })
     }
 
-    /// By how many replicas a partition misses the bounds of the domains it is in, or should be in.
+    /// The domains that hold too few of these replicas, and all domains that they are in.
+    pub(crate) fn lacking(&self, replicas: &[Replica]) -> Vec<usize> {
+        let mut lacking = Vec::new();
+        for node in &self.demanding {
+            let mut at = *node;
+            if held(replicas, at, self.tree.nodes[at].level) >= self.limits.safe_low[at] {
+                continue;
+            }
+            while at != ROOT {
+                lacking.push(at);
+                at = self.tree.nodes[at].parent;
+            }
+        }
+        lacking
+    }
+
+    /// By how many replicas a partition misses the safe bounds of the domains it is in, or should be in.
     pub(crate) fn violation(&self, replicas: &[Replica]) -> usize {
         let missing = |node: &usize| {
             let held = held(replicas, *node, self.tree.nodes[*node].level);
-            self.limits.low[*node].saturating_sub(held)
+            self.limits.safe_low[*node].saturating_sub(held)
         };
         let mut sum = self.demanding.iter().map(missing).sum();
         for (at, replica) in replicas.iter().enumerate() {
             let Some(path) = replica.path else { continue };
             for level in 0..LEVELS {
                 let first = !replicas[..at].iter().any(|r| r.path.is_some_and(|p| p[level] == path[level]));
-                let over = held(replicas, path[level], level + 1).saturating_sub(self.limits.high[path[level]]);
+                let over = held(replicas, path[level], level + 1).saturating_sub(self.limits.safe_high[path[level]]);
                 sum += if first { over } else { 0 };
             }
         }

@@ -13,11 +13,20 @@ fn a_token_is_given_for_the_right_key_only() {
     assert!(answer.need("X-Auth-Token").starts_with("AUTH_tk"));
     assert!(answer.need("X-Auth-Token-Expires").parse::<u64>().is_ok_and(|life| life > 86_000));
 
-    for (user, key) in [("test:tester", "wrong"), ("test:nobody", "testing"), ("nowhere:tester", "testing"), ("test", "testing"), ("", "")] {
+    for (user, key) in [
+        ("test:tester", "wrong"),
+        ("test:nobody", "testing"),
+        ("nowhere:tester", "testing"),
+        ("test", "testing"),
+        ("", ""),
+    ] {
         swift.auth(user, key).expect(401);
     }
     // The older spellings.
-    let old = swift.anonymous("GET", "/auth/v1/test/auth").header("X-Storage-User", "tester").header("X-Storage-Pass", "testing");
+    let old = swift
+        .anonymous("GET", "/auth/v1/test/auth")
+        .header("X-Storage-User", "tester")
+        .header("X-Storage-Pass", "testing");
     old.send().expect(200);
 }
 
@@ -28,7 +37,9 @@ fn without_a_token_or_with_a_false_one_there_is_nothing() {
     tester.store("a/o", "x");
     for token in ["", "AUTH_tk", "AUTH_tk0123456789abcdef0123456789abcdef", "nonsense", &"x".repeat(4000)] {
         let intruder = Session { token: token.to_owned(), ..tester.clone() };
-        for (method, path) in [("GET", ""), ("GET", "a"), ("PUT", "a"), ("GET", "a/o"), ("PUT", "a/o"), ("DELETE", "a/o"), ("POST", "a")] {
+        for (method, path) in
+            [("GET", ""), ("GET", "a"), ("PUT", "a"), ("GET", "a/o"), ("PUT", "a/o"), ("DELETE", "a/o"), ("POST", "a")]
+        {
             let answer = intruder.request(method, path).send().expect(401);
             assert_eq!(answer.need("Www-Authenticate"), "Swift realm=\"AUTH_test\"", "{method} {path}");
         }
@@ -44,7 +55,9 @@ fn accounts_are_apart() {
     let other = target.swift().login(OTHER).on("AUTH_test");
     let guest = target.swift().login(GUEST);
     for stranger in [&other, &guest] {
-        for (method, path) in [("GET", ""), ("HEAD", ""), ("GET", "a"), ("PUT", "b"), ("GET", "a/o"), ("PUT", "a/o"), ("DELETE", "a/o")] {
+        for (method, path) in
+            [("GET", ""), ("HEAD", ""), ("GET", "a"), ("PUT", "b"), ("GET", "a/o"), ("PUT", "a/o"), ("DELETE", "a/o")]
+        {
             stranger.request(method, path).send().expect(403);
         }
     }
@@ -67,7 +80,12 @@ fn a_container_opens_to_the_users_its_acl_names() {
     other.get("a/o").send().expect(403);
 
     // A whole account, and writing.
-    tester.post("a").header("X-Container-Read", "test2").header("X-Container-Write", "test2:tester2").send().expect(204);
+    tester
+        .post("a")
+        .header("X-Container-Read", "test2")
+        .header("X-Container-Write", "test2:tester2")
+        .send()
+        .expect(204);
     other.get("a/o").send().expect(200);
     other.put("a/p").body("y").send().expect(201);
     other.delete("a/p").send().expect(204);
@@ -116,7 +134,12 @@ fn acls_are_cleaned_or_refused() {
     tester.post("a").header("X-Container-Read", ".referrer:*.example.com,.r:-*.bad.com").send().expect(204);
     assert_eq!(tester.head("a").send().expect(204).need("X-Container-Read"), ".r:.example.com,.r:-.bad.com");
 
-    for (header, acl) in [("X-Container-Write", ".r:*"), ("X-Container-Read", ".unknown:x"), ("X-Container-Read", ".r:"), ("X-Container-Read", ".r:-")] {
+    for (header, acl) in [
+        ("X-Container-Write", ".r:*"),
+        ("X-Container-Read", ".unknown:x"),
+        ("X-Container-Read", ".r:"),
+        ("X-Container-Read", ".r:-"),
+    ] {
         tester.post("a").header(header, acl).send().expect(400);
     }
     assert_eq!(tester.head("a").send().expect(204).need("X-Container-Read"), ".r:.example.com,.r:-.bad.com");

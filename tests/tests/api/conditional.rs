@@ -25,7 +25,9 @@ fn etags_decide() {
     let (own, other) = (md5_hex(b"body"), md5_hex(b"other"));
     let (quoted, both) = (format!("\"{own}\""), format!("\"{other}\", \"{own}\""));
 
-    for (wanted, if_match, if_none_match) in [(&*own, 200, 304), (&*quoted, 200, 304), (&*both, 200, 304), ("*", 200, 304), (&*other, 412, 200)] {
+    for (wanted, if_match, if_none_match) in
+        [(&*own, 200, 304), (&*quoted, 200, 304), (&*both, 200, 304), ("*", 200, 304), (&*other, 412, 200)]
+    {
         assert_eq!(status(&tester, &[("If-Match", wanted)]), if_match, "If-Match: {wanted}");
         assert_eq!(status(&tester, &[("If-None-Match", wanted)]), if_none_match, "If-None-Match: {wanted}");
     }

@@ -51,7 +51,10 @@ fn a_copy_onto_itself_changes_metadata() {
     let copy = tester.request("COPY", "from/o").header("Destination", "/from/o").header("Content-Type", "text/new");
     copy.send().expect(201);
     let get = tester.get("from/o").send().expect(200);
-    assert_eq!((get.text().as_str(), get.need("Content-Type"), get.need("X-Object-Meta-Old")), ("body", "text/new", "1"));
+    assert_eq!(
+        (get.text().as_str(), get.need("Content-Type"), get.need("X-Object-Meta-Old")),
+        ("body", "text/new", "1")
+    );
 }
 
 #[test]

@@ -13,7 +13,10 @@ fn open_to(target: &Target, origins: &str) -> Session {
 
 fn preflight(target: &Target, tester: &Session, origin: &str) -> apus_tests::Response {
     let options = target.swift().anonymous("OPTIONS", &tester.target("cors/o")).header("Origin", origin);
-    options.header("Access-Control-Request-Method", "GET").header("Access-Control-Request-Headers", "x-auth-token, x-mine").send()
+    options
+        .header("Access-Control-Request-Method", "GET")
+        .header("Access-Control-Request-Headers", "x-auth-token, x-mine")
+        .send()
 }
 
 #[test]

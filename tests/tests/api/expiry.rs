@@ -60,7 +60,11 @@ fn a_moment_must_be_a_number_in_the_future() {
         ("X-Delete-After", "0", "X-Delete-After in past"),
     ];
     for (header, value, reason) in cases {
-        assert_eq!(tester.put("e/p").body("x").header(header, value).send().expect(400).text(), reason, "{header}: {value}");
+        assert_eq!(
+            tester.put("e/p").body("x").header(header, value).send().expect(400).text(),
+            reason,
+            "{header}: {value}"
+        );
         assert_eq!(tester.post("e/o").header(header, value).send().expect(400).text(), reason, "{header}: {value}");
     }
     assert_eq!(tester.list("e"), ["o"]);

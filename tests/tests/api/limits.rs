@@ -24,13 +24,18 @@ fn metadata_names_and_values_have_lengths() {
     let target = Target::start();
     let tester = target.with_container("n");
     tester.store("n/o", "x");
-    for (path, prefix, done) in [("", "X-Account-Meta-", 204), ("n", "X-Container-Meta-", 204), ("n/o", "X-Object-Meta-", 202)] {
+    for (path, prefix, done) in
+        [("", "X-Account-Meta-", 204), ("n", "X-Container-Meta-", 204), ("n/o", "X-Object-Meta-", 202)]
+    {
         let post = |name: &str, value: &str| tester.post(path).header(&format!("{prefix}{name}"), value).send();
         post(&"k".repeat(128), "v").expect(done);
         assert!(post(&"k".repeat(129), "v").expect(400).text().starts_with("Metadata name too long: "), "{prefix}");
         post("k", &"v".repeat(256)).expect(done);
         let refused = post("k", &"v".repeat(257)).expect(400).text();
-        assert_eq!(refused.to_ascii_lowercase(), format!("metadata value longer than 256: {prefix}k").to_ascii_lowercase());
+        assert_eq!(
+            refused.to_ascii_lowercase(),
+            format!("metadata value longer than 256: {prefix}k").to_ascii_lowercase()
+        );
         assert_eq!(post("", "v").expect(400).text(), "Metadata name cannot be empty");
     }
 }
@@ -44,7 +49,10 @@ fn metadata_items_are_counted() {
     };
     put(90).expect(201);
     let stored = tester.head("n/o").send().expect(200);
-    assert_eq!(stored.headers.iter().filter(|(name, _)| name.to_ascii_lowercase().starts_with("x-object-meta-")).count(), 90);
+    assert_eq!(
+        stored.headers.iter().filter(|(name, _)| name.to_ascii_lowercase().starts_with("x-object-meta-")).count(),
+        90
+    );
     assert_eq!(put(91).expect(400).text(), "Too many metadata items; max 90");
 }
 
@@ -55,9 +63,8 @@ fn metadata_is_weighed() {
     // 15 items of 17 + 256 bytes, and the last one's name fills up 4,096.
     assert_eq!(15 * (17 + 256), 4095);
     let put = |name: &str| {
-        let full = (0..15).fold(tester.put("n/o").body("x"), |put, i| {
-            put.header(&format!("X-Object-Meta-{i:017}"), "v".repeat(256))
-        });
+        let full = (0..15)
+            .fold(tester.put("n/o").body("x"), |put, i| put.header(&format!("X-Object-Meta-{i:017}"), "v".repeat(256)));
         full.header(&format!("X-Object-Meta-{name}"), "").send()
     };
     put("A").expect(201);

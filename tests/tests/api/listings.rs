@@ -27,7 +27,9 @@ fn pages_follow_each_other() {
     // A client walks by limit and marker.
     let mut walked = Vec::new();
     loop {
-        let marker = walked.last().map_or(String::new(), |name: &String| tester.target(name)[tester.account.len() + 1..].to_owned());
+        let marker = walked
+            .last()
+            .map_or(String::new(), |name: &String| tester.target(name)[tester.account.len() + 1..].to_owned());
         let page = names(&tester, &format!("limit=2&marker={marker}"));
         if page.is_empty() {
             break;
@@ -68,7 +70,10 @@ fn delimiters_fold_names() {
     assert_eq!(names(&tester, "prefix=b"), ["b", "b/4"]);
     // More than one character, and more than one byte.
     assert_eq!(names(&tester, "delimiter=/b/"), ["a/1", "a/2", "a/b/", "b", "b/4", "c-5", "c/6", "ä", "☃/7"]);
-    assert_eq!(names(&tester, "delimiter=%E2%98%83&prefix="), ["a/1", "a/2", "a/b/3", "b", "b/4", "c-5", "c/6", "ä", "☃"]);
+    assert_eq!(
+        names(&tester, "delimiter=%E2%98%83&prefix="),
+        ["a/1", "a/2", "a/b/3", "b", "b/4", "c-5", "c/6", "ä", "☃"]
+    );
     // The old way: only what is directly in a folder.
     assert_eq!(names(&tester, "path=a"), ["a/1", "a/2"]);
     assert_eq!(names(&tester, "path=a/b"), ["a/b/3"]);
@@ -101,7 +106,8 @@ fn xml_has_all_columns() {
     let answer = tester.get("l").query("format=xml&delimiter=/").send().expect(200);
     assert_eq!(answer.need("Content-Type"), "application/xml; charset=utf-8");
     let text = answer.text();
-    let head = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<container name=\"l\"><object><name>a&lt;&amp;&gt;\"b</name>";
+    let head =
+        "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<container name=\"l\"><object><name>a&lt;&amp;&gt;\"b</name>";
     assert!(text.starts_with(head), "{text}");
     assert!(text.contains("<bytes>1</bytes><content_type>text/&lt;&amp;&gt;</content_type><last_modified>"), "{text}");
     assert!(text.ends_with("<subdir name=\"d/\"><name>d/</name></subdir></container>"), "{text}");

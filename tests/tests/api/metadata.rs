@@ -78,7 +78,10 @@ fn a_manifests_header_must_be_sent_again() {
     let target = Target::start();
     let tester = target.with_container("m");
     tester.put("m/o").header("X-Object-Manifest", "m/parts").send().expect(201);
-    assert_eq!(tester.head("m/o").query("multipart-manifest=get").send().expect(200).need("X-Object-Manifest"), "m/parts");
+    assert_eq!(
+        tester.head("m/o").query("multipart-manifest=get").send().expect(200).need("X-Object-Manifest"),
+        "m/parts"
+    );
     tester.post("m/o").header("X-Object-Meta-A", "b").send().expect(202);
     assert_eq!(tester.head("m/o").send().expect(200).header("X-Object-Manifest"), None);
 }

@@ -62,7 +62,8 @@ fn a_content_type_is_given_guessed_or_kept() {
     assert_eq!(kind("o/b.html"), "text/html");
     tester.store("o/nothing-known", "x");
     assert_eq!(kind("o/nothing-known"), "application/octet-stream");
-    let detect = tester.put("o/c.txt").body("x").header("Content-Type", "image/png").header("X-Detect-Content-Type", "true");
+    let detect =
+        tester.put("o/c.txt").body("x").header("Content-Type", "image/png").header("X-Detect-Content-Type", "true");
     detect.send().expect(201);
     assert_eq!(kind("o/c.txt"), "text/plain");
 
@@ -91,7 +92,9 @@ fn a_body_may_come_in_chunks() {
 fn a_client_may_ask_before_it_sends() {
     let target = Target::start();
     let tester = target.with_container("o");
-    let ask = |path: &str| tester.put(path).header("Expect", "100-continue").unframed().header("Content-Length", "5").encode();
+    let ask = |path: &str| {
+        tester.put(path).header("Expect", "100-continue").unframed().header("Content-Length", "5").encode()
+    };
 
     // The 100 comes when the body is wanted.
     let mut wire = Connection::open(tester.address);

@@ -18,7 +18,14 @@ fn range(tester: &Session, range: &str) -> Response {
 fn one_range_is_cut_out() {
     let target = Target::start();
     let tester = stored(&target);
-    let cases = [("bytes=0-4", 0, 4), ("bytes=5-5", 5, 5), ("bytes=15-", 15, 19), ("bytes=-3", 17, 19), ("bytes=-99", 0, 19), ("bytes=18-999", 18, 19)];
+    let cases = [
+        ("bytes=0-4", 0, 4),
+        ("bytes=5-5", 5, 5),
+        ("bytes=15-", 15, 19),
+        ("bytes=-3", 17, 19),
+        ("bytes=-99", 0, 19),
+        ("bytes=18-999", 18, 19),
+    ];
     for (asked, first, last) in cases {
         let answer = range(&tester, asked).expect(206);
         assert_eq!(answer.text(), BODY[first..=last], "{asked}");
@@ -54,7 +61,8 @@ fn several_ranges_come_as_parts() {
     let target = Target::start();
     let tester = stored(&target);
     let answer = range(&tester, "bytes=0-1,5-6,-2,50-60").expect(206);
-    let boundary = answer.need("Content-Type").strip_prefix("multipart/byteranges;boundary=").expect("a boundary").to_owned();
+    let boundary =
+        answer.need("Content-Type").strip_prefix("multipart/byteranges;boundary=").expect("a boundary").to_owned();
     assert_eq!(answer.need("Content-Length"), answer.body.len().to_string());
 
     let text = answer.text();
@@ -86,6 +94,9 @@ fn a_range_only_of_the_version_it_was_asked_for() {
     let target = Target::start();
     let tester = stored(&target);
     let etag = tester.head("r/o").send().expect(200).need("Etag").to_owned();
-    assert_eq!(tester.get("r/o").header("Range", "bytes=0-1").header("If-Match", &etag).send().expect(206).text(), "01");
+    assert_eq!(
+        tester.get("r/o").header("Range", "bytes=0-1").header("If-Match", &etag).send().expect(206).text(),
+        "01"
+    );
     tester.get("r/o").header("Range", "bytes=0-1").header("If-None-Match", &etag).send().expect(304);
 }

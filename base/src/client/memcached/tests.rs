@@ -9,13 +9,13 @@ use tokio::process::{Child, Command};
 use super::*;
 
 /// A running memcached, killed when dropped.
-struct RealServer {
-    address: String,
+pub(in crate::client) struct RealServer {
+    pub(in crate::client) address: String,
     process: Child,
 }
 
 impl RealServer {
-    async fn start() -> Self {
+    pub(in crate::client) async fn start() -> Self {
         // The port was free when the kernel gave it to us; if somebody was faster, memcached ends and we take another.
         for _ in 0..10 {
             let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
@@ -41,7 +41,7 @@ impl RealServer {
         None
     }
 
-    async fn stop(mut self) {
+    pub(in crate::client) async fn stop(mut self) {
         self.process.kill().await.unwrap();
     }
 }

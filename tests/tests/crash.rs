@@ -1,0 +1,205 @@
+//! Power cuts at every named point of a write: after the restart there is the old version or the new one, never a torn
+//! one, and everything that was acknowledged is there and listed.
+
+use std::collections::BTreeSet;
+
+use apus_tests::{Apus, Cluster, Session, bytes, md5_hex};
+
+/// How often a point is passed before the power goes: a few writes to three devices.
+const PASSES: usize = 7;
+/// Writes until which the point must have been reached, or it is not on the way of this write at all.
+const WRITES: usize = 40;
+
+/// A kind of write; each changes object `i` from its old state to its new one.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Write {
+    Create,
+    Overwrite,
+    Post,
+    Delete,
+}
+
+fn name(i: usize) -> String {
+    format!("crash/{i}")
+}
+
+/// Not a multiple of any buffer, and longer than one.
+fn body(i: usize, version: u64) -> Vec<u8> {
+    bytes(1000 * version + i as u64, 70_000 + i)
+}
+
+impl Write {
+    /// What is there before.
+    fn prepare(self, session: &Session) {
+        session.make("crash");
+        if self != Self::Create {
+            for i in 0..WRITES {
+                session.put(&name(i)).body(body(i, 1)).header("X-Object-Meta-Version", "1").send().expect(201);
+            }
+        }
+    }
+
+    /// Does it, and whether it was acknowledged.
+    fn act(self, session: &Session, i: usize) -> bool {
+        let request = match self {
+            Self::Create | Self::Overwrite => session.put(&name(i)).body(body(i, 2)),
+            Self::Post => session.post(&name(i)),
+            Self::Delete => session.delete(&name(i)),
+        };
+        let answer = request.header("X-Object-Meta-Version", "2").try_send();
+        answer.is_ok_and(|answer| (200..300).contains(&answer.status))
+    }
+
+    fn is_old(self, session: &Session, i: usize) -> bool {
+        match self {
+            Self::Create => read(session, i).is_none(),
+            _ => read(session, i) == Some((body(i, 1), "1".into())),
+        }
+    }
+
+    fn is_new(self, session: &Session, i: usize) -> bool {
+        let expected = match self {
+            Self::Create | Self::Overwrite => Some((body(i, 2), "2".into())),
+            Self::Post => Some((body(i, 1), "2".into())),
+            Self::Delete => None,
+        };
+        read(session, i) == expected
+    }
+
+    /// Whether points of that name are on the way of this write.
+    fn passes(self, point: &str) -> bool {
+        match self {
+            Self::Create | Self::Overwrite => {
+                !point.starts_with("object.post.") && !point.starts_with("object.delete.")
+            }
+            Self::Post => !point.starts_with("object.put.") && !point.starts_with("object.delete."),
+            Self::Delete => !point.starts_with("object.put.") && !point.starts_with("object.post."),
+        }
+    }
+}
+
+/// The newest version: its body, which its ETag must describe, and its metadata.
+fn read(session: &Session, i: usize) -> Option<(Vec<u8>, String)> {
+    let answer = session.get(&name(i)).header("X-Newest", "true").send();
+    if answer.status == 404 {
+        return None;
+    }
+    let answer = answer.expect(200);
+    assert_eq!(answer.need("Etag"), md5_hex(&answer.body), "object {i} is torn");
+    let version = answer.need("X-Object-Meta-Version").to_owned();
+    Some((answer.body, version))
+}
+
+/// The points that a healthy cluster passes; those of updates that wait have a story of their own.
+fn points() -> impl Iterator<Item = &'static str> {
+    let all = apus_object::CRASH_POINTS.iter().chain(&apus_base::db::CRASH_POINTS).copied();
+    all.filter(|point| !point.starts_with("object.pending."))
+}
+
+/// All names that listings show; each asks one replica, so several are asked.
+fn listed(session: &Session) -> BTreeSet<String> {
+    (0..20).flat_map(|_| session.list("crash")).collect()
+}
+
+/// Every acknowledged write holds, the one in flight is old or new, and the rest is untouched.
+fn check(write: Write, session: &Session, acknowledged: usize, point: &str) {
+    for i in 0..acknowledged {
+        assert!(write.is_new(session, i), "{write:?} {i} was acknowledged and is lost after {point}");
+    }
+    assert!(write.is_new(session, acknowledged) || write.is_old(session, acknowledged), "{write:?} torn at {point}");
+    for i in acknowledged + 1..WRITES.min(acknowledged + 4) {
+        assert!(write.is_old(session, i), "{write:?} {i} was never asked for, but changed at {point}");
+    }
+    let listed = listed(session);
+    for i in (0..acknowledged).filter(|_| write != Write::Delete) {
+        assert!(listed.contains(&i.to_string()), "{write:?} {i} was acknowledged and is not listed after {point}");
+    }
+}
+
+/// Pulls the plug at every point that a kind of write passes, in the cluster of one process.
+fn power_cuts(write: Write) {
+    for point in points().filter(|point| write.passes(point)) {
+        // What was there before, on a healthy cluster.
+        let mut apus = Apus::up();
+        write.prepare(&apus.tester());
+        apus.stop();
+
+        // Writes until the power goes.
+        apus.start(Some(&format!("{point}:{PASSES}")));
+        let session = apus.tester();
+        let acknowledged = (0..WRITES).take_while(|&i| write.act(&session, i)).count();
+        assert!(acknowledged < WRITES, "{write:?} never reached {point}");
+        apus.exited();
+
+        // The power is back.
+        apus.start(None);
+        check(write, &apus.tester(), acknowledged, point);
+    }
+}
+
+#[test]
+fn power_cuts_while_objects_are_created() {
+    power_cuts(Write::Create);
+}
+
+#[test]
+fn power_cuts_while_objects_are_overwritten() {
+    power_cuts(Write::Overwrite);
+}
+
+#[test]
+fn power_cuts_while_metadata_is_replaced() {
+    power_cuts(Write::Post);
+}
+
+#[test]
+fn power_cuts_while_objects_are_deleted() {
+    power_cuts(Write::Delete);
+}
+
+#[test]
+fn a_node_that_dies_in_a_write_costs_nothing() {
+    let mut cluster = Cluster::builder().start();
+    let session = cluster.tester();
+    session.make("crash");
+    for (i, point) in points().filter(|point| Write::Create.passes(point)).enumerate() {
+        // One of three nodes dies in the middle of the write, which the other two acknowledge.
+        cluster.node(0).kill();
+        cluster.node(0).start(Some(point));
+        assert!(Write::Create.act(&session, i), "a write failed because one node of three died at {point}");
+        cluster.node(0).exited();
+        cluster.node(0).start(None);
+        assert!(Write::Create.is_new(&session, i), "lost after {point}");
+        assert!(listed(&session).contains(&i.to_string()), "not listed after {point}");
+    }
+}
+
+#[test]
+fn power_cuts_while_an_update_is_kept_for_later() {
+    let pending = apus_object::CRASH_POINTS.iter().filter(|point| point.starts_with("object.pending."));
+    for (i, point) in pending.enumerate() {
+        let mut cluster = Cluster::builder().start();
+        let session = cluster.tester();
+        session.make("crash");
+        session.store(&name(1000), "makes sure that the container is known");
+
+        // One container server is down, so whoever has to tell it dies while it keeps the update.
+        for node in 0..3 {
+            cluster.node(node).kill();
+        }
+        cluster.node(0).start_only(&["object"], Some(point));
+        cluster.node(1).start(Some(point));
+        cluster.node(2).start(Some(point));
+        let acknowledged = Write::Create.act(&session, i);
+
+        // All are back: what was acknowledged is there, and what was not is whole or absent.
+        for node in 0..3 {
+            cluster.node(node).kill();
+            cluster.node(node).start(None);
+        }
+        assert!(Write::Create.is_new(&session, i) || (!acknowledged && Write::Create.is_old(&session, i)), "{point}");
+        if acknowledged {
+            assert!(listed(&session).contains(&i.to_string()), "not listed after {point}");
+        }
+    }
+}
