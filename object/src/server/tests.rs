@@ -1,5 +1,6 @@
 //! The server over a real socket.
 
+mod swift;
 mod updates;
 
 use std::fs;
