@@ -4,11 +4,12 @@
 //! DIR/apus.toml     configuration and secrets, readable by the owner only; written last, so a folder that has it is whole
 //! DIR/rings/        builder files and rings, which `apus ring` can change
 //! DIR/d1 … dN/      the devices
+//! DIR/.lock         locked while a process serves the folder
 //! ```
 //!
 //! A device folder that is missing at a later start is a missing disk: it is not made again behind the operator's back.
 
-use std::fs::{self, OpenOptions};
+use std::fs::{self, OpenOptions, TryLockError};
 use std::io::{self, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
@@ -30,19 +31,27 @@ const MIN_PART_HOURS: u32 = 1;
 /// The folder.
 pub(crate) struct DataFolder {
     root: PathBuf,
+    /// Held as long as this process lives: two on one folder would be two on each disk.
+    _lock: fs::File,
 }
 
 impl DataFolder {
     /// Finds the cluster in a folder, or makes one there.
     pub(crate) fn open(arguments: &UpArguments) -> Result<Self, StartError> {
-        let folder = Self { root: arguments.data.clone() };
+        let root = arguments.data.clone();
+        let unusable = |source| StartError::Folder { path: root.clone(), source };
+        fs::create_dir_all(&root).map_err(unusable)?;
+        let lock = fs::File::create(root.join(".lock")).map_err(unusable)?;
+        lock.try_lock().map_err(|error| match error {
+            TryLockError::WouldBlock => StartError::InUse { path: root.clone() },
+            TryLockError::Error(source) => unusable(source),
+        })?;
+        let folder = Self { root, _lock: lock };
         if folder.config().exists() {
             folder.check_shape(arguments)?;
         } else {
             folder.make(arguments)?;
         }
-        let probe = folder.root.join(".writable");
-        fs::write(&probe, b"").and_then(|()| fs::remove_file(&probe)).map_err(|source| folder.unusable(source))?;
         Ok(folder)
     }
 

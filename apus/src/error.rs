@@ -16,6 +16,8 @@ pub(crate) enum StartError {
     Address(String),
     #[error("cannot use the folder {}: {}; {}", .path.display(), reason(.source), advice(.source))]
     Folder { path: PathBuf, source: io::Error },
+    #[error("another apus serves the folder {}; stop it first, or choose another with --data", .path.display())]
+    InUse { path: PathBuf },
     #[error("cannot read {}: {}", .path.display(), reason(.source))]
     Read { path: PathBuf, source: io::Error },
     #[error("{}: {message}", .path.display())]

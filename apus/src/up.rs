@@ -3,6 +3,8 @@
 //! The roles are the same as in separate processes and talk over loopback. The storage servers listen on ports that
 //! the system picks at each start, so the only port that can be taken is the public one.
 
+use apus_proxy::auth::user::User;
+
 use crate::cli::{self, UpArguments};
 use crate::config::NodeConfig;
 use crate::data::DataFolder;
@@ -16,11 +18,12 @@ const BACKENDS: [Role; 3] = [Role::Account, Role::Container, Role::Object];
 
 /// Runs until a signal.
 pub(crate) fn run(arguments: &UpArguments) -> Result<(), StartError> {
+    // What was typed is checked before a folder is made.
+    let users: Vec<User> = arguments.users.iter().map(|user| user.parse()).collect::<Result<_, _>>()?;
     let folder = DataFolder::open(arguments)?;
     let mut config = NodeConfig::read(&folder.config())?;
-    if !arguments.users.is_empty() {
-        let users: Result<_, _> = arguments.users.iter().map(|user| user.parse()).collect();
-        config.proxy.users = users?;
+    if !users.is_empty() {
+        config.proxy.users = users;
     }
     if arguments.listen.is_some() {
         config.listen.proxy.clone_from(&arguments.listen);

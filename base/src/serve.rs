@@ -2,7 +2,8 @@
 //!
 //! A role brings a [`Service`] and a bound listener. Here is what no role has to think of: a peer that sends its head
 //! too slowly, too large or not at all, a body that stalls ([`BodyError::Stalled`](crate::body::BodyError) reaches the
-//! role), more connections than the process may hold, and finishing requests in flight when asked to stop.
+//! role), a peer that does not read what it asked for, more connections than the process may hold, and finishing requests
+//! in flight when asked to stop.
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -18,6 +19,7 @@ use hyper::ext::ReasonPhrase;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
+use tokio_io_timeout::TimeoutStream;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -35,7 +37,7 @@ const MAX_HEAD_BYTES: usize = 128 * 1024;
 pub struct Limits {
     /// Connections held at once; further ones wait in the kernel's queue.
     pub connections: usize,
-    /// How long a peer may pause while it sends a head or a body.
+    /// How long a peer may pause while it sends a head or a body, or takes an answer.
     pub patience: Duration,
     /// How long requests in flight may go on after a shutdown was asked for.
     pub grace: Duration,
@@ -49,6 +51,9 @@ impl Default for Limits {
 
 /// What answers requests. `peer` is the address of the connection's other end.
 pub trait Service: Send + Sync + 'static {
+    /// Whether `/healthcheck` is answered by the service and not here.
+    const OWN_HEALTHCHECK: bool = false;
+
     /// Answers one request; every failure is a response.
     fn call(&self, request: Request<Body>, peer: SocketAddr) -> impl Future<Output = Response<Body>> + Send;
 }
@@ -107,13 +112,15 @@ async fn connection<S: Service>(
         let (service, metrics) = (Arc::clone(&service), metrics.clone());
         async move { Ok::<_, Infallible>(observed(&*service, request, peer, &metrics, limits).await) }
     });
+    let mut stream = TimeoutStream::new(stream);
+    stream.set_write_timeout(Some(limits.patience));
     let serving = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(limits.patience)
         .max_headers(MAX_HEADERS)
         .max_buf_size(MAX_HEAD_BYTES)
         .title_case_headers(true)
-        .serve_connection(TokioIo::new(stream), answer);
+        .serve_connection(TokioIo::new(Box::pin(stream)), answer);
     let mut serving = std::pin::pin!(serving);
     let ended = tokio::select! {
         ended = serving.as_mut() => ended,
@@ -134,7 +141,7 @@ async fn observed<S: Service>(
     metrics: &Metrics,
     limits: Limits,
 ) -> Response<Body> {
-    if let Some(response) = own_paths(&request, metrics) {
+    if let Some(response) = own_paths::<S>(&request, metrics) {
         return response;
     }
     let (started, method) = (Instant::now(), request.method().clone());
@@ -170,22 +177,27 @@ fn reason(status: StatusCode) -> Option<&'static [u8]> {
     })
 }
 
-/// `/metrics` is the same on every role, so it is answered here.
-fn own_paths(request: &Request<Incoming>, metrics: &Metrics) -> Option<Response<Body>> {
-    if request.uri().path() != "/metrics" || !matches!(*request.method(), Method::GET | Method::HEAD) {
+/// What is the same on every role.
+fn own_paths<S: Service>(request: &Request<Incoming>, metrics: &Metrics) -> Option<Response<Body>> {
+    if !matches!(*request.method(), Method::GET | Method::HEAD) {
         return None;
     }
-    let mut response = Response::new(body::full(metrics.render()));
-    let kind = http::HeaderValue::from_static("application/openmetrics-text; version=1.0.0; charset=utf-8");
-    response.headers_mut().insert(http::header::CONTENT_TYPE, kind);
-    Some(response)
+    match request.uri().path() {
+        "/metrics" => Some(text(metrics.render(), "application/openmetrics-text; version=1.0.0; charset=utf-8")),
+        "/healthcheck" if !S::OWN_HEALTHCHECK => Some(plain(StatusCode::OK, "OK")),
+        _ => None,
+    }
 }
 
 /// A response of a status and a short text, for servers whose peers are machines.
-pub fn plain(status: StatusCode, text: impl Into<String>) -> Response<Body> {
-    let mut response = Response::new(body::full(text.into()));
+pub fn plain(status: StatusCode, content: impl Into<String>) -> Response<Body> {
+    let mut response = text(content.into(), "text/plain; charset=utf-8");
     *response.status_mut() = status;
-    let kind = http::HeaderValue::from_static("text/plain; charset=utf-8");
-    response.headers_mut().insert(http::header::CONTENT_TYPE, kind);
+    response
+}
+
+fn text(content: String, kind: &'static str) -> Response<Body> {
+    let mut response = Response::new(body::full(content));
+    response.headers_mut().insert(http::header::CONTENT_TYPE, http::HeaderValue::from_static(kind));
     response
 }

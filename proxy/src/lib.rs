@@ -64,6 +64,9 @@ pub async fn serve(proxy: Arc<Proxy>, metrics: Metrics, listener: TcpListener, s
 }
 
 impl Service for Proxy {
+    /// It can be taken out of service by a file.
+    const OWN_HEALTHCHECK: bool = true;
+
     async fn call(&self, request: Request<Body>, peer: SocketAddr) -> Response<Body> {
         pipeline::answer(self, request, peer).await
     }

@@ -58,10 +58,11 @@ fn sort(path: &Path, error: io::Error) -> StartError {
 pub(super) async fn sweep(devices: &Arc<Devices>) {
     let root = devices.root().to_owned();
     let swept = tokio::task::spawn_blocking(move || {
-        let folders = std::fs::read_dir(root).into_iter().flatten().flatten();
-        folders.map(|f| (f.path(), sweep_device(&f.path()))).collect::<Vec<_>>()
+        let entries = std::fs::read_dir(root).into_iter().flatten().flatten();
+        let folders = entries.map(|entry| entry.path()).filter(|path| path.is_dir());
+        folders.map(|path| (sweep_device(&path), path)).collect::<Vec<_>>()
     });
-    for (device, swept) in swept.await.unwrap_or_default() {
+    for (swept, device) in swept.await.unwrap_or_default() {
         match swept {
             Ok(0) => {}
             Ok(files) => tracing::info!(device = %device.display(), files, "removed unfinished files"),
