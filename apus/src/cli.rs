@@ -16,8 +16,8 @@ use crate::roles::Role;
 #[derive(Debug, Parser)]
 #[command(name = "apus", version, disable_help_subcommand = true)]
 pub(crate) struct Options {
-    /// What to log, as in `info` or `apus_proxy=debug,warn`. Access lines have the target `access`.
-    #[arg(long, global = true, default_value = "warn,access=off", value_name = "FILTER")]
+    /// What to log, as in `info` or `warn,apus::access=info`, which is one line for each request.
+    #[arg(long, global = true, default_value = "warn", value_name = "FILTER")]
     pub(crate) log: String,
 
     /// Kill this process at a crash point, for the crash tests: NAME, or NAME:N to pass it N times first.

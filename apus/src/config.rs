@@ -81,3 +81,37 @@ impl NodeConfig {
 fn config_error(path: &Path, error: &dyn std::fmt::Display) -> StartError {
     StartError::Config { path: path.to_owned(), message: error.to_string().trim_end().to_owned() }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_example_is_understood_with_every_comment_taken_at_its_word() {
+        let text = include_str!("../../docs/apus.toml");
+        let uncommented: Vec<_> =
+            text.lines().map(|line| line.strip_prefix("# ").filter(|l| is_key(l)).unwrap_or(line)).collect();
+        for text in [text.to_owned(), uncommented.join("\n")] {
+            let config: NodeConfig = toml::from_str(&text).unwrap_or_else(|e| panic!("{e}"));
+            assert_eq!(Cluster::try_from(config.cluster).unwrap().policies.iter().count(), 2);
+        }
+    }
+
+    /// `name = value`, not a sentence.
+    fn is_key(line: &str) -> bool {
+        line.split_once(" = ").is_some_and(|(name, _)| name.bytes().all(|b| b.is_ascii_lowercase() || b == b'_'))
+    }
+
+    #[test]
+    fn an_unknown_key_is_an_error_with_its_line() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("apus.toml");
+        std::fs::write(
+            &path,
+            "[cluster]\nhash_path_suffix = \"x\"\n[node]\ndevices = \".\"\nrings = \".\"\ndisks = 4\n",
+        )
+        .unwrap();
+        let message = NodeConfig::read(&path).unwrap_err().to_string();
+        assert!(message.contains("line 6") && message.contains("disks"), "{message}");
+    }
+}

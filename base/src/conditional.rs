@@ -74,9 +74,9 @@ impl Conditions {
         self.if_none_match.as_ref().is_some_and(|t| t.contain(etag))
     }
 
-    /// Whether there is an `If-None-Match` at all.
-    pub fn has_if_none_match(&self) -> bool {
-        self.if_none_match.is_some()
+    /// Whether a PUT may only create: `If-None-Match: *`.
+    pub fn creates_only(&self) -> bool {
+        self.if_none_match.as_ref().is_some_and(|t| t.any)
     }
 }
 

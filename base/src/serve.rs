@@ -10,6 +10,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use http::header::CONNECTION;
 use http::{Method, Request, Response, StatusCode};
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
@@ -23,8 +24,9 @@ use tokio_util::task::TaskTracker;
 use crate::body::{self, Body, Patient};
 use crate::metrics::Metrics;
 
-/// Most headers in one request: Swift's 90 metadata items, its 36 others, and as many again as proxies in front add.
-const MAX_HEADERS: usize = 160;
+/// Most headers in one request: twice what Swift takes (90 metadata items and 36 others), so that a client with some too
+/// many gets the face's sentence and not a bare 431.
+const MAX_HEADERS: usize = 252;
 /// Most bytes of a request's head, and the most read from a socket at once. 90 items of Swift's limits need 36 KiB.
 const MAX_HEAD_BYTES: usize = 128 * 1024;
 
@@ -136,11 +138,17 @@ async fn observed<S: Service>(
         return response;
     }
     let (started, method) = (Instant::now(), request.method().clone());
+    let keep_alive = request.headers().get(CONNECTION).filter(|v| v.as_bytes().eq_ignore_ascii_case(b"keep-alive"));
+    let keep_alive = keep_alive.cloned();
     let in_flight = metrics.enter();
     let request = request.map(|incoming| Patient::new(incoming, limits.patience).boxed_unsync());
     let mut response = service.call(request, peer).await;
     metrics.observe(&method, response.status().as_u16(), started.elapsed());
     drop(in_flight);
+    // Who asks for it is told so, as old clients expect.
+    if let Some(keep_alive) = keep_alive {
+        response.headers_mut().entry(CONNECTION).or_insert(keep_alive);
+    }
     if let Some(reason) = reason(response.status()) {
         response.extensions_mut().insert(ReasonPhrase::from_static(reason));
     }

@@ -145,3 +145,42 @@ impl Config {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_table_of_toml_is_read_and_what_it_leaves_out_is_swifts() {
+        let text = "
+            token_secret = \"0123456789abcdef\"
+            max_clients = 10
+            disallowed_sections = []
+            [[users]]
+            account = \"test\"
+            user = \"tester\"
+            key = \"colons: may be here\"
+            groups = [\".admin\"]
+            [constraints]
+            max_file_size = 5
+            [client]
+            node_timeout = 3
+        ";
+        let config: Config = toml::from_str(text).unwrap();
+        assert_eq!(config.limits().connections, 10);
+        assert_eq!((config.constraints.max_file_size, config.constraints.max_meta_count), (5, 90));
+        assert_eq!(config.users[0].key, Secret("colons: may be here".into()));
+        assert_eq!((config.token_life, config.strict_cors_mode), (86_400, true));
+        assert!(!format!("{config:?}").contains("0123456789"));
+        // What was written is read again.
+        let again: Config = toml::from_str(&toml::to_string(&config).unwrap()).unwrap();
+        assert_eq!(format!("{again:?}"), format!("{config:?}"));
+    }
+
+    #[test]
+    fn what_it_does_not_know_is_an_error_with_its_line() {
+        let error = |text| toml::from_str::<Config>(text).unwrap_err().to_string();
+        assert!(error("max_clients = 1\ncolour = 2").contains("line 2"));
+        assert!(error("storage_url_scheme = \"ftp\"").contains("http"));
+    }
+}

@@ -63,3 +63,6 @@ pub fn answer(proxy: &Proxy, mut request: Request<Body>, peer: SocketAddr) -> An
     request.extensions_mut().insert(Context { trans_id, peer, identity: None });
     Next { proxy, rest: STEPS }.run(request)
 }
+
+#[cfg(test)]
+mod tests;

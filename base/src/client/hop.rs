@@ -156,3 +156,25 @@ impl Hop {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_feed_ends_in_an_error_unless_it_got_its_trailers() {
+        let (feed, frames) = mpsc::channel(2);
+        let mut body = Feed { frames, is_whole: false };
+        feed.try_send(Frame::data(Bytes::from_static(b"x"))).unwrap();
+        drop(feed);
+        assert!(body.frame().await.unwrap().unwrap().is_data());
+        assert!(body.frame().await.unwrap().is_err());
+
+        let (feed, frames) = mpsc::channel(2);
+        let mut body = Feed { frames, is_whole: false };
+        feed.try_send(Frame::trailers(HeaderMap::new())).unwrap();
+        drop(feed);
+        assert!(body.frame().await.unwrap().unwrap().is_trailers());
+        assert!(body.frame().await.is_none());
+    }
+}

@@ -1,4 +1,6 @@
-//! Which nodes a request may ask, in order: the primaries, then the handoffs, without those that are error limited.
+//! Which nodes a request may ask, in order: the primaries, then the handoffs. Those that are error limited are left out,
+//! unless too few others are there for a quorum: then a node in trouble is a better hope than a sure refusal, and a small
+//! cluster that had one bad moment does not refuse everything until its nodes are forgiven.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -7,6 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use super::Inner;
 use super::order::SortingMethod;
 use super::target::Target;
+use crate::quorum::quorum_size;
 use crate::ring::{Device, Ring};
 
 /// One device and where its server answers.
@@ -52,6 +55,10 @@ pub(super) struct NodeIter {
     fetched: usize,
     left: usize,
     last: Option<String>,
+    /// Primaries and handoffs that were passed over.
+    limited: VecDeque<Node>,
+    /// How many more nodes without trouble a quorum needs.
+    wanted: usize,
 }
 
 impl NodeIter {
@@ -63,6 +70,8 @@ impl NodeIter {
         Self {
             inner: Arc::clone(inner),
             left: inner.config.request_node_count.of(primaries.len()),
+            wanted: quorum_size(primaries.len()),
+            limited: VecDeque::new(),
             partition,
             server: target.server(),
             primaries,
@@ -82,6 +91,24 @@ impl NodeIter {
         }
         self.handoffs.pop_front()
     }
+
+    /// The next node without trouble.
+    fn next_sound(&mut self) -> Option<Node> {
+        loop {
+            let node = self.primaries.pop_front().or_else(|| self.next_handoff())?;
+            if !self.inner.limiter.is_limited(&node.name) {
+                self.wanted = self.wanted.saturating_sub(1);
+                return Some(node);
+            }
+            self.limited.push_back(node);
+        }
+    }
+
+    /// When there are not enough of those: one that was passed over.
+    fn next_limited(&mut self) -> Option<Node> {
+        self.wanted = self.wanted.checked_sub(1)?;
+        self.limited.pop_front()
+    }
 }
 
 impl Iterator for NodeIter {
@@ -94,20 +121,12 @@ impl Iterator for NodeIter {
         if self.left == 0 {
             return None;
         }
-        loop {
-            let node = match self.primaries.pop_front() {
-                Some(primary) => primary,
-                None => self.next_handoff()?,
-            };
-            if self.inner.limiter.is_limited(&node.name) {
-                continue;
-            }
-            if node.is_handoff {
-                self.inner.stats.handoff(self.server);
-            }
-            self.last = Some(node.name.clone());
-            return Some(node);
+        let node = self.next_sound().or_else(|| self.next_limited())?;
+        if node.is_handoff {
+            self.inner.stats.handoff(self.server);
         }
+        self.last = Some(node.name.clone());
+        Some(node)
     }
 }
 

@@ -95,16 +95,30 @@ fn metadata_item(item: &str, value_length: usize) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// `X-Delete-At`, which must be a number and later than the request, unless replication brings an object that has expired.
-pub(super) fn delete_at(headers: &HeaderMap, now: Timestamp) -> Result<Option<u64>, Refusal> {
-    let Some(value) = text(headers, "x-delete-at") else {
-        return Ok(None);
-    };
-    let secs: u64 = value.trim().parse().map_err(|_| Refusal::bad_request("Non-integer X-Delete-At"))?;
-    if Timestamp::from_secs(secs) <= now && !is_true(headers, "x-backend-replication") {
-        return Err(Refusal::bad_request("X-Delete-At in past"));
+/// `X-Delete-At` of a PUT: a number, and later than the request, unless replication brings an object that has expired.
+pub(super) fn put_delete_at(headers: &HeaderMap, now: Timestamp) -> Result<(), Refusal> {
+    match delete_at(headers)? {
+        Some(time) if time <= now && !is_true(headers, "x-backend-replication") => Err(in_past()),
+        _ => Ok(()),
     }
-    Ok(Some(secs))
+}
+
+/// `X-Delete-At` of a POST, where Swift allows this very moment, and 0 as none.
+pub(super) fn post_delete_at(headers: &HeaderMap, now: Timestamp) -> Result<(), Refusal> {
+    match delete_at(headers)? {
+        Some(time) if time < now && time != Timestamp::ZERO => Err(in_past()),
+        _ => Ok(()),
+    }
+}
+
+fn in_past() -> Refusal {
+    Refusal::bad_request("X-Delete-At in past")
+}
+
+fn delete_at(headers: &HeaderMap) -> Result<Option<Timestamp>, Refusal> {
+    let not_a_number = |_| Refusal::bad_request("Non-integer X-Delete-At");
+    let secs = text(headers, "x-delete-at").map(|v| v.trim().parse()).transpose().map_err(not_a_number)?;
+    Ok(secs.map(Timestamp::from_secs))
 }
 
 #[cfg(test)]
@@ -148,14 +162,17 @@ mod tests {
 
     #[test]
     fn expiry_lies_in_the_future() {
-        let at = |value: &str| {
-            delete_at(
-                &[("x-delete-at".parse().unwrap(), value.parse().unwrap())].into_iter().collect(),
-                Timestamp::from_secs(10),
-            )
+        let (now, put, post) = (Timestamp::from_secs(10), put_delete_at, post_delete_at);
+        let refusal = |check: fn(&HeaderMap, Timestamp) -> Result<(), Refusal>, value: &str| {
+            let headers = [("x-delete-at".parse().unwrap(), value.parse().unwrap())].into_iter().collect();
+            check(&headers, now).err().map(|e| e.to_string())
         };
-        assert_eq!(at("11").unwrap(), Some(11));
-        assert_eq!(at("10").unwrap_err().to_string(), "X-Delete-At in past");
-        assert_eq!(at("soon").unwrap_err().to_string(), "Non-integer X-Delete-At");
+        let in_past = Some("X-Delete-At in past".to_owned());
+        assert_eq!(
+            (refusal(put, "11"), refusal(post, "11"), refusal(post, "10"), refusal(post, "0")),
+            (None, None, None, None)
+        );
+        assert_eq!((refusal(put, "10"), refusal(post, "9")), (in_past.clone(), in_past));
+        assert_eq!(refusal(put, "soon").unwrap(), "Non-integer X-Delete-At");
     }
 }

@@ -92,7 +92,7 @@ fn check_condition(
         return Err(Refusal::NotFound(None));
     }
     if newest >= now {
-        return Err(Refusal::Conflict(newest));
+        return Err(Refusal::Plain(StatusCode::CONFLICT, format!("there is a version of {newest} here")));
     }
     let delete_at = read::delete_at(metadata).map_or(Timestamp::ZERO, Timestamp::from_secs);
     if delete_at == condition {

@@ -60,7 +60,7 @@ fn answer(server: &Server, location: &Location, asked: &Asked) -> Result<Answer,
 
 fn absent(asked: &Asked, timestamp: Option<Timestamp>) -> Refusal {
     match Conditions::from_headers(&asked.headers).check_absent() {
-        Verdict::Failed => Refusal::precondition("there is no such object"),
+        Verdict::Failed => Refusal::NothingMatches(timestamp),
         _ => Refusal::NotFound(timestamp),
     }
 }

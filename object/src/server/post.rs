@@ -34,7 +34,7 @@ pub(super) async fn post(server: Arc<Server>, request: Request<Body>) -> Result<
     let (head, _body) = request.into_parts();
     let target = Target::parse(&server, &head.uri, &head.headers)?;
     let timestamp = timestamp(&head.headers)?;
-    check::delete_at(&head.headers, timestamp)?;
+    check::post_delete_at(&head.headers, timestamp)?;
     check::metadata(&head.headers)?;
     let content_type = content_type(&head.headers, timestamp)?;
     let post = Arc::new(Post { target, timestamp, content_type, headers: head.headers });

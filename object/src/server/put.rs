@@ -36,7 +36,7 @@ pub(super) async fn put(server: Arc<Server>, request: Request<Body>) -> Result<R
     let target = Target::parse(&server, &head.uri, &head.headers)?;
     let timestamp = timestamp(&head.headers)?;
     let length = check::creation(&head.headers, &target.object, server.config.max_file_size)?;
-    check::delete_at(&head.headers, timestamp)?;
+    check::put_delete_at(&head.headers, timestamp)?;
     let put = Arc::new(Put { target, timestamp, length, headers: head.headers });
 
     let queue = put.target.location.device.queue().clone();
@@ -97,7 +97,7 @@ fn commit(server: &Server, put: &Put, mut upload: Upload, tail: &Tail) -> Result
             "the body's MD5 is not the request's ETag".into(),
         ));
     }
-    if Conditions::from_headers(&put.headers).has_if_none_match() {
+    if Conditions::from_headers(&put.headers).creates_only() {
         forbid_overtaken(location)?;
     }
     let metadata = metadata(server, put, length, &etag);

@@ -21,6 +21,9 @@ pub(super) enum Refusal {
     /// There is no object; the timestamp is its deletion's or its expiry's (404).
     #[error("there is no such object")]
     NotFound(Option<Timestamp>),
+    /// There is no object, and `If-Match: *` wants one (412).
+    #[error("there is no object to match")]
+    NothingMatches(Option<Timestamp>),
     /// Another object has the same hash (403).
     #[error("the path does not match the one stored in the object's metadata")]
     Collision,
@@ -64,6 +67,7 @@ impl Refusal {
             Self::Plain(status, _) => *status,
             Self::Conflict(_) => StatusCode::CONFLICT,
             Self::NotFound(_) => StatusCode::NOT_FOUND,
+            Self::NothingMatches(_) => StatusCode::PRECONDITION_FAILED,
             Self::Collision => StatusCode::FORBIDDEN,
             Self::Body(BodyError::Stalled(_)) => StatusCode::REQUEST_TIMEOUT,
             Self::Body(BodyError::TooLong(_)) => StatusCode::PAYLOAD_TOO_LARGE,
@@ -82,7 +86,12 @@ impl Refusal {
             tracing::warn!(%error, "a request failed");
         }
         let mut response = plain(self.status(), self.to_string());
-        if let Self::Conflict(timestamp) | Self::NotFound(Some(timestamp)) = self
+        let newest = match self {
+            Self::Conflict(timestamp) => Some(timestamp),
+            Self::NotFound(timestamp) | Self::NothingMatches(timestamp) => timestamp,
+            _ => None,
+        };
+        if let Some(timestamp) = newest
             && let Ok(value) = HeaderValue::from_str(&timestamp.internal())
         {
             response.headers_mut().insert(header::BACKEND_TIMESTAMP, value);

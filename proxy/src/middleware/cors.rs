@@ -36,9 +36,11 @@ const EXPOSED: [&str; 10] = [
 
 /// The step.
 pub fn step<'a>(proxy: &'a Proxy, request: Request<Body>, next: Next<'a>) -> Answer<'a> {
+    let Some(origin) = request.headers().get(ORIGIN).filter(|origin| !origin.is_empty()).cloned() else {
+        return next.run(request);
+    };
     let resource = path::parse(request.uri().path(), &proxy.config.constraints.valid_api_versions).ok();
-    let origin = request.headers().get(ORIGIN).filter(|origin| !origin.is_empty()).cloned();
-    let (Some(origin), Some(resource)) = (origin, resource.filter(|r| r.container().is_some())) else {
+    let Some(resource) = resource.filter(|resource| resource.container().is_some()) else {
         return next.run(request);
     };
     Box::pin(async move {

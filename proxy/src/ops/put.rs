@@ -59,13 +59,15 @@ pub async fn put(call: Call<'_>, put: Put) -> Result<Stored, Error> {
     if only_if_absent.is_some() {
         headers.insert(IF_NONE_MATCH, HeaderValue::from_static("*"));
     }
+    // One that is no text is still a promise, and no body keeps it.
+    let expect_etag = put.headers.get(ETAG).map(|etag| String::from_utf8_lossy(etag.as_bytes()));
     let stored = call.proxy.client.put_object(PutObject {
         path: put.name.target(container.policy),
         headers: &headers,
         body: put.body,
         length,
         max_length,
-        expect_etag: put.headers.get(ETAG).and_then(|etag| etag.to_str().ok()),
+        expect_etag: expect_etag.as_deref().filter(|etag| !etag.is_empty()),
     });
     let outcome = stored.await?;
     let newer = outcome.status == StatusCode::ACCEPTED;

@@ -77,6 +77,11 @@ async fn an_object_comes_back_and_goes() {
     assert_eq!((get.status.as_u16(), get.body.as_str()), (200, "foo"));
     assert_eq!((get.header("content-type"), get.header("x-object-meta-color")), ("text/plain", "red"));
     assert_eq!((get.header("accept-ranges"), get.header("x-put-timestamp")), ("bytes", "-"));
+    // A promise that no body can keep is broken.
+    for etag in ["acbd18db4cc2f85cedef654fccc4a4d9", "é"] {
+        let lie = rig.ask("PUT /v1/AUTH_a/c/dir/o%20.txt", &[("etag", etag)], "foo").await;
+        assert_eq!(lie.status, 422, "{etag}");
+    }
     // A POST is accepted with its page.
     let post = rig.ask("POST /v1/AUTH_a/c/dir/o%20.txt", &[("x-object-meta-color", "blue")], "").await;
     assert_eq!(post.status, 202);
@@ -90,6 +95,9 @@ async fn an_object_comes_back_and_goes() {
 }
 
 /// (request, headers, status, body): what never reaches a storage server.
+/// A request and its headers, the status and the text that refuse it.
+type Refused<'a> = (String, Vec<(&'a str, &'a str)>, u16, &'a str);
+
 #[tokio::test]
 async fn refusals() {
     let rig =
@@ -98,7 +106,7 @@ async fn refusals() {
     let over = "5368709123";
     let precondition = "Destination header must be of the form <container name>/<object name>";
     let source = "X-Copy-From header must be of the form <container name>/<object name>";
-    let cases: Vec<(String, Vec<(&str, &str)>, u16, &str)> = vec![
+    let cases: Vec<Refused<'_>> = vec![
         ("GET /v1/AUTH_a/%ff".into(), vec![], 412, "Invalid UTF8 or contains NULL"),
         ("GET /v1/AUTH_a/%00".into(), vec![], 412, "Invalid UTF8 or contains NULL"),
         ("GET /v1".into(), vec![], 412, "Bad URL"),

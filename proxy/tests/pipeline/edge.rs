@@ -32,7 +32,7 @@ async fn the_transaction_reaches_the_storage_server_and_internal_headers_do_not(
     headers.extend([("x-auth-token", token.as_str()), ("x-account-meta-color", "red"), ("x-timestamp", "1.00000")]);
     let seen = rig.ask("POST /v1/AUTH_test", &headers).await;
     assert_eq!(seen.status, StatusCode::NO_CONTENT);
-    let asked = rig.backend.asked(Method::POST, "AUTH_test").unwrap();
+    let asked = rig.backend.asked(&Method::POST, "AUTH_test").unwrap();
     assert_eq!(
         (&asked["x-trans-id"], &asked["x-account-meta-color"]),
         (&seen.headers["x-trans-id"], &"red".parse().unwrap())

@@ -1,7 +1,10 @@
 //! Requests through the whole pipeline.
 
+#![expect(clippy::unwrap_used, reason = "the rig is part of the tests, where a panic is a failure with its line")]
+
 mod access;
 mod edge;
 mod rig;
 mod tokens;
 mod views;
+mod wire;

@@ -54,16 +54,16 @@ impl Backend {
     }
 
     /// The headers of the last request of that method about that resource.
-    pub(crate) fn asked(&self, method: Method, names: &str) -> Option<HeaderMap> {
+    pub(crate) fn asked(&self, method: &Method, names: &str) -> Option<HeaderMap> {
         let asked = self.asked.lock().unwrap();
-        let found = asked.iter().rev().find(|(m, n, _)| *m == method && n == names);
+        let found = asked.iter().rev().find(|(m, n, _)| m == method && n == names);
         found.map(|(_, _, headers)| headers.clone())
     }
 }
 
 /// A proxy with an account, `AUTH_test`, and the users `test:admin` (key `secret`, admin of `AUTH_test`) and `other:user` (key `key`).
 pub(crate) struct Rig {
-    pub(crate) proxy: Proxy,
+    pub(crate) proxy: Arc<Proxy>,
     pub(crate) backend: Arc<Backend>,
     serving: AbortOnDropHandle<()>,
 }
@@ -83,7 +83,7 @@ impl Rig {
         let serving =
             apus_base::serve::serve(listener, service, Metrics::new("fake"), limits, CancellationToken::new());
         let serving = AbortOnDropHandle::new(tokio::spawn(serving));
-        Self { proxy: proxy(config, port), backend, serving }
+        Self { proxy: Arc::new(proxy(config, port)), backend, serving }
     }
 
     /// From now on the storage server does not answer.

@@ -134,10 +134,13 @@ impl Widths {
         let widest = |least: usize, text: &dyn Fn(&Device) -> String| {
             builder.iter().map(|entry| text(&entry.device).chars().count()).max().unwrap_or(0).max(least)
         };
+        let brackets = |ip: &dyn Fn(&Device) -> &String| {
+            if builder.iter().any(|entry| ip(&entry.device).contains(':')) { 2 } else { 0 }
+        };
         Widths {
-            ip: widest(10, &|d| bracketed(&d.ip)),
+            ip: widest(10, &|d| d.ip.clone()) + brackets(&|d| &d.ip),
             port: widest(4, &|d| d.port.to_string()),
-            replication_ip: widest(14, &|d| bracketed(&d.replication_ip)),
+            replication_ip: widest(14, &|d| d.replication_ip.clone()) + brackets(&|d| &d.replication_ip),
             replication_port: widest(4, &|d| d.replication_port.to_string()),
             weight: widest(6, &|d| format!("{:.2}", d.weight)),
         }

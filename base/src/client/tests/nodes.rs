@@ -50,6 +50,19 @@ async fn a_limited_node_is_left_out_and_one_that_gets_limited_does_not_count() {
 }
 
 #[tokio::test]
+async fn nodes_in_trouble_are_asked_when_too_few_others_are_left() {
+    let fake = Fake::with(vec![], patient()).await;
+    let all: Vec<_> = nodes(&fake).collect();
+    // Two sound ones are a quorum of three.
+    all[2..].iter().for_each(|node| fake.client.inner.limiter.limit(&node.name));
+    assert_eq!(devices(nodes(&fake)), ["d0", "d1"]);
+    fake.client.inner.limiter.limit(&all[0].name);
+    assert_eq!(devices(nodes(&fake)), ["d1", "d0"]);
+    fake.client.inner.limiter.limit(&all[1].name);
+    assert_eq!(devices(nodes(&fake)), ["d0", "d1"]);
+}
+
+#[tokio::test]
 async fn the_load_is_spread() {
     let shuffled =
         ClientConfig { sorting_method: SortingMethod::Shuffle, read_affinity: Affinity::default(), ..patient() };

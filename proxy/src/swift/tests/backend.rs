@@ -18,10 +18,13 @@ use tokio_util::task::AbortOnDropHandle;
 
 use crate::{Config, Proxy};
 
-/// What it keeps of an account, a container or an object, by its names.
+/// What it keeps of an account, a container or an object: headers and bytes.
+type Kept = (HeaderMap, Vec<u8>);
+
+/// What it keeps, by names.
 #[derive(Default)]
 pub(super) struct Backend {
-    kept: Mutex<BTreeMap<Vec<String>, (HeaderMap, Vec<u8>)>>,
+    kept: Mutex<BTreeMap<Vec<String>, Kept>>,
 }
 
 impl Backend {
