@@ -4,6 +4,8 @@
 //! is bounded, and so is the queue before it.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
 use std::time::Instant;
 
 use prometheus_client::metrics::counter::Counter;
@@ -28,9 +30,26 @@ const MAX_GROUP_BYTES: usize = 4 * 1024 * 1024;
 type Change = Box<dyn FnOnce(&mut Transaction<'_>) -> Answer + Send>;
 type Answer = Box<dyn FnOnce(&Result<(), DbError>) + Send>;
 
-/// The way to a device's committer, which ends when this is dropped.
+/// The way to a device's committer. Dropping it waits until the thread has ended: a process that exits while RocksDB is
+/// still being closed would abort.
 pub(super) struct Committer {
+    // Before the thread, which ends when there are no more changes.
     changes: mpsc::Sender<Change>,
+    _thread: Joined,
+    /// The thread died of a panic in a change.
+    gone: AtomicBool,
+}
+
+/// A thread that is waited for.
+struct Joined(Option<JoinHandle<()>>);
+
+impl Drop for Joined {
+    fn drop(&mut self) {
+        if let Some(thread) = self.0.take().filter(|thread| thread.thread().id() != std::thread::current().id()) {
+            // A panic in it was told to those who waited for their answers.
+            let _ = thread.join();
+        }
+    }
 }
 
 /// What commits tell Prometheus.
@@ -61,14 +80,14 @@ impl Committer {
     pub(super) fn start(inner: Arc<Inner>, metrics: CommitMetrics) -> Result<Self, DbError> {
         let (changes, waiting) = mpsc::channel(MAX_WAITING);
         let name = format!("commit-{}", inner.device().name());
-        let thread = std::thread::Builder::new().name(name).spawn(move || run(&inner, waiting, &metrics));
-        thread.map_err(|error| DbError::Io(format!("cannot start a thread: {error}")))?;
-        Ok(Self { changes })
+        let thread = std::thread::Builder::new().name(name).spawn(move || run(inner, waiting, &metrics));
+        let thread = thread.map_err(|error| DbError::Io(format!("cannot start a thread: {error}")))?;
+        Ok(Self { changes, _thread: Joined(Some(thread)), gone: AtomicBool::new(false) })
     }
 
     /// Whether the thread has ended, which only a panic in a change does.
     pub(super) fn is_gone(&self) -> bool {
-        self.changes.is_closed()
+        self.gone.load(Ordering::Relaxed) || self.changes.is_closed()
     }
 
     pub(super) async fn commit<T, E, F>(&self, change: F) -> Result<T, E>
@@ -90,13 +109,18 @@ impl Committer {
             mpsc::error::TrySendError::Full(_) => DbError::Overloaded,
             mpsc::error::TrySendError::Closed(_) => DbError::Closed,
         })?;
-        answer.await.map_err(|_| DbError::Panicked)?
+        answer.await.unwrap_or_else(|_| {
+            // The answer is dropped before the thread has ended; whoever comes next must not send it another change.
+            self.gone.store(true, Ordering::Relaxed);
+            Err(DbError::Panicked.into())
+        })
     }
 }
 
-fn run(inner: &Inner, mut waiting: mpsc::Receiver<Change>, metrics: &CommitMetrics) {
+#[expect(clippy::needless_pass_by_value, reason = "the thread's share of the database ends with it")]
+fn run(inner: Arc<Inner>, mut waiting: mpsc::Receiver<Change>, metrics: &CommitMetrics) {
     while let Some(first) = waiting.blocking_recv() {
-        let mut tx = Transaction::new(inner);
+        let mut tx = Transaction::new(&inner);
         let mut answers = vec![first(&mut tx)];
         while answers.len() < MAX_GROUP && tx.bytes() < MAX_GROUP_BYTES {
             let Ok(change) = waiting.try_recv() else {

@@ -19,7 +19,7 @@ const FOLDER: &str = "listings";
 ///
 /// It is closed when the last `Arc` is gone and what was running has ended.
 pub struct Database {
-    // Before the committer, so that RocksDB is closed by the committer's thread, which may wait for the disk.
+    // Before the committer, so that its thread, which is waited for, has the last share and closes RocksDB.
     inner: Arc<Inner>,
     committer: Committer,
     closed: CancellationToken,

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwapOption;
 use rocksdb::Cache;
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::commit::CommitMetrics;
@@ -40,6 +41,14 @@ struct Opening {
     /// Whether the files of the database that was open last are let go of.
     last: Option<CancellationToken>,
     refused: Option<(Instant, DbError)>,
+}
+
+impl Slot {
+    /// Closes the database, on a thread of its own since that waits for the disk.
+    fn let_go(&self) -> JoinHandle<()> {
+        let database = self.current.swap(None);
+        tokio::task::spawn_blocking(move || drop(database))
+    }
 }
 
 impl Databases {
@@ -98,7 +107,7 @@ impl Databases {
         let slots: Vec<_> = self.slots.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect();
         for slot in slots {
             let opening = slot.opening.lock().await;
-            slot.current.store(None);
+            let _ = slot.let_go().await;
             if let Some(last) = &opening.last {
                 let _ = tokio::time::timeout(CLOSING, last.cancelled()).await;
             }
@@ -109,7 +118,7 @@ impl Databases {
         self.devices.get(name).map_err(|missing| {
             let slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
             if let Some(slot) = slots.get(name) {
-                slot.current.store(None);
+                drop(slot.let_go());
             }
             missing.into()
         })
@@ -129,7 +138,7 @@ impl Databases {
         if let Some((_, error)) = opening.refused.as_ref().filter(|(at, _)| at.elapsed() < RETRY) {
             return Err(error.clone());
         }
-        slot.current.store(None);
+        drop(slot.let_go());
         if let Some(last) = &opening.last {
             tokio::time::timeout(CLOSING, last.cancelled()).await.map_err(|_| DbError::Closed)?;
         }
