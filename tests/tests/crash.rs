@@ -19,6 +19,13 @@ enum Write {
     Delete,
 }
 
+/// What a reader finds.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum State {
+    Old,
+    New,
+}
+
 fn name(i: usize) -> String {
     format!("crash/{i}")
 }
@@ -50,20 +57,22 @@ impl Write {
         answer.is_ok_and(|answer| (200..300).contains(&answer.status))
     }
 
-    fn is_old(self, session: &Session, i: usize) -> bool {
-        match self {
-            Self::Create => read(session, i).is_none(),
-            _ => read(session, i) == Some((body(i, 1), "1".into())),
-        }
-    }
-
-    fn is_new(self, session: &Session, i: usize) -> bool {
-        let expected = match self {
+    /// Which state an object is in.
+    fn state(self, session: &Session, i: usize) -> State {
+        let old = match self {
+            Self::Create => None,
+            _ => Some((body(i, 1), "1".to_owned())),
+        };
+        let new = match self {
             Self::Create | Self::Overwrite => Some((body(i, 2), "2".into())),
             Self::Post => Some((body(i, 1), "2".into())),
             Self::Delete => None,
         };
-        read(session, i) == expected
+        match read(session, i) {
+            found if found == new => State::New,
+            found if found == old => State::Old,
+            found => panic!("{self:?} {i} is torn: {:?}", found.map(|(body, version)| (body.len(), version))),
+        }
     }
 
     /// Whether points of that name are on the way of this write.
@@ -104,11 +113,11 @@ fn listed(session: &Session) -> BTreeSet<String> {
 /// Every acknowledged write holds, the one in flight is old or new, and the rest is untouched.
 fn check(write: Write, session: &Session, acknowledged: usize, point: &str) {
     for i in 0..acknowledged {
-        assert!(write.is_new(session, i), "{write:?} {i} was acknowledged and is lost after {point}");
+        assert_eq!(write.state(session, i), State::New, "{write:?} {i} was acknowledged and is lost after {point}");
     }
-    assert!(write.is_new(session, acknowledged) || write.is_old(session, acknowledged), "{write:?} torn at {point}");
+    write.state(session, acknowledged);
     for i in acknowledged + 1..WRITES.min(acknowledged + 4) {
-        assert!(write.is_old(session, i), "{write:?} {i} was never asked for, but changed at {point}");
+        assert_eq!(write.state(session, i), State::Old, "{write:?} {i} was never asked for, but changed at {point}");
     }
     let listed = listed(session);
     for i in (0..acknowledged).filter(|_| write != Write::Delete) {
@@ -169,7 +178,7 @@ fn a_node_that_dies_in_a_write_costs_nothing() {
         assert!(Write::Create.act(&session, i), "a write failed because one node of three died at {point}");
         cluster.node(0).exited();
         cluster.node(0).start(None);
-        assert!(Write::Create.is_new(&session, i), "lost after {point}");
+        assert_eq!(Write::Create.state(&session, i), State::New, "lost after {point}");
         assert!(listed(&session).contains(&i.to_string()), "not listed after {point}");
     }
 }
@@ -197,7 +206,8 @@ fn power_cuts_while_an_update_is_kept_for_later() {
             cluster.node(node).kill();
             cluster.node(node).start(None);
         }
-        assert!(Write::Create.is_new(&session, i) || (!acknowledged && Write::Create.is_old(&session, i)), "{point}");
+        let state = Write::Create.state(&session, i);
+        assert!(state == State::New || !acknowledged, "lost after {point}");
         if acknowledged {
             assert!(listed(&session).contains(&i.to_string()), "not listed after {point}");
         }

@@ -11,22 +11,36 @@ use tempfile::TempDir;
 
 /// Runs a command that must fail, and returns its one sentence.
 #[track_caller]
-fn sentence(command: &mut Command) -> String {
-    let output = command.output().expect("a command that can be started");
-    let text = String::from_utf8_lossy(&output.stderr).trim_end().to_owned();
-    assert!(!output.status.success(), "it succeeded: {text}");
-    assert!(output.status.code().is_some(), "it was killed: {text}");
+fn sentence(command: Command) -> String {
+    let log = TempDir::new().expect("a folder");
+    let mut process = Process::start("apus", command, &log.path().join("log"));
+    let exit = process.exited();
+    let text = exit.log.trim_end().to_owned();
+    assert_eq!(exit.status.code(), Some(1), "{text}");
     assert!(text.starts_with("apus: ") && !text.contains("panicked"), "{text}");
-    assert!(!String::from_utf8_lossy(&output.stdout).contains("ready "), "it said that it was ready");
     text
 }
 
 /// As [`sentence`], for what has no position to show.
 #[track_caller]
-fn one_line(command: &mut Command) -> String {
+fn one_line(command: Command) -> String {
     let text = sentence(command);
     assert_eq!(text.lines().count(), 1, "{text}");
     text
+}
+
+/// `apus up` on an address.
+fn up_on(address: &str, data: &Path) -> Command {
+    let mut command = Command::new(tools::binary());
+    command.args(["up", "--listen", address, "--data"]).arg(data);
+    command
+}
+
+/// `apus serve`.
+fn serve(roles: &[&str], config: &Path) -> Command {
+    let mut command = Command::new(tools::binary());
+    command.arg("serve").args(roles).arg("--config").arg(config);
+    command
 }
 
 /// A command with a file system of its own on a folder, which nobody else sees and which goes away with it.
@@ -46,8 +60,7 @@ fn a_port_in_use() {
     let folder = TempDir::new().expect("a folder");
     let taken = TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = taken.local_addr().expect("its address").to_string();
-    let mut apus = Command::new(tools::binary());
-    let text = one_line(apus.args(["up", "--listen", &address, "--data"]).arg(folder.path().join("data")));
+    let text = one_line(up_on(&address, &folder.path().join("data")));
     assert!(text.contains(&address), "{text}");
 }
 
@@ -55,8 +68,7 @@ fn a_port_in_use() {
 fn an_address_that_is_none() {
     let folder = TempDir::new().expect("a folder");
     for address in ["8080", "nowhere", "127.0.0.1:99999", ":80", "256.0.0.1:80"] {
-        let mut apus = Command::new(tools::binary());
-        let text = one_line(apus.args(["up", "--listen", address, "--data"]).arg(folder.path().join("data")));
+        let text = one_line(up_on(address, &folder.path().join("data")));
         assert!(text.contains(address), "{text}");
     }
 }
@@ -67,10 +79,10 @@ fn a_folder_that_cannot_be_written() {
     // Below a file, and on a file system that is read-only.
     let file = folder.path().join("file");
     fs::write(&file, "").expect("a file");
-    assert!(one_line(&mut up(&file.join("data"))).contains("file/data"));
-    assert!(one_line(&mut up(&file)).contains("file"));
+    assert!(one_line(up(&file.join("data"))).contains("file/data"));
+    assert!(one_line(up(&file)).contains("file"));
     let command = up(&folder.path().join("data"));
-    let text = one_line(&mut on_mount("tmpfs", "ro", folder.path(), "true;", &command));
+    let text = one_line(on_mount("tmpfs", "ro", folder.path(), "true;", &command));
     assert!(text.contains("data") && text.to_lowercase().contains("read-only"), "{text}");
 }
 
@@ -78,7 +90,7 @@ fn a_folder_that_cannot_be_written() {
 fn a_file_system_without_xattrs() {
     let folder = TempDir::new().expect("a folder");
     let command = up(&folder.path().join("data"));
-    let text = one_line(&mut on_mount("ramfs", "mode=755", folder.path(), "true;", &command));
+    let text = one_line(on_mount("ramfs", "mode=755", folder.path(), "true;", &command));
     assert!(text.contains("xattr") || text.contains("extended attributes"), "{text}");
 }
 
@@ -87,7 +99,7 @@ fn a_disk_that_is_full_at_the_start() {
     let folder = TempDir::new().expect("a folder");
     let fill = "head -c 100000000 /dev/zero >\"$0/fill\" 2>/dev/null || true;";
     let command = up(&folder.path().join("data"));
-    let text = one_line(&mut on_mount("tmpfs", "size=32m", folder.path(), fill, &command));
+    let text = one_line(on_mount("tmpfs", "size=32m", folder.path(), fill, &command));
     assert!(text.contains("space") || text.contains("full"), "{text}");
 }
 
@@ -129,7 +141,7 @@ fn a_disk_that_fills_up_refuses_writes_and_keeps_what_it_has() {
 #[test]
 fn a_folder_that_another_process_uses() {
     let apus = Apus::up();
-    let text = one_line(&mut up(&apus.data()));
+    let text = one_line(up(&apus.data()));
     assert!(text.contains("use") || text.contains("lock"), "{text}");
     // Which is not disturbed by it.
     let tester = apus.tester();
@@ -141,9 +153,16 @@ fn a_folder_that_another_process_uses() {
 fn options_that_make_no_sense() {
     let folder = TempDir::new().expect("a folder");
     let data = folder.path().join("data");
-    let text = one_line(up(&data).args(["--user", "nobody"]));
+    let refused = |arguments: &[&str]| {
+        let mut command = up(&data);
+        command.args(arguments);
+        let text = one_line(command);
+        assert!(!data.exists(), "it began a cluster that it then refused: {text}");
+        text
+    };
+    let text = refused(&["--user", "nobody"]);
     assert!(text.contains("ACCOUNT:USER:KEY"), "{text}");
-    let text = one_line(up(&data).args(["--devices", "2", "--replicas", "3"]));
+    let text = refused(&["--devices", "2", "--replicas", "3"]);
     assert!(text.contains('3') && text.contains('2'), "{text}");
 }
 
@@ -153,25 +172,23 @@ fn a_configuration_with_a_mistake() {
     cluster.node(0).kill();
     let config = cluster.node(0).config();
     let good = fs::read_to_string(&config).expect("a configuration");
-    let serve = |roles: &[&str], text: &str| {
+    let refused = |roles: &[&str], text: &str| {
         fs::write(&config, text).expect("a configuration");
-        let mut apus = Command::new(tools::binary());
-        sentence(apus.arg("serve").args(roles).arg("--config").arg(&config))
+        sentence(serve(roles, &config))
     };
 
     // An unknown key and a wrong type, with their line.
     let broken = good.replace("[object]", "[object]\nchunk_sise = 5");
     let line = broken.lines().position(|l| l.starts_with("chunk_sise")).expect("the line") + 1;
-    let text = serve(&["object"], &broken);
+    let text = refused(&["object"], &broken);
     assert!(text.contains("chunk_sise") && text.contains(&format!("line {line}")), "{text}");
-    let text = serve(&["object"], &good.replace("[object]", "[object]\nchunk_size = \"big\""));
+    let text = refused(&["object"], &good.replace("[object]", "[object]\nchunk_size = \"big\""));
     assert!(text.contains("chunk_size") && text.contains("line "), "{text}");
     // No salt, no such rings, no such device folder, not TOML, no address.
-    assert!(serve(&["object"], &good.replace("changeme", "")).contains("hash_path_suffix"));
-    assert!(serve(&["object"], &good.replace("rings\"", "rinks\"")).contains("rinks"));
-    assert!(serve(&["object"], "[cluster").contains("line 1"));
-    assert!(serve(&["proxy"], &good).contains("proxy"));
-    // No such file, no such role.
-    let mut apus = Command::new(tools::binary());
-    assert!(one_line(apus.args(["serve", "object", "--config", "/nowhere/apus.toml"])).contains("/nowhere/apus.toml"));
+    assert!(refused(&["object"], &good.replace("changeme", "")).contains("hash_path_suffix"));
+    assert!(refused(&["object"], &good.replace("rings\"", "rinks\"")).contains("rinks"));
+    assert!(refused(&["object"], "[cluster").contains("line 1"));
+    assert!(refused(&["proxy"], &good).contains("proxy"));
+    // No such file.
+    assert!(one_line(serve(&["object"], Path::new("/nowhere/apus.toml"))).contains("/nowhere/apus.toml"));
 }
