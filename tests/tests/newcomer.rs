@@ -124,7 +124,7 @@ fn the_readmes_curl_commands_work_as_printed() {
     let output = tools::run(bash.args(["-o", "pipefail", "-c", &script]).env("KEY", key).current_dir(&files));
 
     let output = String::from_utf8_lossy(&output.stdout).into_owned();
-    assert!(output.contains("a/b/three") && output.contains("\"bytes\": 3"), "{output}");
+    assert!(output.contains("a/b/three") && output.contains("\"bytes\":3"), "{output}");
     assert!(output.contains("X-Object-Meta-Colour: blue"), "{output}");
     assert_eq!(content(&folder.path().join("back")), content(&files));
 }
