@@ -115,7 +115,10 @@ fn check(write: Write, session: &Session, acknowledged: usize, point: &str) {
     for i in 0..acknowledged {
         assert_eq!(write.state(session, i), State::New, "{write:?} {i} was acknowledged and is lost after {point}");
     }
-    write.state(session, acknowledged);
+    let in_flight = write.state(session, acknowledged);
+    for _ in 0..4 {
+        assert_eq!(write.state(session, acknowledged), in_flight, "{write:?} flickers between versions after {point}");
+    }
     for i in acknowledged + 1..WRITES.min(acknowledged + 4) {
         assert_eq!(write.state(session, i), State::Old, "{write:?} {i} was never asked for, but changed at {point}");
     }
