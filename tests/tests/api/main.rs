@@ -14,4 +14,5 @@ mod limits;
 mod listings;
 mod metadata;
 mod objects;
+mod races;
 mod ranges;
