@@ -13,7 +13,9 @@ fn an_account_nobody_wrote_to_looks_empty() {
     let target = Target::start();
     let fresh = account(&target, "AUTH_fresh");
 
-    let head = fresh.head("").send().expect(204);
+    // The real Swift says 200 of an account that it only imagines, and 204 of one that is there.
+    let head = fresh.head("").send();
+    assert!(matches!(head.status, 200 | 204), "{head:?}");
     for count in ["X-Account-Container-Count", "X-Account-Object-Count", "X-Account-Bytes-Used"] {
         assert_eq!(head.need(count), "0");
     }
