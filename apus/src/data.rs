@@ -25,6 +25,7 @@ use crate::rings::Addresses;
 const PART_POWER: u8 = 8;
 const DEFAULT_DEVICES: u16 = 4;
 const DEFAULT_REPLICAS: u16 = 3;
+const CONFIG: &str = "apus.toml";
 /// A cluster in one process has nobody to wait for.
 const MIN_PART_HOURS: u32 = 1;
 
@@ -35,10 +36,32 @@ pub(crate) struct DataFolder {
     _lock: fs::File,
 }
 
+/// How many devices and replicas a new cluster gets.
+#[derive(Clone, Copy)]
+struct Shape {
+    devices: u16,
+    replicas: u16,
+}
+
+impl Shape {
+    fn typed(arguments: &UpArguments) -> Result<Self, StartError> {
+        let devices = arguments.devices.unwrap_or(DEFAULT_DEVICES);
+        let replicas = arguments.replicas.unwrap_or(DEFAULT_REPLICAS.min(devices));
+        if replicas > devices {
+            return Err(StartError::TooFewDevices { replicas, devices });
+        }
+        Ok(Self { devices, replicas })
+    }
+}
+
 impl DataFolder {
     /// Finds the cluster in a folder, or makes one there.
     pub(crate) fn open(arguments: &UpArguments) -> Result<Self, StartError> {
         let root = arguments.data.clone();
+        // What was typed is checked before a folder is made.
+        if !root.join(CONFIG).exists() {
+            Shape::typed(arguments)?;
+        }
         let unusable = |source| StartError::Folder { path: root.clone(), source };
         fs::create_dir_all(&root).map_err(unusable)?;
         let lock = fs::File::create(root.join(".lock")).map_err(unusable)?;
@@ -50,13 +73,13 @@ impl DataFolder {
         if folder.config().exists() {
             folder.check_shape(arguments)?;
         } else {
-            folder.make(arguments)?;
+            folder.make(Shape::typed(arguments)?)?;
         }
         Ok(folder)
     }
 
     pub(crate) fn config(&self) -> PathBuf {
-        self.root.join("apus.toml")
+        self.root.join(CONFIG)
     }
 
     pub(crate) fn root(&self) -> &Path {
@@ -67,12 +90,7 @@ impl DataFolder {
         self.root.join("rings")
     }
 
-    fn make(&self, arguments: &UpArguments) -> Result<(), StartError> {
-        let devices = arguments.devices.unwrap_or(DEFAULT_DEVICES);
-        let replicas = arguments.replicas.unwrap_or(DEFAULT_REPLICAS.min(devices));
-        if replicas > devices {
-            return Err(StartError::TooFewDevices { replicas, devices });
-        }
+    fn make(&self, Shape { devices, replicas }: Shape) -> Result<(), StartError> {
         let unusable = |source| self.unusable(source);
         fs::create_dir_all(self.rings()).map_err(unusable)?;
         for device in (1..=devices).map(|n| self.root.join(device_name(n))) {

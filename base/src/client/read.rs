@@ -190,7 +190,8 @@ impl Search {
     fn best_source(&mut self) -> Option<Source> {
         let newest_tombstone = self.newest_tombstone;
         let alive = self.sources.drain(..).filter(|source| source.timestamp >= newest_tombstone);
-        alive.max_by_key(|source| source.timestamp)
+        // Of the same data, the one with the latest POST.
+        alive.max_by_key(|source| (source.timestamp, stamp(&source.head.headers, BACKEND_TIMESTAMP)))
     }
 
     /// What the nodes agree on when none has it.
