@@ -1,6 +1,6 @@
 //! Swift's container server protocol: `/<device>/<partition>/<account>/<container>[/<object>]`.
 //!
-//! Containers are in [`container`], rows in [`row`], and the telling of account servers in [`account`]. Everything that is
+//! Containers are in `container`, rows in `row`, and the telling of account servers in `account`. Everything that is
 //! refused is a [`Refusal`], answered here.
 
 mod account;

@@ -1,7 +1,7 @@
 //! The object server: Swift's backend protocol in front of the store.
 //!
 //! One request is one of [`get`], [`put`], [`post`], [`delete`]; each asks the store through the device's queue, and those that
-//! write then tell the container servers ([`update`], [`batch`]). Every failure is a [`Refusal`](refusal::Refusal) and becomes a
+//! write then tell the container servers ([`update`], [`batch`]). Every failure is a [`Refusal`] and becomes a
 //! response here, once.
 
 mod batch;

@@ -2,7 +2,7 @@
 //!
 //! An ACL is a list of items between commas. `.r:host`, `.r:.domain`, `.r:*` allow by the `Referer` header, `.r:-host`
 //! forbids again (the last item that fits decides), `.rlistings` lets those referrers list; everything else names a
-//! group: an account or an `account:user`. Account ACLs are another thing: [`account_acl`](super::account_acl).
+//! group: an account or an `account:user`. Account ACLs are another thing: [`account_acl`](mod@super::account_acl).
 
 use percent_encoding::percent_decode_str;
 

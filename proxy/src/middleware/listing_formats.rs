@@ -1,6 +1,6 @@
 //! Listings in the form that the client wants: what stands behind always lists as JSON, and here it becomes text or XML.
 //!
-//! Rows are rendered as they arrive. Most listings end within [`WHOLE_BYTES`] and are sent with their length; longer
+//! Rows are rendered as they arrive. Most listings end within `WHOLE_BYTES` and are sent with their length; longer
 //! ones go out in pieces and are never held whole.
 
 use std::future::poll_fn;

@@ -32,7 +32,7 @@ Exit codes: 0 done, 1 a warning (nothing changed, or the ring should be looked a
 pub(super) enum Verb {
     /// Make a builder of 2^PART_POWER partitions; a partition rests MIN_PART_HOURS after each move
     Create { part_power: u8, replicas: f64, min_part_hours: u32 },
-    /// Add devices: r1z1-10.0.0.1:6200[R10.1.0.1:6300]/sdb1[_meta] WEIGHT ..., or one device by options
+    /// Add devices: `r1z1-10.0.0.1:6200[R10.1.0.1:6300]/sdb1[_meta] WEIGHT ...`, or one device by options
     Add(Devices),
     /// Take devices out at the next rebalance, for disks that have failed (drain others with set_weight 0 first)
     Remove(Devices),
@@ -42,7 +42,7 @@ pub(super) enum Verb {
     SetRegion(Devices),
     /// Move devices to another zone: SEARCH_VALUE ZONE ..., or options and one ZONE
     SetZone(Devices),
-    /// Change address, name or meta: SEARCH_VALUE [IP][:PORT][R[IP][:PORT]][/DEVICE][_META] ..., or options
+    /// Change address, name or meta: `SEARCH_VALUE [IP][:PORT][R[IP][:PORT]][/DEVICE][_META] ...`, or options
     SetInfo {
         #[command(flatten)]
         devices: Devices,
