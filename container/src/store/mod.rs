@@ -1,6 +1,6 @@
 //! What a container is, apart from how it is asked: its life, its rows, its listings.
 //!
-//! Writers are plain functions over a [`Transaction`](apus_base::db::Transaction), which the device's committer runs one
+//! Writers are plain functions over a [`Transaction`], which the device's committer runs one
 //! after another, so none of them meets a half-done other; readers are functions over a [`View`](apus_base::db::View).
 
 mod content_type;
