@@ -10,9 +10,11 @@ pub fn binary() -> PathBuf {
     found.unwrap_or_else(|| panic!("there is no `apus` near {}: run `make test`, which builds it", own.display()))
 }
 
-/// The checkout's root.
-pub fn checkout() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the package's folder is in the checkout")
+/// The checkout's root. Cargo says at run time where it is: a shared target folder may hold tests that another checkout built.
+pub fn checkout() -> PathBuf {
+    let package =
+        std::env::var_os("CARGO_MANIFEST_DIR").expect("CARGO_MANIFEST_DIR is not set: run the tests with cargo");
+    Path::new(&package).parent().expect("the package's folder is in the checkout").to_owned()
 }
 
 /// A program of the virtual environment with the real clients.

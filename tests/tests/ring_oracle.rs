@@ -22,7 +22,7 @@ const RUNS: u64 = 6;
 fn swift(jobs: &[Value]) -> Vec<Value> {
     let python = std::env::var_os("APUS_SWIFT_PYTHON")
         .expect("APUS_SWIFT_PYTHON does not name a Python with the real Swift: run `make test`, which makes one");
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("oracle/ring.py");
+    let script = apus_tests::tools::checkout().join("tests/oracle/ring.py");
     let command = Command::new(&python).arg(script).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn();
     let mut child = command.unwrap_or_else(|error| panic!("cannot run {}: {error}", python.display()));
     child.stdin.take().unwrap().write_all(Value::from(jobs).to_string().as_bytes()).unwrap();

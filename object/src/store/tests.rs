@@ -254,7 +254,7 @@ fn swift(disk: &Disk, arguments: &[&str]) -> Option<String> {
         eprintln!("left out: APUS_SWIFT_PYTHON does not name a Python that has Swift");
         return None;
     };
-    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/swift_diskfile.py");
+    let script = format!("{}/tests/swift_diskfile.py", std::env::var("CARGO_MANIFEST_DIR").unwrap());
     let root = disk.device.path().parent().unwrap();
     let output = std::process::Command::new(python).arg(script).arg(root).args(arguments).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));

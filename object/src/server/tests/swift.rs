@@ -16,7 +16,7 @@ async fn the_same_requests_get_the_same_answers() {
     let folder = tempfile::tempdir().unwrap();
     let seed = std::env::var("APUS_SEED").unwrap_or_else(|_| SEED.to_owned());
     let asking = tokio::process::Command::new(python)
-        .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/swift_server.py"))
+        .arg(format!("{}/tests/swift_server.py", std::env::var("CARGO_MANIFEST_DIR").unwrap()))
         .arg(&node.address)
         .arg(folder.path())
         .args([seed.as_str(), "150"])
