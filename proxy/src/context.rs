@@ -21,6 +21,18 @@ pub struct Context {
     pub peer: SocketAddr,
     /// Who asks, when a token said so.
     pub identity: Option<Arc<Identity>>,
+    /// What a signature in the request lets its bearer do.
+    pub grant: Option<Grant>,
+}
+
+/// What a signed request may do, whoever sends it. It takes the place of all rights by token and ACL, and makes nobody
+/// an owner.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Grant {
+    /// Anything in this account.
+    Account(String),
+    /// Anything in this container of this account.
+    Container(String, String),
 }
 
 /// As much of what clients add to a transaction's id as is kept.

@@ -60,7 +60,7 @@ impl<'a> Next<'a> {
 pub fn answer(proxy: &Proxy, mut request: Request<Body>, peer: SocketAddr) -> Answer<'_> {
     let extra = request.headers().get("x-trans-id-extra");
     let trans_id = context::trans_id(&proxy.config.trans_id_suffix, extra);
-    request.extensions_mut().insert(Context { trans_id, peer, identity: None });
+    request.extensions_mut().insert(Context { trans_id, peer, identity: None, grant: None });
     Next { proxy, rest: STEPS }.run(request)
 }
 

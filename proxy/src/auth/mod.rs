@@ -17,7 +17,7 @@ use apus_base::client::NoAnswer;
 
 use crate::Proxy;
 use crate::config::{Config, InvalidConfig};
-use crate::context::Context;
+use crate::context::{Context, Grant};
 use account_acl::AccountAcl;
 use acl::{Acl, Kind};
 use decide::{Case, decide};
@@ -109,7 +109,11 @@ pub enum Denied {
 /// # Errors
 /// When the access is not allowed, or an ACL that decides cannot be read.
 pub async fn authorize(proxy: &Proxy, parts: &Parts, access: Access<'_>) -> Result<Granted, Denied> {
-    let identity = parts.extensions.get::<Context>().and_then(|context| context.identity.as_deref());
+    let context = parts.extensions.get::<Context>();
+    if let Some(grant) = context.and_then(|context| context.grant.as_ref()) {
+        return by_signature(grant, access);
+    }
+    let identity = context.and_then(|context| context.identity.as_deref());
     let referer = referer(&parts.headers);
     let mut case = Case { identity, access, referer: referer.as_deref(), container_acl: None, account_acl: None };
     let denied = match decide(&proxy.auth.resellers, &case) {
@@ -125,6 +129,14 @@ pub async fn authorize(proxy: &Proxy, parts: &Parts, access: Access<'_>) -> Resu
     case.container_acl = container_acl.as_ref();
     case.account_acl = account_acl.as_ref();
     decide(&proxy.auth.resellers, &case)
+}
+
+fn by_signature(grant: &Grant, access: Access<'_>) -> Result<Granted, Denied> {
+    let covered = match grant {
+        Grant::Account(account) => account == access.account,
+        Grant::Container(account, container) => account == access.account && access.container == Some(container),
+    };
+    if covered { Ok(Granted { owner: false }) } else { Err(Denied::Unauthorized) }
 }
 
 fn referer(headers: &HeaderMap) -> Option<String> {

@@ -13,6 +13,13 @@ use crate::swift::response::page;
 
 const METHODS: HeaderValue = HeaderValue::from_static("HEAD, GET, OPTIONS");
 
+/// What `/info` says of a feature; `None` where it is switched off.
+type Section = fn(&Proxy) -> Option<Value>;
+
+/// Clients look here for what they may use, so a feature has its section exactly while it works.
+const SECTIONS: &[(&str, Section)] =
+    &[("swift", |proxy| Some(swift::info(proxy))), ("tempauth", |_| Some(json!({ "account_acls": true })))];
+
 /// The step.
 pub fn step<'a>(proxy: &'a Proxy, request: Request<Body>, next: Next<'a>) -> Answer<'a> {
     if request.uri().path() != "/info" {
@@ -35,9 +42,8 @@ fn answer(proxy: &Proxy, method: &Method, headers: &HeaderMap) -> Response<Body>
 }
 
 fn shown(proxy: &Proxy, origin: Option<&HeaderValue>) -> Response<Body> {
-    let mut sections = Map::new();
-    sections.insert("swift".into(), swift::info(proxy));
-    sections.insert("tempauth".into(), json!({ "account_acls": true }));
+    let of_feature = |(name, section): &(&str, Section)| Some(((*name).to_owned(), section(proxy)?));
+    let mut sections: Map<String, Value> = SECTIONS.iter().filter_map(of_feature).collect();
     proxy.config.disallowed_sections.iter().for_each(|name| hide(&mut sections, name));
     let mut response = Response::new(body::full(Value::Object(sections).to_string()));
     let headers = response.headers_mut();

@@ -5,7 +5,7 @@ use http::header::{CONTENT_LENGTH, CONTENT_TYPE, ETAG, LAST_MODIFIED};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode};
 
 use super::Call;
-use super::get::get;
+use super::get::{Read, get};
 use super::headers::{is_object_meta, is_object_sysmeta, pick, stored};
 use super::put::{DELETE_AT, Put, Stored, put};
 use super::resource::ObjectName;
@@ -42,7 +42,8 @@ pub async fn copy(
     destination: ObjectName,
     as_manifest: bool,
 ) -> Result<Copied, Error> {
-    let from = get(call, source, Method::GET, true).await?;
+    let read = Read::asked(source.clone(), Method::GET, &call.parts.headers, true);
+    let from = get(call, read).await?;
     if !from.status().is_success() {
         return Ok(Copied::Unmet(from));
     }

@@ -3,7 +3,7 @@
 use apus_base::body::Body;
 use apus_base::client::Target;
 use http::header::{IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_UNMODIFIED_SINCE, RANGE};
-use http::{HeaderName, Method, Response, StatusCode};
+use http::{HeaderMap, HeaderName, Method, Response, StatusCode};
 
 use super::Call;
 use super::headers::pick;
@@ -13,22 +13,50 @@ use crate::error::Error;
 /// By which a request chooses whether and which part of an object it gets; the object servers judge them.
 const CONDITIONS: [HeaderName; 5] = [RANGE, IF_MATCH, IF_NONE_MATCH, IF_MODIFIED_SINCE, IF_UNMODIFIED_SINCE];
 
-/// Reads an object (GET) or its metadata (HEAD), under the conditions and for the ranges in the request's headers.
+/// What to read of an object, and how.
+#[derive(Clone, Debug)]
+pub struct Read {
+    /// Which.
+    pub name: ObjectName,
+    /// GET, or HEAD for its metadata only.
+    pub method: Method,
+    /// Conditions, ranges, and the backend's own headers by which steps of a read tell the object servers how to judge
+    /// them.
+    pub headers: HeaderMap,
+    /// Whether all replicas are asked for the newest version.
+    pub newest: bool,
+}
+
+impl Read {
+    /// A read under the conditions and for the ranges of a client's request.
+    pub fn asked(name: ObjectName, method: Method, request: &HeaderMap, newest: bool) -> Self {
+        let headers = pick(request, |header| CONDITIONS.contains(header));
+        Self { name, method, headers, newest }
+    }
+}
+
+/// Reads an object (GET) or its metadata (HEAD).
 ///
-/// A container that is not known does not stop a read: where its object is, there is an answer. `newest` asks all
-/// replicas for the newest version. Of the refusals, 304, 412 and 416 come as responses, because they say something about
-/// the object.
+/// Of the refusals, 304, 412 and 416 come as responses, because they say something about the object.
 ///
 /// # Errors
 /// When the caller may not, there is no such object, or no server answers.
-pub async fn get(call: Call<'_>, name: &ObjectName, method: Method, newest: bool) -> Result<Response<Body>, Error> {
-    call.authorize(&method, &Resource::Object(name.clone())).await?;
-    let client = &call.proxy.client;
+pub async fn get(call: Call<'_>, read: Read) -> Result<Response<Body>, Error> {
+    call.authorize(&read.method, &Resource::Object(read.name.clone())).await?;
+    stored(call, &read).await
+}
+
+/// Reads an object as the object servers have it.
+///
+/// A container that is not known does not stop a read: where its object is, there is an answer.
+async fn stored(call: Call<'_>, read: &Read) -> Result<Response<Body>, Error> {
+    let (client, name) = (&call.proxy.client, &read.name);
     let info = client.container_info(&name.account, &name.container).await?;
     let policy = info.found().map_or_else(|| client.cluster().policies.default_index(), |info| info.policy);
     let mut headers = call.backend_headers();
-    headers.extend(pick(&call.parts.headers, |header| CONDITIONS.contains(header)));
-    let response = client.read(method, &Target::Object(name.target(policy)), None, &headers, newest).await?;
+    headers.extend(read.headers.clone());
+    let target = Target::Object(name.target(policy));
+    let response = client.read(read.method.clone(), &target, None, &headers, read.newest).await?;
     match response.status() {
         StatusCode::NOT_MODIFIED | StatusCode::PRECONDITION_FAILED | StatusCode::RANGE_NOT_SATISFIABLE => Ok(response),
         StatusCode::NOT_FOUND => Err(Error::NotFound),

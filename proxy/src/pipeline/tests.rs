@@ -45,6 +45,7 @@ async fn a_panic_becomes_an_answer() {
         trans_id: "tx1".into(),
         peer: ([127, 0, 0, 1], 1).into(),
         identity: None,
+        grant: None,
     });
     let next = Next { proxy: &proxy, rest: &[catch_errors::step, panicking] };
     let response = next.run(request).await;

@@ -10,6 +10,7 @@ use super::copy;
 use super::refusal::Refusal;
 use super::response::page;
 use crate::constraints::{is_true, message_length};
+use crate::ops::get::Read;
 use crate::ops::put::{Put, Stored};
 use crate::ops::resource::ObjectName;
 use crate::ops::{Call, delete, get, post, put};
@@ -44,7 +45,8 @@ pub(super) async fn answer(call: Call<'_>, name: &ObjectName, body: Body) -> Res
 async fn read(call: Call<'_>, name: &ObjectName) -> Result<Response<Body>, Refusal> {
     let newest = is_true(&call.parts.headers, "x-newest");
     let method = if call.parts.method == Method::HEAD { Method::HEAD } else { Method::GET };
-    Ok(answered(get::get(call, name, method, newest).await?))
+    let read = Read::asked(name.clone(), method, &call.parts.headers, newest);
+    Ok(answered(get::get(call, read).await?))
 }
 
 /// What a read of an object gave, or why it gave nothing: 412 has no body, 416 has the page of its status.

@@ -37,8 +37,12 @@ impl Rig {
         let mut request = request.body(body::full(sent.to_owned())).unwrap();
         let groups: Vec<String> = groups.iter().map(|group| (*group).to_owned()).collect();
         let identity = Identity { user: groups[0].clone(), groups, reseller_admin: false, reseller_reader: false };
-        let context =
-            Context { trans_id: "tx1".into(), peer: ([127, 0, 0, 1], 1).into(), identity: Some(Arc::new(identity)) };
+        let context = Context {
+            trans_id: "tx1".into(),
+            peer: ([127, 0, 0, 1], 1).into(),
+            identity: Some(Arc::new(identity)),
+            grant: None,
+        };
         request.extensions_mut().insert(context);
         let (parts, body) = super::answer(&self.proxy, request).await.into_parts();
         let body = body::read_to_end(body, 1 << 20).await.unwrap();
