@@ -35,6 +35,18 @@ pub mod header {
     pub const CONTAINER_DEVICE: &str = "x-container-device";
     /// The container's partition.
     pub const CONTAINER_PARTITION: &str = "x-container-partition";
+    /// When an object expires, in seconds since 1970.
+    pub const DELETE_AT: &str = "x-delete-at";
+    /// As the container headers, for the container of the queue of expiring objects.
+    pub const DELETE_AT_HOST: &str = "x-delete-at-host";
+    /// Their devices, in the same order.
+    pub const DELETE_AT_DEVICE: &str = "x-delete-at-device";
+    /// That container's partition.
+    pub const DELETE_AT_PARTITION: &str = "x-delete-at-partition";
+    /// That container's name.
+    pub const DELETE_AT_CONTAINER: &str = "x-delete-at-container";
+    /// Whether an object server shall take an object that no longer expires out of that queue.
+    pub const CLEAN_EXPIRING_QUEUE: &str = "x-backend-clean-expiring-object-queue";
     /// As the container headers, for the account servers that a container server has to tell.
     pub const ACCOUNT_HOST: &str = "x-account-host";
     /// Their devices, in the same order.
