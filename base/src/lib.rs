@@ -22,6 +22,7 @@ pub mod quorum;
 pub mod range;
 pub mod recon;
 pub mod ring;
+pub mod seconds;
 pub mod serve;
 pub mod timestamp;
 pub mod wire;

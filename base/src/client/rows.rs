@@ -2,8 +2,10 @@
 
 use http::{Method, Request, StatusCode};
 
+use super::nodes::authority;
 use super::pool::{NodeError, Pool};
 use crate::body::{self, BodyError};
+use crate::ring::Device;
 use crate::wire::{RowUpdate, UpdateAnswer, UpdateBatch, update_path};
 
 /// Rows in one request: about 300 KB of JSON, a fraction of a second for a container server.
@@ -41,6 +43,11 @@ pub enum TellError {
 }
 
 impl Destination {
+    /// What the ring says of a device.
+    pub fn of(device: &Device) -> Self {
+        Self { host: authority(&device.ip, device.port), device: device.device.clone() }
+    }
+
     /// Sends rows, and gives the status of each, in their order; fewer when the server's answer says fewer.
     ///
     /// # Errors
