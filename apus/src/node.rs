@@ -59,7 +59,17 @@ impl Node {
         let databases = Arc::new(Databases::new(Arc::clone(&devices), config.object.fallocate_reserve));
         let account_ring = Arc::new(ArcSwap::new(Arc::clone(&rings.account)));
         let cluster = Arc::new(cluster);
-        Ok(Self { config, cluster, addresses, rings, account_ring, client: OnceLock::new(), passes: OnceLock::new(), devices, databases })
+        Ok(Self {
+            config,
+            cluster,
+            addresses,
+            rings,
+            account_ring,
+            client: OnceLock::new(),
+            passes: OnceLock::new(),
+            devices,
+            databases,
+        })
     }
 
     /// Looks at the devices that the rings give this node. A broken one is only said so, since the others can serve;
@@ -187,7 +197,8 @@ impl Node {
     /// The reaper by itself, which asks the account server where the configuration has it.
     pub(crate) fn reaper(&self, path: &Path, metrics: &Metrics) -> Result<Reaper, StartError> {
         let address = self.config.listen.of(Role::Account);
-        let address = address.ok_or_else(|| StartError::NoAddress { path: path.to_owned(), role: Role::Account.name() })?;
+        let address =
+            address.ok_or_else(|| StartError::NoAddress { path: path.to_owned(), role: Role::Account.name() })?;
         let address = address.parse().map_err(|_| StartError::Address(address.to_owned()))?;
         Ok(self.reaper_beside(Here::new(address), metrics))
     }
@@ -211,7 +222,8 @@ impl Node {
 
     /// The client of all passes; its metrics are with those of the role that needs it first.
     fn passes(&self, metrics: &Metrics) -> ClusterClient {
-        let new = || ClusterClient::new(ClientConfig::default(), Arc::clone(&self.cluster), self.rings.clone(), metrics);
+        let new =
+            || ClusterClient::new(ClientConfig::default(), Arc::clone(&self.cluster), self.rings.clone(), metrics);
         self.passes.get_or_init(new).clone()
     }
 
