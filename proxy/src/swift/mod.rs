@@ -4,6 +4,7 @@
 //! Here is the spelling only (paths, queries, statuses, texts); what an operation means is in [`crate::ops`].
 
 mod account;
+pub mod bulk;
 mod container;
 mod copy;
 mod info;
