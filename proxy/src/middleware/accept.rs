@@ -4,8 +4,11 @@
 /// The formats of listings and reports, in the order in which they are preferred where a client does not care.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
+    /// Lines.
     Text,
+    /// JSON.
     Json,
+    /// `application/xml`.
     Xml,
     /// The same as `Xml` under its other name.
     TextXml,
