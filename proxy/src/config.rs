@@ -11,6 +11,7 @@ use crate::auth::reseller::{InvalidResellers, Reseller};
 use crate::auth::token::WeakSecret;
 use crate::auth::user::{InvalidUser, Secret, User};
 use crate::constraints::Constraints;
+use crate::ops::bulk;
 
 /// How a proxy behaves.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -58,6 +59,12 @@ pub struct Config {
     pub trans_id_suffix: String,
     /// How many characters of a token the access log shows.
     pub reveal_sensitive_prefix: usize,
+    /// Whether containers are held to the quotas that their owners set.
+    pub container_quotas: bool,
+    /// Whether accounts are held to the quotas that reseller admins set.
+    pub account_quotas: bool,
+    /// The limits of bulk requests.
+    pub bulk: bulk::Config,
     /// Most connections from clients at once; further ones wait.
     pub max_clients: usize,
     /// How long a client may pause while it sends a head or a body, in seconds; then it gets 408.
@@ -128,6 +135,9 @@ impl Default for Config {
             disable_path: None,
             trans_id_suffix: String::new(),
             reveal_sensitive_prefix: 16,
+            container_quotas: true,
+            account_quotas: true,
+            bulk: bulk::Config::default(),
             max_clients: limits.connections,
             client_timeout: limits.patience.as_secs(),
             grace: limits.grace.as_secs(),

@@ -4,6 +4,7 @@
 //! Here is the spelling only (paths, queries, statuses, texts); what an operation means is in [`crate::ops`].
 
 mod account;
+pub mod bulk;
 mod container;
 mod copy;
 mod info;
@@ -20,6 +21,7 @@ use http::{Request, Response, StatusCode};
 use crate::Proxy;
 use crate::ops::Call;
 use crate::ops::resource::Resource;
+use bulk::Bulk;
 use refusal::{Refusal, with_allow};
 
 pub use info::info;
@@ -34,7 +36,11 @@ pub async fn answer(proxy: &Proxy, request: Request<Body>) -> Response<Body> {
         Ok(resource) => resource,
         Err(refusal) => return refusal.into_response(None),
     };
-    let done = dispatch(Call { proxy, parts: &parts }, &resource, body).await;
+    let call = Call { proxy, parts: &parts };
+    if let Some(bulk) = Bulk::asked(&parts.method, parts.uri.query()) {
+        return bulk.answer(call, &resource, body).await;
+    }
+    let done = dispatch(call, &resource, body).await;
     done.unwrap_or_else(|refusal| refusal.into_response(Some(resource.account())))
 }
 

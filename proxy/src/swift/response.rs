@@ -12,7 +12,7 @@ use apus_base::body::{self, Body};
 pub const QUOTED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'/').remove(b'_').remove(b'.').remove(b'-').remove(b'~');
 
 /// The type of pages, also of those whose body is one plain sentence: that is how Swift sends them.
-const HTML: HeaderValue = HeaderValue::from_static("text/html; charset=UTF-8");
+pub const HTML: HeaderValue = HeaderValue::from_static("text/html; charset=UTF-8");
 /// The type of the sentences that the constraints give.
 const PLAIN: HeaderValue = HeaderValue::from_static("text/plain");
 
@@ -54,6 +54,12 @@ pub fn unauthorized(account: Option<&str>) -> Response<Body> {
         response.headers_mut().insert(WWW_AUTHENTICATE, challenge);
     }
     response
+}
+
+/// A status as reports of many operations name it: `404 Not Found`.
+pub fn status_line(status: StatusCode) -> String {
+    let title = explanation(status).map(|(title, _)| title).or(status.canonical_reason()).unwrap_or("Unknown");
+    format!("{} {title}", status.as_u16())
 }
 
 /// The title and the sentence that Swift's `swob` has for a status, where it has a sentence.
@@ -106,6 +112,13 @@ mod tests {
         let expected = "<html><h1>Not Found</h1><p>The resource could not be found.</p></html>";
         assert_eq!(body(missing).await, expected);
         assert_eq!(body(page(StatusCode::CREATED)).await, "");
+    }
+
+    #[test]
+    fn status_lines_have_swifts_titles() {
+        assert_eq!(status_line(StatusCode::PAYLOAD_TOO_LARGE), "413 Request Entity Too Large");
+        assert_eq!(status_line(StatusCode::CREATED), "201 Created");
+        assert_eq!(status_line(StatusCode::BAD_GATEWAY), "502 Bad Gateway");
     }
 
     #[test]
