@@ -11,7 +11,9 @@ use crate::auth::reseller::{InvalidResellers, Reseller};
 use crate::auth::token::WeakSecret;
 use crate::auth::user::{InvalidUser, Secret, User};
 use crate::constraints::Constraints;
+use crate::middleware::{access_log, container_sync, etag_quoter, list_endpoints, name_check, read_only};
 use crate::ops::bulk;
+use crate::ratelimit::{self, InvalidRate};
 
 /// How a proxy behaves.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -65,6 +67,24 @@ pub struct Config {
     pub account_quotas: bool,
     /// The limits of bulk requests.
     pub bulk: bulk::Config,
+    /// How often accounts and containers may be written to.
+    pub ratelimit: ratelimit::Config,
+    /// What may be written.
+    pub read_only: read_only::Config,
+    /// What paths may not hold.
+    pub name_check: name_check::Config,
+    /// Whether ETags are quoted.
+    pub etag_quoter: etag_quoter::Config,
+    /// Whether anybody may ask where something is stored.
+    pub list_endpoints: list_endpoints::Config,
+    /// Other clusters that keep containers like ours.
+    pub container_sync: container_sync::Config,
+    /// Whether `X-Open-Expired: true` reaches objects that expired and are not gone yet.
+    pub allow_open_expired: bool,
+    /// What operators sign their requests for `/info` with; without it nobody sees what is for operators.
+    pub admin_key: Option<Secret>,
+    /// What the access log says more, and less.
+    pub access_log: access_log::Config,
     /// Most connections from clients at once; further ones wait.
     pub max_clients: usize,
     /// How long a client may pause while it sends a head or a body, in seconds; then it gets 408.
@@ -105,6 +125,12 @@ pub enum InvalidConfig {
     /// Tokens could be forged.
     #[error(transparent)]
     TokenSecret(#[from] WeakSecret),
+    /// A rate is none.
+    #[error(transparent)]
+    Rate(#[from] InvalidRate),
+    /// What paths may not match is no regular expression.
+    #[error("forbidden_regexp: {0}")]
+    NameCheck(#[from] regex::Error),
     /// Where tokens are asked for is no folder of the URL.
     #[error("auth_prefix must begin and end with a slash and have something in between, as in \"/auth/\", not {0:?}")]
     AuthPrefix(String),
@@ -138,6 +164,15 @@ impl Default for Config {
             container_quotas: true,
             account_quotas: true,
             bulk: bulk::Config::default(),
+            ratelimit: ratelimit::Config::default(),
+            read_only: read_only::Config::default(),
+            name_check: name_check::Config::default(),
+            etag_quoter: etag_quoter::Config::default(),
+            list_endpoints: list_endpoints::Config::default(),
+            container_sync: container_sync::Config::default(),
+            allow_open_expired: false,
+            admin_key: None,
+            access_log: access_log::Config::default(),
             max_clients: limits.connections,
             client_timeout: limits.patience.as_secs(),
             grace: limits.grace.as_secs(),

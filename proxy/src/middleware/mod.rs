@@ -3,12 +3,20 @@
 pub mod accept;
 pub mod access_log;
 pub mod catch_errors;
+pub mod container_sync;
 pub mod cors;
+pub mod etag_quoter;
 pub mod gatekeeper;
 pub mod healthcheck;
+pub mod hmac_sha1;
 pub mod info;
+pub mod list_endpoints;
 pub mod listing_formats;
+pub mod name_check;
+pub mod ratelimit;
+pub mod read_only;
 mod render;
+pub mod request_line;
 mod rows;
 pub mod tempauth;
 
