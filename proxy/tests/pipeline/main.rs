@@ -4,6 +4,7 @@
 
 mod access;
 mod edge;
+mod limits;
 mod rig;
 mod tokens;
 mod views;
