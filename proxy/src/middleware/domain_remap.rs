@@ -64,8 +64,8 @@ pub fn step<'a>(proxy: &'a Proxy, mut request: Request<Body>, next: Next<'a>) ->
         return next.run(request);
     };
     let resellers: Vec<&str> = proxy.auth.resellers.prefixes().map(|prefix| prefix.trim_end_matches('_')).collect();
-    let host = request.headers().get(HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
-    let (account, container) = match config.meaning(host, &resellers) {
+    let host = request.headers().get(HOST).map(|host| String::from_utf8_lossy(host.as_bytes())).unwrap_or_default();
+    let (account, container) = match config.meaning(&host, &resellers) {
         Meaning::Nothing => return next.run(request),
         Meaning::Bad => {
             let refusal = text_plain(StatusCode::BAD_REQUEST, "Bad domain in host header");

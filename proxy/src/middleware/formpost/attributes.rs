@@ -164,13 +164,14 @@ mod tests {
 
     #[test]
     fn only_what_was_signed_in_time_is_granted() {
-        let fields = |expires, signature| {
-            [("redirect", "http://x"), ("max_file_size", "10"), ("max_file_count", "2"), ("expires", expires), ("signature", signature)]
-        };
         let grant = Grant::Account("AUTH_a".into());
         let keys = [("other".to_owned(), Grant::Account("x".into())), ("key".to_owned(), grant.clone())];
-        let ask = |path, expires, signature: &str, keys: &[Key], now| {
-            attributes(&fields(expires, signature)).grant(path, keys, &Digest::all(), now)
+        let ask = |path: &str, expires: &str, signature: &str, keys: &[Key], now| {
+            let form = [("redirect", "http://x"), ("max_file_size", "10"), ("max_file_count", "2")];
+            let mut form = attributes(&form);
+            form.set("expires", expires.as_bytes());
+            form.set("signature", signature.as_bytes());
+            form.grant(path, keys, &Digest::all(), now)
         };
         assert_eq!(ask("/v1/AUTH_a/c", "2000", SIGNED, &keys, 2000), Ok(grant));
         assert_eq!(ask("/v1/AUTH_a/c", "2000", SIGNED, &keys, 2001), Err(Refused::Unauthorized("Form Expired")));

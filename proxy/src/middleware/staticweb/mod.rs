@@ -168,7 +168,7 @@ impl Visit<'_> {
 
     /// The container's path.
     fn base(&self) -> &str {
-        let end = self.path.match_indices('/').nth(4).map_or(self.path.len(), |(at, _)| at);
+        let end = self.path.match_indices('/').nth(3).map_or(self.path.len(), |(at, _)| at);
         &self.path[..end]
     }
 

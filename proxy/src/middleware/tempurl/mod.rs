@@ -268,6 +268,3 @@ fn forget_query(request: &mut Request<Body>) {
         *request.uri_mut() = uri;
     }
 }
-
-#[cfg(test)]
-mod tests;
