@@ -6,6 +6,7 @@ use serde_json::{Map, Value, json};
 
 use apus_base::body::{self, Body};
 
+use super::{crossdomain, domain_remap, formpost, staticweb, tempurl};
 use crate::Proxy;
 use crate::pipeline::{Answer, Next};
 use crate::swift;
@@ -24,6 +25,11 @@ const SECTIONS: &[(&str, Section)] = &[
     ("container_quotas", |proxy| proxy.config.container_quotas.then(|| json!({}))),
     ("bulk_delete", swift::bulk::delete_info),
     ("bulk_upload", swift::bulk::upload_info),
+    ("crossdomain", crossdomain::info),
+    ("domain_remap", domain_remap::info),
+    ("formpost", formpost::info),
+    ("staticweb", staticweb::info),
+    ("tempurl", tempurl::info),
 ];
 
 /// The step.
