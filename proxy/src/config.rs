@@ -12,6 +12,7 @@ use crate::auth::token::WeakSecret;
 use crate::auth::user::{InvalidUser, Secret, User};
 use crate::constraints::Constraints;
 use crate::middleware::{access_log, container_sync, etag_quoter, list_endpoints, name_check, read_only};
+use crate::middleware::{crossdomain, domain_remap, formpost, staticweb, tempurl};
 use crate::ops::bulk;
 use crate::ratelimit::{self, InvalidRate};
 
@@ -59,6 +60,16 @@ pub struct Config {
     pub disable_path: Option<PathBuf>,
     /// The end of every transaction id of this node, to tell nodes apart in logs.
     pub trans_id_suffix: String,
+    /// URLs that are signed.
+    pub tempurl: tempurl::Config,
+    /// Uploads by forms that are signed.
+    pub formpost: formpost::Config,
+    /// Containers as static sites.
+    pub staticweb: staticweb::Config,
+    /// Accounts and containers named by hosts; unset, none are.
+    pub domain_remap: Option<domain_remap::Config>,
+    /// The page for old browser plugins; unset, there is none.
+    pub crossdomain: Option<crossdomain::Config>,
     /// How many characters of a token the access log shows.
     pub reveal_sensitive_prefix: usize,
     /// Whether containers are held to the quotas that their owners set.
@@ -160,6 +171,11 @@ impl Default for Config {
             disallowed_sections: vec!["swift.valid_api_versions".into(), "swift.auto_create_account_prefix".into()],
             disable_path: None,
             trans_id_suffix: String::new(),
+            tempurl: tempurl::Config::default(),
+            formpost: formpost::Config::default(),
+            staticweb: staticweb::Config::default(),
+            domain_remap: None,
+            crossdomain: None,
             reveal_sensitive_prefix: 16,
             container_quotas: true,
             account_quotas: true,

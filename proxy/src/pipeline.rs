@@ -13,8 +13,9 @@ use apus_base::body::Body;
 use crate::Proxy;
 use crate::context::{self, Context};
 use crate::middleware::{
-    access_log, catch_errors, container_sync, cors, etag_quoter, gatekeeper, healthcheck, info, list_endpoints,
-    listing_formats, name_check, ratelimit, read_only, request_line, tempauth,
+    access_log, catch_errors, container_sync, cors, crossdomain, domain_remap, etag_quoter, formpost, gatekeeper,
+    healthcheck, info, list_endpoints, listing_formats, name_check, ratelimit, read_only, request_line, staticweb,
+    tempauth, tempurl,
 };
 
 /// The future of a response.
@@ -35,6 +36,9 @@ const STEPS: &[Step] = &[
     request_line::step,
     // Load balancers and the curious have no token.
     healthcheck::step,
+    crossdomain::step,
+    // Before all that looks at a path, also `/info`, which may be an object's name below a container's own domain.
+    domain_remap::step,
     info::step,
     list_endpoints::step,
     // For all names, and before anything is looked up by them.
@@ -47,12 +51,20 @@ const STEPS: &[Step] = &[
     listing_formats::step,
     // Before authentication, whose place a signature takes.
     container_sync::step,
+    // Before authentication, whose place a signature takes; behind the listing formats, which an index page passes
+    // untouched.
+    tempurl::step,
+    // Behind signed URLs, which may be for a POST of any body; every file of a form becomes a PUT of its own, so before
+    // all that has a say in a PUT.
+    formpost::step,
     // Before authentication, because who asks does not matter.
     read_only::step,
     // Before authentication, which may be what somebody wears out.
     ratelimit::step,
     // Says who asks; the face asks what they may.
     tempauth::step,
+    // Behind authentication, because a site is for those who show no token.
+    staticweb::step,
 ];
 
 /// What stands behind a step.

@@ -18,6 +18,7 @@ use http::request::Parts;
 use http::{HeaderMap, Method, Request, Response, StatusCode, Uri};
 use http_body::{Body as _, Frame, SizeHint};
 use http_body_util::BodyExt as _;
+use percent_encoding::percent_decode_str;
 
 use apus_base::body::{Body, BodyError};
 use apus_base::clock;
@@ -47,7 +48,7 @@ pub fn step<'a>(proxy: &'a Proxy, request: Request<Body>, next: Next<'a>) -> Ans
     }
     let (parts, body) = request.into_parts();
     let received = Arc::new(Received::default());
-    let mut entry = Entry::begin(&parts, Arc::clone(&received), proxy);
+    let mut entry = Entry::begin(&parts, Arc::clone(&received), &proxy.config);
     let body = Incoming { inner: body, received }.boxed_unsync();
     Box::pin(async move {
         let response = next.run(Request::from_parts(parts, body)).await;
@@ -99,8 +100,8 @@ struct Entry {
 }
 
 impl Entry {
-    fn begin(parts: &Parts, received: Arc<Received>, proxy: &Proxy) -> Self {
-        let (reveal, config) = (proxy.config.reveal_sensitive_prefix, &proxy.config.access_log);
+    fn begin(parts: &Parts, received: Arc<Received>, all: &Arc<crate::Config>) -> Self {
+        let (reveal, config) = (all.reveal_sensitive_prefix, &all.access_log);
         let text = |name: &str, field| config.shown(field, header(&parts.headers, name).unwrap_or_else(|| "-".into()));
         let context = parts.extensions.get::<Context>();
         let remote_addr = context.map_or_else(|| "-".into(), |context| context.peer.ip().to_string());
@@ -117,7 +118,7 @@ impl Entry {
             client_etag: text(ETAG.as_str(), Field::ClientEtag),
             headers: config.shown(Field::Headers, config.headers(&parts.headers, reveal)),
             notes: expiry(parts).into_iter().collect(),
-            config: Arc::clone(&proxy.config),
+            config: Arc::clone(all),
             trans_id: context.map_or_else(String::new, |context| context.trans_id.clone()),
             begun: clock::now(),
             clock: Instant::now(),
@@ -237,8 +238,10 @@ fn obscured_path(uri: &Uri, reveal: usize) -> String {
     for (i, pair) in query.split('&').enumerate() {
         let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
         let and = if i == 0 { "" } else { "&" };
+        // However the name is escaped, its value is as secret.
+        let plain = percent_decode_str(name).decode_utf8_lossy();
         // Writing into a String cannot fail.
-        let _ = if SENSITIVE.iter().any(|sensitive| name.eq_ignore_ascii_case(sensitive)) {
+        let _ = if SENSITIVE.iter().any(|sensitive| plain.eq_ignore_ascii_case(sensitive)) {
             write!(path, "{and}{name}={}", capped(value, reveal))
         } else {
             write!(path, "{and}{pair}")

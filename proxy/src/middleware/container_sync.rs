@@ -20,7 +20,7 @@ use apus_base::timestamp::Timestamp;
 
 use super::access_log::LogInfo;
 use super::gatekeeper::INBOUND_TIMESTAMP;
-use super::hmac_sha1::signs;
+use super::signature::{Digest, Signature};
 use crate::Proxy;
 use crate::auth::user::Secret;
 use crate::context::{Context, Grant};
@@ -137,7 +137,8 @@ fn verify(proxy: &Proxy, parts: &Parts, auth: &HeaderValue, info: Option<&Contai
     let user_key = info.and_then(|info| info.sync_key.as_deref()).ok_or("cs:no-local-user-key")?;
     let message = message(parts, nonce, user_key);
     let keys = std::iter::once(&realm.key).chain(realm.key2.as_ref().filter(|key| !key.0.is_empty()));
-    let is_valid = keys.fold(false, |is_valid, key| signs(signature, &message, key.0.as_bytes()) | is_valid);
+    let signature = Signature::parse(signature, &[Digest::Sha1]).ok_or("cs:invalid-sig")?;
+    let is_valid = keys.fold(false, |is_valid, key| signature.signs(&message, key.0.as_bytes()) | is_valid);
     if is_valid { Ok(()) } else { Err("cs:invalid-sig") }
 }
 

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use apus_base::body::Body;
 
 use crate::Proxy;
-use crate::constraints::{Level, is_true, says_yes};
+use crate::constraints::{Level, is_true, is_yes};
 use crate::ops::resource::{ObjectName, Resource};
 use crate::pipeline::{Answer, Next};
 use crate::swift::path;
@@ -106,11 +106,11 @@ async fn is_quoted(proxy: &Proxy, name: &ObjectName) -> bool {
 async fn flag(proxy: &Proxy, name: &ObjectName) -> Option<bool> {
     let container = proxy.client.container_info(&name.account, &name.container).await.ok()?;
     if let Some(own) = container.found()?.sysmeta.get(SYSMETA_KEY) {
-        return Some(says_yes(own));
+        return Some(is_yes(own));
     }
     let account = proxy.client.account_info(&name.account).await.ok()?;
     let of_account = account.found()?.sysmeta.get(SYSMETA_KEY);
-    Some(of_account.map_or(proxy.config.etag_quoter.enable_by_default, |flag| says_yes(flag)))
+    Some(of_account.map_or(proxy.config.etag_quoter.enable_by_default, |flag| is_yes(flag)))
 }
 
 fn quote(headers: &mut HeaderMap) {

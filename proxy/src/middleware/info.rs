@@ -7,8 +7,10 @@ use serde_json::{Map, Value, json};
 use apus_base::body::{self, Body};
 use apus_base::clock;
 
-use super::hmac_sha1::signs;
-use super::{container_sync, etag_quoter, name_check, read_only};
+use super::signature::{Digest, Signature};
+use super::{
+    container_sync, crossdomain, domain_remap, etag_quoter, formpost, name_check, read_only, staticweb, tempurl,
+};
 use crate::Proxy;
 use crate::pipeline::{Answer, Next};
 use crate::ratelimit;
@@ -34,6 +36,11 @@ const SECTIONS: &[(&str, Section)] = &[
     ("read_only", read_only::info),
     ("bulk_delete", swift::bulk::delete_info),
     ("bulk_upload", swift::bulk::upload_info),
+    ("crossdomain", crossdomain::info),
+    ("domain_remap", domain_remap::info),
+    ("formpost", formpost::info),
+    ("staticweb", staticweb::info),
+    ("tempurl", tempurl::info),
 ];
 
 /// What is for operators only.
@@ -90,8 +97,11 @@ fn is_admin(proxy: &Proxy, method: &Method, signature: &str, expires: &str) -> b
         return false;
     };
     let methods: &[&str] = if *method == Method::HEAD { &["HEAD", "GET"] } else { &["GET"] };
-    let signs = |method: &&str| signs(signature, format!("{method}\n{until}\n/info").as_bytes(), key.0.as_bytes());
-    methods.iter().any(signs)
+    let signs = |signature: Signature| {
+        let message = |method| format!("{method}\n{until}\n/info").into_bytes();
+        methods.iter().any(|method| signature.signs(&message(method), key.0.as_bytes()))
+    };
+    Signature::parse(signature, &[Digest::Sha1]).is_some_and(signs)
 }
 
 fn shown(proxy: &Proxy, is_admin: bool, origin: Option<&HeaderValue>) -> Response<Body> {

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use apus_base::body::Body;
 
 use crate::Proxy;
-use crate::constraints::says_yes;
+use crate::constraints::is_yes;
 use crate::pipeline::{Answer, Next};
 use crate::swift::path;
 use crate::swift::response::text_html;
@@ -54,7 +54,7 @@ async fn is_read_only(proxy: &Proxy, account: &str) -> bool {
     let info = proxy.client.account_info(account).await.ok();
     let info = info.as_ref().and_then(|info| info.found());
     let own = info.and_then(|info| info.sysmeta.get(SYSMETA_KEY)).filter(|own| !own.is_empty());
-    own.map_or(proxy.config.read_only.read_only, |own| says_yes(own))
+    own.map_or(proxy.config.read_only.read_only, |own| is_yes(own))
 }
 
 fn refusal() -> Response<Body> {

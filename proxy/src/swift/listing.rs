@@ -2,7 +2,7 @@
 
 use percent_encoding::percent_decode;
 
-use crate::constraints::says_yes;
+use crate::constraints::is_yes;
 use crate::ops::listing::Listing;
 
 /// Why a listing is refused.
@@ -31,7 +31,7 @@ pub fn parse(query: Option<&str>, most: u64) -> Result<Listing, BadListing> {
             "prefix" => listing.prefix = value()?,
             "delimiter" => listing.delimiter = value()?,
             "path" => listing.path = Some(value()?),
-            "reverse" => listing.reverse = says_yes(&value()?),
+            "reverse" => listing.reverse = is_yes(&value()?),
             _ => {}
         }
     }

@@ -19,9 +19,12 @@ use http::request::Parts;
 use http::{Request, Response, StatusCode};
 
 use crate::Proxy;
+use crate::auth::Denied;
+use crate::error::Error;
 use crate::ops::Call;
 use crate::ops::resource::Resource;
 use bulk::Bulk;
+pub(crate) use refusal::body_status;
 use refusal::{Refusal, with_allow};
 
 pub use info::info;
@@ -60,6 +63,11 @@ async fn dispatch(call: Call<'_>, resource: &Resource, body: Body) -> Result<Res
         Resource::Container(account, container) => container::answer(call, account, container).await,
         Resource::Object(name) => object::answer(call, name, body).await,
     }
+}
+
+/// The answer to who may not do what they asked for, or of whom that cannot be said; `account` is the one in the path.
+pub fn denied(reason: Denied, account: &str) -> Response<Body> {
+    Refusal::from(Error::from(reason)).into_response(Some(account))
 }
 
 /// The methods that a resource knows, as `Allow` lists them.

@@ -110,7 +110,7 @@ fn gone() -> Response<Body> {
 }
 
 /// 499 is Swift's own: the client went away. It is read in logs only.
-fn body_status(reason: &BodyError) -> StatusCode {
+pub(crate) fn body_status(reason: &BodyError) -> StatusCode {
     match reason {
         BodyError::Stalled(_) => StatusCode::REQUEST_TIMEOUT,
         BodyError::Disconnected(_) => StatusCode::from_u16(499).unwrap_or(StatusCode::BAD_REQUEST),

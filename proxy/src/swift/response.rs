@@ -66,6 +66,7 @@ pub fn status_line(status: StatusCode) -> String {
 fn explanation(status: StatusCode) -> Option<(&'static str, &'static str)> {
     Some(match status.as_u16() {
         202 => ("Accepted", "The request is accepted for processing."),
+        301 => ("Moved Permanently", "The resource has moved permanently."),
         400 => (
             "Bad Request",
             "The server could not comply with the request since it is either malformed or otherwise incorrect.",
