@@ -17,6 +17,7 @@ pub mod swift;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use http::request::Parts;
 use http::{Request, Response};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -26,9 +27,10 @@ use apus_base::client::ClusterClient;
 use apus_base::clock::Clock;
 use apus_base::cluster::Cluster;
 use apus_base::metrics::Metrics;
-use apus_base::serve::Service;
+use apus_base::serve::{Front, Secure, Service, Tls};
 
 use auth::Auth;
+use config::Scheme;
 pub use config::{Config, InvalidConfig};
 
 /// What all requests share.
@@ -43,24 +45,38 @@ pub struct Proxy {
     pub clock: Arc<Clock>,
     /// The users, their tokens and whose accounts there are.
     pub auth: Auth,
+    /// What stands before HTTP on the public port.
+    pub front: Front,
 }
 
 impl Proxy {
-    /// Checks a configuration. The client is made from [`Config::client`] and the rings.
+    /// Checks a configuration and reads the certificate. The client is made from [`Config::client`] and the rings.
     ///
     /// # Errors
     /// When a part of the configuration makes no sense.
     pub fn new(config: Config, client: ClusterClient, clock: Arc<Clock>) -> Result<Self, InvalidConfig> {
         let auth = Auth::new(&config)?;
         let cluster = Arc::clone(client.cluster());
-        Ok(Self { config, client, cluster, clock, auth })
+        let tls = config.tls.clone().map(|files| Tls::load(files, config.http2)).transpose()?.map(Arc::new);
+        let front = Front { tls, require_proxy_protocol: config.require_proxy_protocol, http2: config.http2 };
+        Ok(Self { config, client, cluster, clock, auth, front })
+    }
+
+    /// The scheme of URLs that lead the sender of a request back to us.
+    pub fn scheme(&self, parts: &Parts) -> &'static str {
+        match self.config.storage_url_scheme {
+            Scheme::Http => "http",
+            Scheme::Https => "https",
+            Scheme::Default if parts.extensions.get::<Secure>().is_some() => "https",
+            Scheme::Default => "http",
+        }
     }
 }
 
 /// Serves clients until `shutdown` is cancelled, then finishes the requests in flight.
 pub async fn serve(proxy: Arc<Proxy>, metrics: Metrics, listener: TcpListener, shutdown: CancellationToken) {
-    let limits = proxy.config.limits();
-    apus_base::serve::serve(listener, proxy, metrics, limits, shutdown).await;
+    let (limits, front) = (proxy.config.limits(), proxy.front.clone());
+    apus_base::serve::serve_public(listener, proxy, metrics, limits, front, shutdown).await;
 }
 
 impl Service for Proxy {
