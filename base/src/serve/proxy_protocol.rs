@@ -60,9 +60,15 @@ fn parse(bytes: &[u8]) -> Result<Option<(Option<Announced>, usize)>, Refused> {
             let announced = header.proxied_address();
             Ok(Some((announced.map(|a| Announced { source: a.source, destination: a.destination }), len)))
         }
-        Err(Error::BufferTooShort) => Ok(None),
+        Err(Error::BufferTooShort) if may_become_one(bytes) => Ok(None),
         Err(_) => Err(Refused::Invalid),
     }
+}
+
+/// Whether more bytes can help: the parser would wait for parts of a line that has already ended.
+fn may_become_one(bytes: &[u8]) -> bool {
+    let begins = |with: &[u8]| bytes.iter().zip(with).all(|(a, b)| a == b);
+    begins(b"\r\n\r\n\0\r\nQUIT\n") || begins(b"PROXY ") && !bytes.contains(&b'\n')
 }
 
 #[cfg(test)]
@@ -112,6 +118,8 @@ mod tests {
             b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
             b"PROXY TCP4 203.0.113.7 10.0.0.1 51234\r\n",
             b"PROXY TCP4 203.0.113.7 10.0.0.1 51234 99999\r\n",
+            b"PUT /",
+            b"\r\nGET",
             b"PROXY TCP5 203.0.113.7 10.0.0.1 51234 443\r\n",
             b"PROXY TCP4 ::1 ::1 1 2\r\n",
             b"\r\n\r\n\x00\r\nQUIT\n\x31\x11\x00\x0c123456789012",
