@@ -11,6 +11,8 @@ use crate::auth::reseller::{InvalidResellers, Reseller};
 use crate::auth::token::WeakSecret;
 use crate::auth::user::{InvalidUser, Secret, User};
 use crate::constraints::Constraints;
+use crate::middleware::{crossdomain, domain_remap, formpost, staticweb, tempurl};
+use crate::ops::bulk;
 
 /// How a proxy behaves.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -56,8 +58,24 @@ pub struct Config {
     pub disable_path: Option<PathBuf>,
     /// The end of every transaction id of this node, to tell nodes apart in logs.
     pub trans_id_suffix: String,
+    /// URLs that are signed.
+    pub tempurl: tempurl::Config,
+    /// Uploads by forms that are signed.
+    pub formpost: formpost::Config,
+    /// Containers as static sites.
+    pub staticweb: staticweb::Config,
+    /// Accounts and containers named by hosts; unset, none are.
+    pub domain_remap: Option<domain_remap::Config>,
+    /// The page for old browser plugins; unset, there is none.
+    pub crossdomain: Option<crossdomain::Config>,
     /// How many characters of a token the access log shows.
     pub reveal_sensitive_prefix: usize,
+    /// Whether containers are held to the quotas that their owners set.
+    pub container_quotas: bool,
+    /// Whether accounts are held to the quotas that reseller admins set.
+    pub account_quotas: bool,
+    /// The limits of bulk requests.
+    pub bulk: bulk::Config,
     /// The certificate with which the public port speaks TLS; without it, plain HTTP.
     pub tls: Option<TlsFiles>,
     /// Whether clients may speak HTTP/2.
@@ -129,7 +147,15 @@ impl Default for Config {
             disallowed_sections: vec!["swift.valid_api_versions".into(), "swift.auto_create_account_prefix".into()],
             disable_path: None,
             trans_id_suffix: String::new(),
+            tempurl: tempurl::Config::default(),
+            formpost: formpost::Config::default(),
+            staticweb: staticweb::Config::default(),
+            domain_remap: None,
+            crossdomain: None,
             reveal_sensitive_prefix: 16,
+            container_quotas: true,
+            account_quotas: true,
+            bulk: bulk::Config::default(),
             tls: None,
             http2: true,
             require_proxy_protocol: false,

@@ -17,7 +17,6 @@ pub mod swift;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use http::request::Parts;
 use http::{Request, Response};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -27,16 +26,16 @@ use apus_base::client::ClusterClient;
 use apus_base::clock::Clock;
 use apus_base::cluster::Cluster;
 use apus_base::metrics::Metrics;
-use apus_base::serve::{Front, Secure, Service, Tls};
+use apus_base::serve::{Front, Service, Tls};
 
 use auth::Auth;
-use config::Scheme;
 pub use config::{Config, InvalidConfig};
 
-/// What all requests share.
+/// What all requests share. Clones are the same proxy, for work that outlives its request's handler.
+#[derive(Clone)]
 pub struct Proxy {
     /// How to behave.
-    pub config: Config,
+    pub config: Arc<Config>,
     /// The way to the storage servers.
     pub client: ClusterClient,
     /// What the whole cluster agrees on: the salt and the storage policies.
@@ -44,7 +43,7 @@ pub struct Proxy {
     /// Where the versions of writes come from.
     pub clock: Arc<Clock>,
     /// The users, their tokens and whose accounts there are.
-    pub auth: Auth,
+    pub auth: Arc<Auth>,
     /// What stands before HTTP on the public port.
     pub front: Front,
 }
@@ -55,21 +54,11 @@ impl Proxy {
     /// # Errors
     /// When a part of the configuration makes no sense.
     pub fn new(config: Config, client: ClusterClient, clock: Arc<Clock>) -> Result<Self, InvalidConfig> {
-        let auth = Auth::new(&config)?;
+        let auth = Arc::new(Auth::new(&config)?);
         let cluster = Arc::clone(client.cluster());
         let tls = config.tls.clone().map(|files| Tls::load(files, config.http2)).transpose()?.map(Arc::new);
         let front = Front { tls, require_proxy_protocol: config.require_proxy_protocol, http2: config.http2 };
-        Ok(Self { config, client, cluster, clock, auth, front })
-    }
-
-    /// The scheme of URLs that lead the sender of a request back to us.
-    pub fn scheme(&self, parts: &Parts) -> &'static str {
-        match self.config.storage_url_scheme {
-            Scheme::Http => "http",
-            Scheme::Https => "https",
-            Scheme::Default if parts.extensions.get::<Secure>().is_some() => "https",
-            Scheme::Default => "http",
-        }
+        Ok(Self { config: Arc::new(config), client, cluster, clock, auth, front })
     }
 }
 

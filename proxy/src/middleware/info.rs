@@ -6,6 +6,7 @@ use serde_json::{Map, Value, json};
 
 use apus_base::body::{self, Body};
 
+use super::{crossdomain, domain_remap, formpost, staticweb, tempurl};
 use crate::Proxy;
 use crate::pipeline::{Answer, Next};
 use crate::swift;
@@ -17,8 +18,19 @@ const METHODS: HeaderValue = HeaderValue::from_static("HEAD, GET, OPTIONS");
 type Section = fn(&Proxy) -> Option<Value>;
 
 /// Clients look here for what they may use, so a feature has its section exactly while it works.
-const SECTIONS: &[(&str, Section)] =
-    &[("swift", |proxy| Some(swift::info(proxy))), ("tempauth", |_| Some(json!({ "account_acls": true })))];
+const SECTIONS: &[(&str, Section)] = &[
+    ("swift", |proxy| Some(swift::info(proxy))),
+    ("tempauth", |_| Some(json!({ "account_acls": true }))),
+    ("account_quotas", |proxy| proxy.config.account_quotas.then(|| json!({}))),
+    ("container_quotas", |proxy| proxy.config.container_quotas.then(|| json!({}))),
+    ("bulk_delete", swift::bulk::delete_info),
+    ("bulk_upload", swift::bulk::upload_info),
+    ("crossdomain", crossdomain::info),
+    ("domain_remap", domain_remap::info),
+    ("formpost", formpost::info),
+    ("staticweb", staticweb::info),
+    ("tempurl", tempurl::info),
+];
 
 /// The step.
 pub fn step<'a>(proxy: &'a Proxy, request: Request<Body>, next: Next<'a>) -> Answer<'a> {
