@@ -11,6 +11,7 @@ use crate::auth::reseller::{InvalidResellers, Reseller};
 use crate::auth::token::WeakSecret;
 use crate::auth::user::{InvalidUser, Secret, User};
 use crate::constraints::Constraints;
+use crate::ops::{symlink, versions};
 
 /// How a proxy behaves.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -52,6 +53,10 @@ pub struct Config {
     pub expose_info: bool,
     /// Sections, or `section.key`, that `/info` hides.
     pub disallowed_sections: Vec<String>,
+    /// Symlinks.
+    pub symlink: symlink::Config,
+    /// Keeping what is overwritten and deleted.
+    pub versioned_writes: versions::Config,
     /// While this file exists, `/healthcheck` answers 503, so that a load balancer takes the node out.
     pub disable_path: Option<PathBuf>,
     /// The end of every transaction id of this node, to tell nodes apart in logs.
@@ -125,6 +130,8 @@ impl Default for Config {
             strict_cors_mode: true,
             expose_info: true,
             disallowed_sections: vec!["swift.valid_api_versions".into(), "swift.auto_create_account_prefix".into()],
+            symlink: symlink::Config::default(),
+            versioned_writes: versions::Config::default(),
             disable_path: None,
             trans_id_suffix: String::new(),
             reveal_sensitive_prefix: 16,

@@ -7,6 +7,7 @@ use serde_json::{Map, Value, json};
 use apus_base::body::{self, Body};
 
 use crate::Proxy;
+use crate::ops::{history, symlink, versions};
 use crate::pipeline::{Answer, Next};
 use crate::swift;
 use crate::swift::response::page;
@@ -17,8 +18,13 @@ const METHODS: HeaderValue = HeaderValue::from_static("HEAD, GET, OPTIONS");
 type Section = fn(&Proxy) -> Option<Value>;
 
 /// Clients look here for what they may use, so a feature has its section exactly while it works.
-const SECTIONS: &[(&str, Section)] =
-    &[("swift", |proxy| Some(swift::info(proxy))), ("tempauth", |_| Some(json!({ "account_acls": true })))];
+const SECTIONS: &[(&str, Section)] = &[
+    ("swift", |proxy| Some(swift::info(proxy))),
+    ("tempauth", |_| Some(json!({ "account_acls": true }))),
+    ("symlink", |proxy| Some(symlink::info(&proxy.config.symlink))),
+    ("versioned_writes", |proxy| history::info(&proxy.config.versioned_writes)),
+    ("object_versioning", |proxy| versions::info(&proxy.config.versioned_writes)),
+];
 
 /// The step.
 pub fn step<'a>(proxy: &'a Proxy, request: Request<Body>, next: Next<'a>) -> Answer<'a> {

@@ -9,7 +9,6 @@ pub mod healthcheck;
 pub mod info;
 pub mod listing_formats;
 mod render;
-mod rows;
 pub mod tempauth;
 
 use http::{HeaderMap, HeaderValue, header};

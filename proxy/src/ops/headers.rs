@@ -99,6 +99,20 @@ pub fn content_type(request: &HeaderMap, object: &str, detect: bool) -> HeaderVa
     given.cloned().unwrap_or_else(|| HeaderValue::from_static(guess(object)))
 }
 
+/// A content type without the `swift_bytes` that the cluster keeps at its end.
+pub fn plain_content_type(value: &HeaderValue) -> HeaderValue {
+    let bytes = value.as_bytes();
+    let at = bytes.iter().rposition(|b| *b == b';');
+    let own = at.filter(|at| bytes[at + 1..].trim_ascii_start().starts_with(b"swift_bytes="));
+    own.and_then(|at| HeaderValue::from_bytes(&bytes[..at]).ok()).unwrap_or_else(|| value.clone())
+}
+
+/// A content type without any parameters.
+pub fn bare_type(value: &HeaderValue) -> HeaderValue {
+    let bare = value.as_bytes().split(|b| *b == b';').next().unwrap_or_default();
+    HeaderValue::from_bytes(bare.trim_ascii()).unwrap_or_else(|_| value.clone())
+}
+
 /// The type that the end of a name suggests. Compression is no type: `a.tar.gz` is a tar.
 fn guess(name: &str) -> &'static str {
     const COMPRESSED: [&str; 5] = [".gz", ".bz2", ".xz", ".Z", ".br"];

@@ -8,12 +8,17 @@ pub mod account;
 pub mod container;
 pub mod copy;
 pub mod delete;
+mod duplicate;
 pub mod get;
 pub mod headers;
+pub mod history;
 pub mod listing;
 pub mod post;
 pub mod put;
 pub mod resource;
+pub(crate) mod rows;
+pub mod symlink;
+pub mod versions;
 
 use apus_base::client::{Answer, ContainerInfo, NoAnswer, ObjectPath, Target};
 use apus_base::policy::PolicyIndex;
