@@ -11,7 +11,8 @@ use crate::auth::reseller::{InvalidResellers, Reseller};
 use crate::auth::token::WeakSecret;
 use crate::auth::user::{InvalidUser, Secret, User};
 use crate::constraints::Constraints;
-use crate::ops::{symlink, versions};
+use crate::middleware::{crossdomain, domain_remap, formpost, staticweb, tempurl};
+use crate::ops::{bulk, symlink, versions};
 
 /// How a proxy behaves.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -61,8 +62,24 @@ pub struct Config {
     pub disable_path: Option<PathBuf>,
     /// The end of every transaction id of this node, to tell nodes apart in logs.
     pub trans_id_suffix: String,
+    /// URLs that are signed.
+    pub tempurl: tempurl::Config,
+    /// Uploads by forms that are signed.
+    pub formpost: formpost::Config,
+    /// Containers as static sites.
+    pub staticweb: staticweb::Config,
+    /// Accounts and containers named by hosts; unset, none are.
+    pub domain_remap: Option<domain_remap::Config>,
+    /// The page for old browser plugins; unset, there is none.
+    pub crossdomain: Option<crossdomain::Config>,
     /// How many characters of a token the access log shows.
     pub reveal_sensitive_prefix: usize,
+    /// Whether containers are held to the quotas that their owners set.
+    pub container_quotas: bool,
+    /// Whether accounts are held to the quotas that reseller admins set.
+    pub account_quotas: bool,
+    /// The limits of bulk requests.
+    pub bulk: bulk::Config,
     /// Most connections from clients at once; further ones wait.
     pub max_clients: usize,
     /// How long a client may pause while it sends a head or a body, in seconds; then it gets 408.
@@ -134,7 +151,15 @@ impl Default for Config {
             versioned_writes: versions::Config::default(),
             disable_path: None,
             trans_id_suffix: String::new(),
+            tempurl: tempurl::Config::default(),
+            formpost: formpost::Config::default(),
+            staticweb: staticweb::Config::default(),
+            domain_remap: None,
+            crossdomain: None,
             reveal_sensitive_prefix: 16,
+            container_quotas: true,
+            account_quotas: true,
+            bulk: bulk::Config::default(),
             max_clients: limits.connections,
             client_timeout: limits.patience.as_secs(),
             grace: limits.grace.as_secs(),

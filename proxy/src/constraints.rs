@@ -248,12 +248,12 @@ fn integer(value: &HeaderValue) -> Option<i128> {
     Some(if negative { -size } else { size })
 }
 
-/// Whether a header says yes, in one of Swift's spellings.
+/// Whether a header says yes.
 pub fn is_true(headers: &HeaderMap, name: &str) -> bool {
-    headers.get(name).and_then(|v| v.to_str().ok()).is_some_and(is_yes)
+    headers.get(name).and_then(|value| value.to_str().ok()).is_some_and(is_yes)
 }
 
-/// Whether a text is one of the words that Swift takes for yes.
+/// Whether a text says yes, in one of Swift's spellings.
 pub fn is_yes(text: &str) -> bool {
     ["true", "1", "yes", "on", "t", "y"].iter().any(|yes| text.eq_ignore_ascii_case(yes))
 }

@@ -9,6 +9,7 @@ use crate::auth::account_acl::InvalidAccountAcl;
 use crate::auth::acl::InvalidAcl;
 use crate::constraints::{BadLength, Invalid};
 use crate::ops::history::HistoryError;
+use crate::ops::quota::Quota;
 use crate::ops::symlink::LinkError;
 use crate::ops::versions::VersionError;
 
@@ -48,6 +49,9 @@ pub enum Error {
     /// The account has all the containers it may have.
     #[error("Reached container limit of {0}")]
     TooManyContainers(u64),
+    /// A quota refuses it.
+    #[error(transparent)]
+    Quota(#[from] Quota),
     /// A body longer than an object may be.
     #[error("Your request is too large.")]
     TooLarge,

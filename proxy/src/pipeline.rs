@@ -12,7 +12,10 @@ use apus_base::body::Body;
 
 use crate::Proxy;
 use crate::context::{self, Context};
-use crate::middleware::{access_log, catch_errors, cors, gatekeeper, healthcheck, info, listing_formats, tempauth};
+use crate::middleware::{
+    access_log, catch_errors, cors, crossdomain, domain_remap, formpost, gatekeeper, healthcheck, info,
+    listing_formats, staticweb, tempauth, tempurl,
+};
 
 /// The future of a response.
 pub type Answer<'a> = Pin<Box<dyn Future<Output = Response<Body>> + Send + 'a>>;
@@ -30,13 +33,24 @@ const STEPS: &[Step] = &[
     gatekeeper::step,
     // Load balancers and the curious have no token.
     healthcheck::step,
+    crossdomain::step,
+    // Before all that looks at a path, also `/info`, which may be an object's name below a container's own domain.
+    domain_remap::step,
     info::step,
     // Browsers ask without a token what they may ask with one, and have to see refusals too.
     cors::step,
     // Behind CORS, whose headers go on every form; before authentication, as it needs to know nobody.
     listing_formats::step,
+    // Before authentication, whose place a signature takes; behind the listing formats, which an index page passes
+    // untouched.
+    tempurl::step,
+    // Behind signed URLs, which may be for a POST of any body; every file of a form becomes a PUT of its own, so before
+    // all that has a say in a PUT.
+    formpost::step,
     // Says who asks; the face asks what they may.
     tempauth::step,
+    // Behind authentication, because a site is for those who show no token.
+    staticweb::step,
 ];
 
 /// What stands behind a step.

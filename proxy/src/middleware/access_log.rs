@@ -16,6 +16,7 @@ use http::request::Parts;
 use http::{HeaderMap, Method, Request, Response, StatusCode, Uri};
 use http_body::{Body as _, Frame, SizeHint};
 use http_body_util::BodyExt as _;
+use percent_encoding::percent_decode_str;
 
 use apus_base::body::{Body, BodyError};
 use apus_base::clock;
@@ -208,8 +209,10 @@ fn obscured_path(uri: &Uri, reveal: usize) -> String {
     for (i, pair) in query.split('&').enumerate() {
         let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
         let and = if i == 0 { "" } else { "&" };
+        // However the name is escaped, its value is as secret.
+        let plain = percent_decode_str(name).decode_utf8_lossy();
         // Writing into a String cannot fail.
-        let _ = if SENSITIVE.iter().any(|sensitive| name.eq_ignore_ascii_case(sensitive)) {
+        let _ = if SENSITIVE.iter().any(|sensitive| plain.eq_ignore_ascii_case(sensitive)) {
             write!(path, "{and}{name}={}", capped(value, reveal))
         } else {
             write!(path, "{and}{pair}")

@@ -6,6 +6,7 @@ use serde_json::{Map, Value, json};
 
 use apus_base::body::{self, Body};
 
+use super::{crossdomain, domain_remap, formpost, staticweb, tempurl};
 use crate::Proxy;
 use crate::ops::{history, symlink, versions};
 use crate::pipeline::{Answer, Next};
@@ -24,6 +25,15 @@ const SECTIONS: &[(&str, Section)] = &[
     ("symlink", |proxy| Some(symlink::info(&proxy.config.symlink))),
     ("versioned_writes", |proxy| history::info(&proxy.config.versioned_writes)),
     ("object_versioning", |proxy| versions::info(&proxy.config.versioned_writes)),
+    ("account_quotas", |proxy| proxy.config.account_quotas.then(|| json!({}))),
+    ("container_quotas", |proxy| proxy.config.container_quotas.then(|| json!({}))),
+    ("bulk_delete", swift::bulk::delete_info),
+    ("bulk_upload", swift::bulk::upload_info),
+    ("crossdomain", crossdomain::info),
+    ("domain_remap", domain_remap::info),
+    ("formpost", formpost::info),
+    ("staticweb", staticweb::info),
+    ("tempurl", tempurl::info),
 ];
 
 /// The step.

@@ -1,17 +1,28 @@
 //! The steps that every request takes, in the order of [`pipeline`](crate::pipeline), and what they need.
 
-mod accept;
+pub mod accept;
 pub mod access_log;
 pub mod catch_errors;
 pub mod cors;
+pub mod crossdomain;
+pub mod domain_remap;
+pub mod formpost;
 pub mod gatekeeper;
 pub mod healthcheck;
 pub mod info;
 pub mod listing_formats;
 mod render;
+pub mod signature;
+pub mod staticweb;
 pub mod tempauth;
+pub mod tempurl;
 
-use http::{HeaderMap, HeaderValue, header};
+use http::uri::PathAndQuery;
+use http::{HeaderMap, HeaderValue, Uri, header};
+use percent_encoding::{percent_decode_str, percent_encode};
+
+use crate::Proxy;
+use crate::swift::response::QUOTED;
 
 /// Adds a name to `Vary`, unless it is there.
 fn vary(headers: &mut HeaderMap, name: &'static str) {
@@ -22,4 +33,22 @@ fn vary(headers: &mut HeaderMap, name: &'static str) {
     if let Some(new) = HeaderValue::from_str(&new).ok().filter(|_| !there) {
         headers.insert(header::VARY, new);
     }
+}
+
+/// The same URI with another path and query; `None` where they are too long for one.
+fn with_target(uri: &Uri, target: &str) -> Option<Uri> {
+    let mut parts = uri.clone().into_parts();
+    parts.path_and_query = Some(PathAndQuery::try_from(target).ok()?);
+    Uri::from_parts(parts).ok()
+}
+
+/// A path in the one spelling in which answers show it, whatever a client escaped.
+fn requoted(path: &str) -> String {
+    percent_encode(&percent_decode_str(path).collect::<Vec<u8>>(), QUOTED).to_string()
+}
+
+/// The beginning of URLs by which a client reaches us as it just did.
+fn own_url(proxy: &Proxy, headers: &HeaderMap) -> String {
+    let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or("localhost");
+    format!("{}://{host}", proxy.config.storage_url_scheme.as_str())
 }

@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use http::header::{ALLOW, HOST};
+use http::header::ALLOW;
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode};
 use percent_encoding::{percent_decode_str, utf8_percent_encode};
@@ -13,6 +13,7 @@ use apus_base::body::Body;
 use apus_base::clock;
 use apus_base::timestamp::{TICKS_PER_SECOND, Timestamp};
 
+use super::own_url;
 use crate::Proxy;
 use crate::auth::Identity;
 use crate::auth::user::Known;
@@ -50,6 +51,10 @@ pub fn step<'a>(proxy: &'a Proxy, request: Request<Body>, next: Next<'a>) -> Ans
 
 /// Puts into the request's context whose token it shows. A token of this cluster that does not hold ends the request.
 fn identify(proxy: &Proxy, parts: &mut Parts) -> Result<(), Box<Response<Body>>> {
+    // A signature takes the place of all other rights, so it is no matter who else asks.
+    if parts.extensions.get::<Context>().is_some_and(|context| context.grant.is_some()) {
+        return Ok(());
+    }
     let token = parts.headers.get(AUTH_TOKEN).or_else(|| parts.headers.get(STORAGE_TOKEN));
     let Some(token) = token.and_then(|token| ours(proxy, token)) else {
         return Ok(());
@@ -178,8 +183,6 @@ fn granted(proxy: &Proxy, user: &Known, headers: &HeaderMap) -> Response<Body> {
 }
 
 fn storage_url(proxy: &Proxy, user: &Known, headers: &HeaderMap) -> String {
-    let scheme = proxy.config.storage_url_scheme.as_str();
-    let host = headers.get(HOST).and_then(|host| host.to_str().ok()).unwrap_or("localhost");
     let account = format!("{}{}", proxy.auth.resellers.first_prefix(), user.account);
-    format!("{scheme}://{host}/v1/{}", utf8_percent_encode(&account, QUOTED))
+    format!("{}/v1/{}", own_url(proxy, headers), utf8_percent_encode(&account, QUOTED))
 }

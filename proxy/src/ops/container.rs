@@ -12,7 +12,7 @@ use super::listing::Listing;
 use super::resource::Resource;
 use super::rows::{self, Entry, Written};
 use super::versions::{self, Switch};
-use super::{Call, account as accounts, history};
+use super::{Call, account as accounts, history, quota};
 use crate::auth::acl::{Kind, clean_acl};
 use crate::constraints::Level;
 use crate::error::Error;
@@ -190,6 +190,9 @@ async fn checked_changes(
     method: &Method,
 ) -> Result<HeaderMap, Error> {
     let owner = call.authorize(method, &name.resource()).await?.owner;
+    if call.proxy.config.container_quotas {
+        quota::check_container(request)?;
+    }
     let mut changed = changes(request, Level::Container, owner);
     clean(&mut changed, "x-container-read", Kind::Read)?;
     clean(&mut changed, "x-container-write", Kind::Write)?;

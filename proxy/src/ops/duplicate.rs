@@ -2,12 +2,12 @@
 
 use apus_base::body::Body;
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE, ETAG};
-use http::{HeaderMap, HeaderName, Method, Response};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Response};
 
 use super::Call;
 use super::copy::unreadable;
 use super::get::{self, Read};
-use super::headers::{pick, stored};
+use super::headers::{SLO_SIZE, pick, plain_content_type, stored};
 use super::put::{DELETE_AT, Put, Stored, store};
 use super::resource::ObjectName;
 use crate::constraints::BadLength;
@@ -31,6 +31,7 @@ pub(super) async fn duplicate(call: Call<'_>, from: Response<Body>, to: ObjectNa
     let mut headers = stored(from.headers());
     let others = [CONTENT_TYPE, ETAG, DELETE_AT, IS_MANIFEST];
     headers.extend(pick(from.headers(), |name| others.contains(name)));
+    add_length(&mut headers);
     let length = from.headers().get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
     let length = length.map(Some).ok_or(BadLength::Missing);
     let source = to.clone();
@@ -39,4 +40,15 @@ pub(super) async fn duplicate(call: Call<'_>, from: Response<Body>, to: ObjectNa
         Error::Body(reason) => unreadable(&source, &reason),
         error => error,
     })
+}
+
+/// A large object tells its listing in its content type how long it really is.
+fn add_length(headers: &mut HeaderMap) {
+    let (Some(kind), Some(size)) = (headers.get(CONTENT_TYPE).map(plain_content_type), headers.get(SLO_SIZE)) else {
+        return;
+    };
+    let kind = [kind.as_bytes(), b"; swift_bytes=", size.as_bytes()].concat();
+    if let Ok(kind) = HeaderValue::from_bytes(&kind) {
+        headers.insert(CONTENT_TYPE, kind);
+    }
 }

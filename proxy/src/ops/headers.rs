@@ -33,6 +33,9 @@ const OF_OBJECTS: [HeaderName; 7] = [
     HeaderName::from_static("x-robots-tag"),
 ];
 
+/// The length that a static large object adds up to.
+pub(super) const SLO_SIZE: HeaderName = HeaderName::from_static("x-object-sysmeta-slo-size");
+
 /// Metadata of objects that a POST replaces and clients do not see.
 const TRANSIENT_SYSMETA: &str = "x-object-transient-sysmeta-";
 

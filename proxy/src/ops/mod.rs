@@ -5,6 +5,7 @@
 //! is also that of the storage servers: `x-object-meta-*`, `content-type`, `x-delete-at` and so on.
 
 pub mod account;
+pub mod bulk;
 pub mod container;
 pub mod copy;
 pub mod delete;
@@ -15,6 +16,7 @@ pub mod history;
 pub mod listing;
 pub mod post;
 pub mod put;
+pub mod quota;
 pub mod resource;
 pub(crate) mod rows;
 pub mod symlink;
@@ -51,6 +53,12 @@ impl Call<'_> {
         };
         let access = Access { method, account: resource.account(), container: resource.container(), object };
         Ok(auth::authorize(self.proxy, self.parts, access).await?)
+    }
+
+    /// Whether it is for one of those who may do everything in every account.
+    fn is_reseller_admin(&self) -> bool {
+        let context = self.parts.extensions.get::<Context>().filter(|context| context.grant.is_none());
+        context.and_then(|context| context.identity.as_ref()).is_some_and(|identity| identity.reseller_admin)
     }
 
     /// The headers that every backend request has.

@@ -11,7 +11,7 @@ use super::headers::{content_type, pick, stored};
 use super::resource::{ObjectName, Resource};
 use super::symlink::Link;
 use super::versions::Version;
-use super::{Call, history, timestamp_value};
+use super::{Call, history, quota, timestamp_value};
 use crate::constraints::{BadLength, Level, check_content_type, delete_at, is_true};
 use crate::error::Error;
 
@@ -82,6 +82,8 @@ pub async fn put(call: Call<'_>, put: Put) -> Result<Stored, Error> {
         return Err(Error::IfNoneMatch);
     }
     call.authorize(&Method::PUT, &Resource::Object(put.name.clone())).await?;
+    let container = call.container_of(&put.name).await?;
+    quota::check(call, &put.name, &container, put.length.unwrap_or(None)).await?;
     history::put(call, put).await
 }
 

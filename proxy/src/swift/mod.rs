@@ -4,6 +4,7 @@
 //! Here is the spelling only (paths, queries, statuses, texts); what an operation means is in [`crate::ops`].
 
 mod account;
+pub mod bulk;
 mod container;
 mod copy;
 mod info;
@@ -20,8 +21,12 @@ use http::request::Parts;
 use http::{Request, Response, StatusCode};
 
 use crate::Proxy;
+use crate::auth::Denied;
+use crate::error::Error;
 use crate::ops::Call;
 use crate::ops::resource::Resource;
+use bulk::Bulk;
+pub(crate) use refusal::body_status;
 use refusal::{Refusal, with_allow};
 
 pub use info::info;
@@ -36,7 +41,11 @@ pub async fn answer(proxy: &Proxy, request: Request<Body>) -> Response<Body> {
         Ok(resource) => resource,
         Err(refusal) => return refusal.into_response(None),
     };
-    let done = dispatch(Call { proxy, parts: &parts }, &resource, body).await;
+    let call = Call { proxy, parts: &parts };
+    if let Some(bulk) = Bulk::asked(&parts.method, parts.uri.query()) {
+        return bulk.answer(call, &resource, body).await;
+    }
+    let done = dispatch(call, &resource, body).await;
     done.unwrap_or_else(|refusal| refusal.into_response(Some(resource.account())))
 }
 
@@ -64,6 +73,11 @@ async fn dispatch(call: Call<'_>, resource: &Resource, body: Body) -> Result<Res
         Resource::Container(account, container) => container::answer(call, account, container).await,
         Resource::Object(name) => object::answer(call, name, body).await,
     }
+}
+
+/// The answer to who may not do what they asked for, or of whom that cannot be said; `account` is the one in the path.
+pub fn denied(reason: Denied, account: &str) -> Response<Body> {
+    Refusal::from(Error::from(reason)).into_response(Some(account))
 }
 
 /// The methods that a resource knows, as `Allow` lists them.

@@ -11,6 +11,7 @@ use super::{links, versions};
 use crate::auth::Denied;
 use crate::constraints::{BadLength, Invalid};
 use crate::error::Error;
+use crate::ops::quota::Quota;
 
 /// Why a request was not done.
 #[derive(Debug, thiserror::Error)]
@@ -45,6 +46,11 @@ pub(super) enum Refusal {
 }
 
 impl Refusal {
+    /// The status of the answer.
+    pub(super) fn status(self) -> StatusCode {
+        self.into_response(None).status()
+    }
+
     /// The answer; `account` is the one in the request's path.
     pub(super) fn into_response(self, account: Option<&str>) -> Response<Body> {
         let text = self.to_string();
@@ -88,6 +94,10 @@ fn operation(error: Error, account: Option<&str>) -> Response<Body> {
         Error::NotFound => page(StatusCode::NOT_FOUND),
         Error::Gone => gone(),
         Error::TooManyContainers(_) => text_html(StatusCode::FORBIDDEN, text),
+        Error::Quota(Quota::Exceeded | Quota::PolicyExceeded) => text_html(StatusCode::PAYLOAD_TOO_LARGE, text),
+        Error::Quota(Quota::InvalidBytes | Quota::InvalidCount) => text_html(StatusCode::BAD_REQUEST, text),
+        Error::Quota(Quota::Invalid) => page(StatusCode::BAD_REQUEST),
+        Error::Quota(Quota::Forbidden) => page(StatusCode::FORBIDDEN),
         Error::TooLarge => text_plain(StatusCode::PAYLOAD_TOO_LARGE, text),
         Error::SourceTooLarge => page(StatusCode::PAYLOAD_TOO_LARGE),
         Error::Body(reason) => page(body_status(&reason)),
@@ -116,7 +126,7 @@ fn gone() -> Response<Body> {
 }
 
 /// 499 is Swift's own: the client went away. It is read in logs only.
-fn body_status(reason: &BodyError) -> StatusCode {
+pub(crate) fn body_status(reason: &BodyError) -> StatusCode {
     match reason {
         BodyError::Stalled(_) => StatusCode::REQUEST_TIMEOUT,
         BodyError::Disconnected(_) => StatusCode::from_u16(499).unwrap_or(StatusCode::BAD_REQUEST),

@@ -4,7 +4,10 @@
 
 mod access;
 mod edge;
+mod forms;
 mod rig;
+mod signed;
+mod sites;
 mod tokens;
 mod views;
 mod wire;

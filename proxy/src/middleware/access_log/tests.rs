@@ -17,6 +17,8 @@ fn secrets_show_only_their_beginning() {
     let entry = entry(Method::GET, &[("x-auth-token", "AUTH_tk0123456789abcdef")], &Arc::default());
     assert_eq!(entry.token, "AUTH_tk012345678...");
     assert_eq!(entry.path, "/v1/a/c?temp_url_sig=0123456789abcdef...&limit=2");
+    let escaped = "/v1/a/c/o?temp%5Furl_sig=0123456789abcdefXYZ".parse().unwrap();
+    assert_eq!(obscured_path(&escaped, 4), "/v1/a/c/o?temp%5Furl_sig=0123...");
     assert_eq!((capped("short", 16), capped("☃☃☃", 2)), ("short".into(), "☃☃...".into()));
 }
 

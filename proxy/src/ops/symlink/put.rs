@@ -11,7 +11,7 @@ use super::{EMPTY_MD5, Link, LinkError};
 use crate::error::Error;
 use crate::ops::Call;
 use crate::ops::get::Read;
-use crate::ops::headers::plain_content_type;
+use crate::ops::headers::{SLO_SIZE, plain_content_type};
 use crate::ops::put::{Put, Stored, store};
 use crate::ops::resource::{ObjectName, Resource};
 use crate::ops::rows::Hash;
@@ -20,7 +20,6 @@ use crate::ops::rows::Hash;
 const LINK_TYPE: HeaderValue = HeaderValue::from_static("application/symlink");
 /// What a large object says of itself.
 const SLO_ETAG: HeaderName = HeaderName::from_static("x-object-sysmeta-slo-etag");
-const SLO_SIZE: HeaderName = HeaderName::from_static("x-object-sysmeta-slo-size");
 
 /// Stores an object, or the link that its headers ask for.
 ///

@@ -1,7 +1,5 @@
 //! Whether a container keeps versions, and where.
 
-use std::sync::Arc;
-
 use apus_base::client::ContainerInfo;
 use apus_base::timestamp::Timestamp;
 use percent_encoding::percent_decode_str;
@@ -13,8 +11,8 @@ use crate::ops::Call;
 use crate::ops::resource::ObjectName;
 
 /// The keys of a container's system metadata.
-pub(super) const ENABLED_KEY: &str = "versions-enabled";
-pub(super) const ARCHIVE_KEY: &str = "versions-container";
+const ENABLED_KEY: &str = "versions-enabled";
+const ARCHIVE_KEY: &str = "versions-container";
 
 /// The archive of a container that keeps versions, or did.
 #[derive(Clone, Debug)]
@@ -41,7 +39,7 @@ impl Archive {
     }
 
     /// The archive that a container's metadata names.
-    pub(super) fn said_by(info: &Arc<ContainerInfo>) -> Option<Self> {
+    pub(super) fn said_by(info: &ContainerInfo) -> Option<Self> {
         let enabled = info.sysmeta.get(ENABLED_KEY).is_some_and(|value| is_yes(value));
         Some(Self { container: decoded(info.sysmeta.get(ARCHIVE_KEY)?)?, enabled })
     }

@@ -2,15 +2,14 @@
 
 use std::sync::Arc;
 
+use apus_base::body::Body;
 use apus_base::client::{ContainerInfo, Target};
 use apus_base::policy::PolicyIndex;
 use apus_base::wire::header::POLICY_INDEX;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode};
 use percent_encoding::utf8_percent_encode;
 
-use apus_base::body::Body;
-
-use super::archive::{ARCHIVE_KEY, ENABLED_KEY, decoded};
+use super::archive::{Archive, decoded};
 use super::{ENABLED, VersionError, name};
 use crate::constraints::is_true;
 use crate::error::Error;
@@ -128,19 +127,29 @@ pub(in crate::ops) async fn show(
     Ok(())
 }
 
+/// How many bytes the versions of a container's objects have.
+///
+/// # Errors
+/// When no server answers.
+pub(in crate::ops) async fn archived_bytes(call: Call<'_>, account: &str, info: &ContainerInfo) -> Result<u64, Error> {
+    match Archive::said_by(info) {
+        Some(archive) => Ok(head(call, account, &archive.container).await?.map_or(0, |found| number(&found, &BYTES_USED))),
+        None => Ok(0),
+    }
+}
+
 /// Deletes the archive of a container that shall be deleted, if both are empty.
 ///
 /// # Errors
 /// When one is not (409), or the archive cannot be deleted.
 pub(in crate::ops) async fn empty_archive(call: Call<'_>, name: ContainerName<'_>) -> Result<(), Error> {
-    let info = call.proxy.client.container_info(name.account, name.container).await?.found().cloned();
-    let kept = info.as_ref().filter(|info| info.sysmeta.contains_key(ENABLED_KEY)).and_then(|i| i.sysmeta.get(ARCHIVE_KEY));
-    let Some(archive) = kept.and_then(|kept| decoded(kept)) else {
-        return Ok(());
-    };
     if !call.proxy.config.versioned_writes.allow_object_versioning {
         return Ok(());
     }
+    let info = call.proxy.client.container_info(name.account, name.container).await?;
+    let Some(Archive { container: archive, .. }) = info.found().and_then(|info| Archive::said_by(info)) else {
+        return Ok(());
+    };
     let Some(headers) = head(call, name.account, &archive).await.map_err(|_| VersionError::Delete)? else {
         return Ok(());
     };

@@ -41,7 +41,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 pub(super) use account::with_archives;
-pub(super) use container::{Switch, empty_archive, show};
+pub(super) use container::{Switch, archived_bytes, empty_archive, show};
 pub(super) use delete::{delete, marker};
 pub(super) use listing::show as show_row;
 pub use listing::{Versions, list};

@@ -12,13 +12,11 @@ use crate::error::Error;
 use crate::ops::Call;
 use crate::ops::delete::remove;
 use crate::ops::get::{Read, stored};
-use crate::ops::headers::bare_type;
+use crate::ops::headers::{SLO_SIZE, bare_type};
 use crate::ops::put::{DELETE_AT, Put, Stored};
 use crate::ops::resource::{ObjectName, Resource};
 use crate::ops::symlink::{self, Link};
 
-/// The length that a large object's manifest adds up to.
-const SLO_SIZE: HeaderName = HeaderName::from_static("x-object-sysmeta-slo-size");
 /// What a PUT says of its bytes, and so not of the link to them.
 const OF_THE_BYTES: [HeaderName; 9] = [
     ETAG,
