@@ -10,52 +10,22 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use apus_tests::swift::TESTER;
-use apus_tests::{Apus, Cluster, Connection, PATIENCE, bytes};
-use rcgen::{CertifiedKey, generate_simple_self_signed};
+use apus_tests::{Apus, Certificate, Cluster, Connection, PATIENCE, bytes};
 use tempfile::TempDir;
 use tokio_rustls::rustls::pki_types::CertificateDer;
 use tokio_rustls::rustls::pki_types::pem::PemObject as _;
 use tokio_rustls::rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned, crypto::ring};
 
-/// A certificate for loopback and its key, in a folder of their own.
-struct Certificate {
-    folder: TempDir,
+/// A copy that a client keeps of today's certificate.
+fn kept(certificate: &Certificate, folder: &TempDir, name: &str) -> PathBuf {
+    let copy = folder.path().join(name);
+    fs::copy(certificate.file(), &copy).unwrap();
+    copy
 }
 
-impl Certificate {
-    fn new() -> Self {
-        let new = Self { folder: TempDir::new().unwrap() };
-        new.renew();
-        new
-    }
-
-    fn file(&self) -> PathBuf {
-        self.folder.path().join("tls.crt")
-    }
-
-    fn key(&self) -> PathBuf {
-        self.folder.path().join("tls.key")
-    }
-
-    /// Puts another pair in its place.
-    fn renew(&self) {
-        let names = ["localhost".to_owned(), "127.0.0.1".to_owned()];
-        let CertifiedKey { cert, signing_key } = generate_simple_self_signed(names).unwrap();
-        fs::write(self.key(), signing_key.serialize_pem()).unwrap();
-        fs::write(self.file(), cert.pem()).unwrap();
-    }
-
-    /// What a client that keeps the certificate of today trusts.
-    fn trusted(&self, name: &str) -> PathBuf {
-        let copy = self.folder.path().join(name);
-        fs::copy(self.file(), &copy).unwrap();
-        copy
-    }
-
-    fn up(&self) -> Apus {
-        let arguments = ["--tls-certificate".into(), self.file(), "--tls-key".into(), self.key()];
-        Apus::builder().arguments(&arguments).start()
-    }
+fn up(certificate: &Certificate) -> Apus {
+    let arguments = ["--tls-certificate".into(), certificate.file(), "--tls-key".into(), certificate.key()];
+    Apus::builder().arguments(&arguments).start()
 }
 
 /// What curl says; nothing if it failed.
@@ -115,7 +85,7 @@ fn round_trip(url: &str, options: &[&str], scratch: &Path) -> String {
 #[test]
 fn https_speaks_both_protocols() {
     let certificate = Certificate::new();
-    let apus = certificate.up();
+    let apus = up(&certificate);
     let url = format!("https://{}", apus.swift().address);
     let trusted = certificate.file().display().to_string();
     let (storage_url, _) = login(&url, &["--cacert", &trusted]);
@@ -142,11 +112,11 @@ fn http2_is_spoken_with_prior_knowledge_too() {
 
 #[test]
 fn a_new_certificate_is_in_use_without_a_restart() {
-    let certificate = Certificate::new();
-    let mut apus = certificate.up();
+    let (certificate, folder) = (Certificate::new(), TempDir::new().unwrap());
+    let mut apus = up(&certificate);
     let info = format!("https://{}/info", apus.swift().address);
     let asks = |trusted: &Path| curl(&["--cacert", &trusted.display().to_string(), &info]).is_some();
-    let old = certificate.trusted("old");
+    let old = kept(&certificate, &folder, "old");
     assert!(asks(&old));
 
     // A broken file changes nothing but the log.
@@ -159,7 +129,7 @@ fn a_new_certificate_is_in_use_without_a_restart() {
 
     // A good one does.
     certificate.renew();
-    let new = certificate.trusted("new");
+    let new = kept(&certificate, &folder, "new");
     let deadline = Instant::now() + PATIENCE;
     while !asks(&new) {
         assert!(Instant::now() < deadline, "the new certificate is not in use");
@@ -172,14 +142,14 @@ fn a_certificate_that_cannot_be_used_is_said_before_anything_is_made() {
     let (certificate, folder) = (Certificate::new(), TempDir::new().unwrap());
     let data = folder.path().join("data");
     fs::write(certificate.key(), "no key").unwrap();
-    let up = |more: &[PathBuf]| {
+    let refused = |more: &[PathBuf]| {
         let output = apus_tests::up::up(&data).args(more).output().unwrap();
         assert!(!output.status.success() && !data.exists());
         String::from_utf8_lossy(&output.stderr).into_owned()
     };
-    let said = up(&["--tls-certificate".into(), certificate.file(), "--tls-key".into(), certificate.key()]);
+    let said = refused(&["--tls-certificate".into(), certificate.file(), "--tls-key".into(), certificate.key()]);
     assert!(said.contains("tls.key holds no usable private key"), "{said}");
-    assert!(up(&["--tls-certificate".into(), certificate.file()]).contains("--tls-key"));
+    assert!(refused(&["--tls-certificate".into(), certificate.file()]).contains("--tls-key"));
 }
 
 #[test]
@@ -262,8 +232,7 @@ fn tls(address: SocketAddr, trusted: &Path) -> StreamOwned<ClientConnection, Tcp
 #[test]
 fn slow_clients_are_cut_off_behind_tls_too() {
     let certificate = Certificate::new();
-    let (file, key) = (certificate.file(), certificate.key());
-    let settings = format!("client_timeout = 1\ntls = {{ certificate = {file:?}, key = {key:?} }}");
+    let settings = format!("client_timeout = 1\n{}", certificate.settings());
     let mut cluster = Cluster::builder().settings("proxy", &settings).start();
     let address = cluster.proxy(0).address("proxy");
     let url = format!("https://{address}");
