@@ -27,7 +27,7 @@ use apus_base::client::ClusterClient;
 use apus_base::clock::Clock;
 use apus_base::cluster::Cluster;
 use apus_base::metrics::Metrics;
-use apus_base::serve::Service;
+use apus_base::serve::{Front, Service, Tls};
 
 use auth::Auth;
 pub use config::{Config, InvalidConfig};
@@ -51,10 +51,12 @@ pub struct Proxy {
     pub ratelimit: Arc<Ratelimit>,
     /// What paths may not hold.
     pub name_check: Option<Arc<NameCheck>>,
+    /// What stands before HTTP on the public port.
+    pub front: Front,
 }
 
 impl Proxy {
-    /// Checks a configuration. The client is made from [`Config::client`] and the rings.
+    /// Checks a configuration and reads the certificate. The client is made from [`Config::client`] and the rings.
     ///
     /// # Errors
     /// When a part of the configuration makes no sense.
@@ -63,14 +65,16 @@ impl Proxy {
         let cluster = Arc::clone(client.cluster());
         let ratelimit = Arc::new(Ratelimit::new(&config.ratelimit)?);
         let name_check = NameCheck::new(&config.name_check)?.map(Arc::new);
-        Ok(Self { config: Arc::new(config), client, cluster, clock, auth, ratelimit, name_check })
+        let tls = config.tls.clone().map(|files| Tls::load(files, config.http2)).transpose()?.map(Arc::new);
+        let front = Front { tls, require_proxy_protocol: config.require_proxy_protocol, http2: config.http2 };
+        Ok(Self { config: Arc::new(config), client, cluster, clock, auth, ratelimit, name_check, front })
     }
 }
 
 /// Serves clients until `shutdown` is cancelled, then finishes the requests in flight.
 pub async fn serve(proxy: Arc<Proxy>, metrics: Metrics, listener: TcpListener, shutdown: CancellationToken) {
-    let limits = proxy.config.limits();
-    apus_base::serve::serve(listener, proxy, metrics, limits, shutdown).await;
+    let (limits, front) = (proxy.config.limits(), proxy.front.clone());
+    apus_base::serve::serve_public(listener, proxy, metrics, limits, front, shutdown).await;
 }
 
 impl Service for Proxy {

@@ -8,11 +8,13 @@ pub mod bulk;
 mod container;
 mod copy;
 mod info;
+mod links;
 pub mod listing;
 mod object;
 pub mod path;
 mod refusal;
 pub mod response;
+mod versions;
 
 use apus_base::body::Body;
 use http::request::Parts;

@@ -1,12 +1,13 @@
 //! Every no of the Swift face: which status and which text a client gets for what went wrong.
 
 use apus_base::body::{Body, BodyError};
-use http::header::ALLOW;
+use http::header::{ALLOW, CONTENT_LOCATION};
 use http::{HeaderValue, Response, StatusCode};
 
 use super::listing::BadListing;
 use super::path::BadPath;
 use super::response::{page, text_html, text_plain, unauthorized};
+use super::{links, versions};
 use crate::auth::Denied;
 use crate::constraints::{BadLength, Invalid};
 use crate::error::Error;
@@ -98,9 +99,22 @@ fn operation(error: Error, account: Option<&str>) -> Response<Body> {
         Error::TooLarge => text_plain(StatusCode::PAYLOAD_TOO_LARGE, text),
         Error::SourceTooLarge => page(StatusCode::PAYLOAD_TOO_LARGE),
         Error::Body(reason) => page(body_status(&reason)),
+        Error::Link(error) => links::refused(&error),
+        Error::Behind { path, error } => behind(&path, *error, account),
+        Error::Version(error) => versions::refused(&error),
+        Error::History(error) => versions::refused_history(error),
         Error::Refused(status, text) if text.is_empty() => page(status),
         Error::Refused(status, text) => text_html(status, text),
     }
+}
+
+fn behind(path: &str, error: Error, account: Option<&str>) -> Response<Body> {
+    let mut response = operation(error, account);
+    // It is percent-encoded.
+    if let Ok(path) = HeaderValue::from_str(path) {
+        response.headers_mut().insert(CONTENT_LOCATION, path);
+    }
+    response
 }
 
 fn gone() -> Response<Body> {
