@@ -95,6 +95,14 @@ impl Scheme {
             Self::Https => "https",
         }
     }
+
+    /// The port that a URL does not name.
+    pub fn port(self) -> u16 {
+        match self {
+            Self::Http => 80,
+            Self::Https => 443,
+        }
+    }
 }
 
 /// Why a proxy does not start.

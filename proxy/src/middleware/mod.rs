@@ -48,8 +48,10 @@ fn requoted(path: &str) -> String {
     percent_encode(&percent_decode_str(path).collect::<Vec<u8>>(), QUOTED).to_string()
 }
 
-/// The beginning of URLs by which a client reaches us as it just did.
+/// The beginning of URLs by which a client reaches us as it just did; a scheme's own port goes without saying.
 fn own_url(proxy: &Proxy, headers: &HeaderMap) -> String {
+    let scheme = proxy.config.storage_url_scheme;
     let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or("localhost");
-    format!("{}://{host}", proxy.config.storage_url_scheme.as_str())
+    let host = host.strip_suffix(&format!(":{}", scheme.port())).unwrap_or(host);
+    format!("{}://{host}", scheme.as_str())
 }

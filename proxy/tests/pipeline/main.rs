@@ -5,6 +5,7 @@
 mod access;
 mod edge;
 mod forms;
+mod oracle;
 mod rig;
 mod signed;
 mod sites;
