@@ -99,7 +99,8 @@ mod tests {
 
     /// `name = value` or `[table]`, not a sentence.
     fn is_key(line: &str) -> bool {
-        line.starts_with('[') || line.split_once(" = ").is_some_and(|(name, _)| name.bytes().all(|b| b.is_ascii_lowercase() || b == b'_'))
+        line.starts_with('[')
+            || line.split_once(" = ").is_some_and(|(name, _)| name.bytes().all(|b| b.is_ascii_lowercase() || b == b'_'))
     }
 
     #[test]

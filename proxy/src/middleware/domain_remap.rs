@@ -196,7 +196,16 @@ mod tests {
         ] {
             assert_eq!(remapped(&plain, host, path).as_deref(), Ok(expected), "{host}{path}");
         }
-        for host in ["", "example.com", "x.example.com", "authx-a.example.com", "AUTH_a.example.com.evil", "AUTH_aexample.com", "[::1]:80", "127.0.0.1"] {
+        for host in [
+            "",
+            "example.com",
+            "x.example.com",
+            "authx-a.example.com",
+            "AUTH_a.example.com.evil",
+            "AUTH_aexample.com",
+            "[::1]:80",
+            "127.0.0.1",
+        ] {
             assert_eq!(remapped(&plain, host, "/"), Err(Meaning::Nothing), "{host}");
         }
         assert_eq!(remapped(&plain, "x.c.AUTH_a.example.com", "/"), Err(Meaning::Bad));

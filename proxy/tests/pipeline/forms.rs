@@ -90,7 +90,10 @@ async fn every_file_becomes_an_object_however_the_pieces_fall() {
         assert_eq!(rig.backend.stored("AUTH_test/c/prea.txt").unwrap(), "\r\n--x\r\n-\r");
         assert_eq!(rig.backend.stored("AUTH_test/c/predir/é b").unwrap(), "");
         let headers = rig.backend.asked(&Method::PUT, "AUTH_test/c/prea.txt").unwrap();
-        assert_eq!((&headers["content-type"], &headers["content-encoding"]), (&"text/plain".parse().unwrap(), &"gzip".parse().unwrap()));
+        assert_eq!(
+            (&headers["content-type"], &headers["content-encoding"]),
+            (&"text/plain".parse().unwrap(), &"gzip".parse().unwrap())
+        );
         assert!(headers.contains_key("x-delete-at"));
     }
 }
@@ -142,7 +145,11 @@ async fn what_does_not_hold_is_refused_and_stores_nothing() {
     // Where there are no keys, there is nothing to sign with.
     for path in ["/v1/AUTH_nokey/c", "/v1/AUTH_test", "/x"] {
         let seen = post(&rig().await, path, body::full(with(&[]))).await;
-        assert_eq!((seen.status, seen.body.as_str()), (StatusCode::UNAUTHORIZED, "FormPost: Invalid Signature"), "{path}");
+        assert_eq!(
+            (seen.status, seen.body.as_str()),
+            (StatusCode::UNAUTHORIZED, "FormPost: Invalid Signature"),
+            "{path}"
+        );
         assert_eq!(seen.header("www-authenticate"), "Swift realm=\"unknown\"");
     }
 }
@@ -192,7 +199,9 @@ async fn a_head_without_an_end_is_not_collected() {
 async fn other_posts_are_none_of_its_business() {
     let rig = rig().await;
     let token = rig.token("test:admin", "secret").await;
-    for kind in ["text/plain", "multipart/form-data", "multipart/mixed; boundary=x", "application/x-www-form-urlencoded"] {
+    for kind in
+        ["text/plain", "multipart/form-data", "multipart/mixed; boundary=x", "application/x-www-form-urlencoded"]
+    {
         let seen = rig.ask("POST /v1/AUTH_test/c", &[("x-auth-token", &token), ("content-type", kind)]).await;
         assert_eq!(seen.status, StatusCode::NO_CONTENT, "{kind}");
     }

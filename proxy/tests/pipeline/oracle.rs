@@ -86,7 +86,8 @@ async fn answer(rig: &Rig, asked: &Asked, expected: &Answer) -> Answer {
         (names.clone(), (bytes.iter().map(|b| char::from(*b)).collect(), picked(&headers, known)))
     });
     let stored = stored.collect();
-    let names = ["Location", "Content-Disposition", "Expires", "Www-Authenticate", "X-Object-Meta-A", "X-Object-Meta-Public-B"];
+    let names =
+        ["Location", "Content-Disposition", "Expires", "Www-Authenticate", "X-Object-Meta-A", "X-Object-Meta-Public-B"];
     let body = if asked.method == "HEAD" { String::new() } else { seen.body };
     Answer { status: seen.status.as_u16(), headers: picked(&seen.headers, names), body, stored }
 }

@@ -83,7 +83,10 @@ async fn heads_come_with_reads_and_writes() {
     };
     let lines = ["GET", "PUT", "POST", "HEAD", "DELETE"].map(|signed_for| ask("HEAD", signed_for));
     assert_eq!(statuses(&rig, &lines).await, [200, 200, 200, 200, 401]);
-    assert_eq!(statuses(&rig, &[ask("GET", "HEAD"), ask("GET", "PUT"), ask("DELETE", "DELETE")]).await, [401, 401, 204]);
+    assert_eq!(
+        statuses(&rig, &[ask("GET", "HEAD"), ask("GET", "PUT"), ask("DELETE", "DELETE")]).await,
+        [401, 401, 204]
+    );
 }
 
 #[tokio::test]
@@ -128,7 +131,8 @@ async fn a_prefix_opens_all_below_it() {
 #[tokio::test]
 async fn a_signed_write_stores_no_pointer_and_nothing_of_the_query() {
     let rig = rig().await;
-    let line = format!("PUT /v1/AUTH_test/d/new?{}&multipart-manifest=put", signed("akey", "PUT", "/v1/AUTH_test/d/new"));
+    let line =
+        format!("PUT /v1/AUTH_test/d/new?{}&multipart-manifest=put", signed("akey", "PUT", "/v1/AUTH_test/d/new"));
     for name in ["X-Object-Manifest", "X-Symlink-Target", "X-Copy-From"] {
         let seen = rig.ask(&line, &[(name, "d/o")]).await;
         let text = format!("The header '{name}' is not allowed in this tempurl");

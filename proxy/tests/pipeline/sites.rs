@@ -27,15 +27,15 @@ async fn folders_show_their_index() {
     rig.backend.keep("AUTH_test/c/dir/index.html", &[OBJECT], "dir");
     rig.backend.keep("AUTH_test/c/a", &[OBJECT], "data");
     let host = [("host", "cdn.example.com:8080")];
-    for (path, status, body) in [
-        ("/v1/AUTH_test/c/", 200, "home"),
-        ("/v1/AUTH_test/c/dir/", 200, "dir"),
-        ("/v1/AUTH_test/c/a", 200, "data"),
-    ] {
+    for (path, status, body) in
+        [("/v1/AUTH_test/c/", 200, "home"), ("/v1/AUTH_test/c/dir/", 200, "dir"), ("/v1/AUTH_test/c/a", 200, "data")]
+    {
         assert_eq!(seen_as(&rig.ask(&format!("GET {path}"), &host).await), (status, body), "{path}");
     }
     // Without a slash at their end they are not folders yet.
-    for (path, location) in [("/v1/AUTH_test/c", "c/"), ("/v1/AUTH_test/c/dir?x=1", "c/dir/"), ("/v1/AUTH_test/%63/dir", "c/dir/")] {
+    for (path, location) in
+        [("/v1/AUTH_test/c", "c/"), ("/v1/AUTH_test/c/dir?x=1", "c/dir/"), ("/v1/AUTH_test/%63/dir", "c/dir/")]
+    {
         let seen = rig.ask(&format!("GET {path}"), &host).await;
         assert_eq!(seen.status, StatusCode::MOVED_PERMANENTLY, "{path}");
         assert_eq!(seen.header("location"), format!("http://cdn.example.com:8080/v1/AUTH_test/{location}"));
@@ -58,7 +58,12 @@ async fn folders_without_an_index_are_listed() {
     site(&rig, true, &wishes, LISTING);
     let seen = rig.ask("GET /v1/AUTH_test/c/", &[]).await;
     assert_eq!((seen.status, seen.header("content-type")), (StatusCode::OK, "text/html; charset=UTF-8"));
-    for part in ["<title>Listing of my site/</title>", "href=\"style.css\"", "<a href=\"./dir/\">dir/</a>", "<a href=\"./a%2Etxt\">"] {
+    for part in [
+        "<title>Listing of my site/</title>",
+        "href=\"style.css\"",
+        "<a href=\"./dir/\">dir/</a>",
+        "<a href=\"./a%2Etxt\">",
+    ] {
         assert!(seen.body.contains(part), "{part} {}", seen.body);
     }
     assert_eq!(seen.header("x-backend-content-generator"), "-");
@@ -78,7 +83,8 @@ async fn folders_without_an_index_are_listed() {
 #[tokio::test]
 async fn a_long_listing_comes_whole() {
     let rig = Rig::start().await;
-    let row = |at: usize| json!({ "name": format!("{at:0900}"), "bytes": 1, "content_type": "a/b", "last_modified": "x" });
+    let row =
+        |at: usize| json!({ "name": format!("{at:0900}"), "bytes": 1, "content_type": "a/b", "last_modified": "x" });
     let rows: Vec<Value> = (0..300).map(row).collect();
     let listing = Box::leak(serde_json::to_string(&rows).unwrap().into_boxed_str());
     site(&rig, true, &[("x-container-meta-web-listings", "true")], listing);

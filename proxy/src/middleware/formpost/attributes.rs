@@ -152,7 +152,10 @@ mod tests {
     fn headers_are_the_forms_or_the_files() {
         let head = HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static("text/plain"))]);
         let plain = attributes(&[("x_delete_after", " 60 ")]).headers(&head).unwrap();
-        assert_eq!((&plain["x-delete-after"], &plain[CONTENT_TYPE]), (&"60".parse().unwrap(), &"text/plain".parse().unwrap()));
+        assert_eq!(
+            (&plain["x-delete-after"], &plain[CONTENT_TYPE]),
+            (&"60".parse().unwrap(), &"text/plain".parse().unwrap())
+        );
         let form = attributes(&[("content-type", ""), ("content-encoding", "gzip"), ("x_delete_at", "5")]);
         let headers = form.headers(&head).unwrap();
         assert_eq!(headers[CONTENT_TYPE], "application/octet-stream");

@@ -43,7 +43,8 @@ fn what_is_no_signature() {
 
 #[test]
 fn integers_are_pythons() {
-    for (text, number) in [("7", Some(7)), (" -7\n", Some(-7)), ("+7", Some(7)), ("", None), ("7.0", None), ("x", None)] {
+    for (text, number) in [("7", Some(7)), (" -7\n", Some(-7)), ("+7", Some(7)), ("", None), ("7.0", None), ("x", None)]
+    {
         assert_eq!(integer(text), number, "{text:?}");
     }
 }

@@ -69,7 +69,11 @@ mod tests {
         let plain = site(&[("color", "red")]);
         assert_eq!((plain.is_on(), plain.directory_type()), (false, DIRECTORY));
         assert_eq!(plain.label("/v1/a/c/d/", "d/"), "/v1/a/c/d/");
-        let full = site(&[("web-index", " i.html "), ("web-directory-type", "text/directory"), ("web-listings-label", "x.org")]);
+        let full = site(&[
+            ("web-index", " i.html "),
+            ("web-directory-type", "text/directory"),
+            ("web-listings-label", "x.org"),
+        ]);
         assert_eq!((full.index.as_str(), full.is_on(), full.lists()), ("i.html", true, false));
         assert_eq!((full.directory_type(), full.label("/v1/a/c/d/", "d/").as_str()), ("text/directory", "x.org/d/"));
         // Set to something that is no yes, listings still make it a site: it says that they are off.

@@ -96,7 +96,8 @@ mod tests {
 
     #[test]
     fn the_first_of_each_counts() {
-        let query = "temp_url_sig=a%20b&temp_url_sig=x&temp_url_expires=+5&temp_url_prefix=&inline&filename=a%2Fb&other=1";
+        let query =
+            "temp_url_sig=a%20b&temp_url_sig=x&temp_url_expires=+5&temp_url_prefix=&inline&filename=a%2Fb&other=1";
         let expected = Asked {
             signature: Some("a b".into()),
             expires: Some(" 5".into()),
@@ -116,7 +117,9 @@ mod tests {
         assert_eq!(at("2017-12-05T21:16:03Z"), Some(1_512_508_563));
         assert_eq!(at("2017-12-5T1:6:3Z"), Some(1_512_435_963));
         assert_eq!(at("1767225600000"), Some(1_767_225_600_000));
-        for nonsense in ["", "-1", "1e9", "2017-12-05", "2017-12-05T21:16:03", "2017-13-05T21:16:03Z", "1969-12-31T23:59:59Z"] {
+        for nonsense in
+            ["", "-1", "1e9", "2017-12-05", "2017-12-05T21:16:03", "2017-13-05T21:16:03Z", "1969-12-31T23:59:59Z"]
+        {
             assert_eq!(at(nonsense), None, "{nonsense}");
         }
     }
