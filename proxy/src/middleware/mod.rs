@@ -1,28 +1,38 @@
 //! The steps that every request takes, in the order of [`pipeline`](crate::pipeline), and what they need.
 
-mod accept;
+pub mod accept;
 pub mod access_log;
 pub mod catch_errors;
+pub mod container_sync;
 pub mod cors;
 pub mod crossdomain;
 pub mod domain_remap;
+pub mod etag_quoter;
 pub mod formpost;
 pub mod gatekeeper;
 pub mod healthcheck;
 pub mod info;
+pub mod list_endpoints;
 pub mod listing_formats;
+pub mod name_check;
+pub mod ratelimit;
+pub mod read_only;
 mod render;
+pub mod request_line;
 mod rows;
 pub mod signature;
 pub mod staticweb;
 pub mod tempauth;
 pub mod tempurl;
 
+use apus_base::serve::Secure;
+use http::request::Parts;
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderValue, Uri, header};
 use percent_encoding::{percent_decode_str, percent_encode};
 
 use crate::Proxy;
+use crate::config::Scheme;
 use crate::swift::response::QUOTED;
 
 /// Adds a name to `Vary`, unless it is there.
@@ -49,9 +59,13 @@ fn requoted(path: &str) -> String {
 }
 
 /// The beginning of URLs by which a client reaches us as it just did; a scheme's own port goes without saying.
-fn own_url(proxy: &Proxy, headers: &HeaderMap) -> String {
-    let scheme = proxy.config.storage_url_scheme;
-    let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or("localhost");
-    let host = host.strip_suffix(&format!(":{}", scheme.port())).unwrap_or(host);
-    format!("{}://{host}", scheme.as_str())
+fn own_url(proxy: &Proxy, parts: &Parts) -> String {
+    let secure = match proxy.config.storage_url_scheme {
+        Scheme::Http => false,
+        Scheme::Https => true,
+        Scheme::Default => parts.extensions.get::<Secure>().is_some(),
+    };
+    let (scheme, port) = if secure { ("https", ":443") } else { ("http", ":80") };
+    let host = parts.headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or("localhost");
+    format!("{scheme}://{}", host.strip_suffix(port).unwrap_or(host))
 }

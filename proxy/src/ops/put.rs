@@ -6,9 +6,9 @@ use apus_base::timestamp::Timestamp;
 use http::header::{CONTENT_TYPE, ETAG, IF_NONE_MATCH};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 
-use super::Call;
 use super::headers::{content_type, stored};
 use super::resource::{ObjectName, Resource};
+use super::{Call, quota};
 use crate::constraints::{BadLength, Level, check_content_type, delete_at, is_true};
 use crate::error::Error;
 
@@ -49,6 +49,7 @@ pub async fn put(call: Call<'_>, put: Put) -> Result<Stored, Error> {
     }
     call.authorize(&Method::PUT, &Resource::Object(put.name.clone())).await?;
     let container = call.container_of(&put.name).await?;
+    quota::check(call, &put.name, &container, put.length.unwrap_or(None)).await?;
     let max_length = call.proxy.config.constraints.max_file_size;
     let length = put.length?;
     if length.is_some_and(|length| length > max_length) {

@@ -10,6 +10,8 @@ use super::response::{page, text_html, text_plain, unauthorized};
 use crate::auth::Denied;
 use crate::constraints::{BadLength, Invalid};
 use crate::error::Error;
+use crate::middleware::ratelimit;
+use crate::ops::quota::Quota;
 
 /// Why a request was not done.
 #[derive(Debug, thiserror::Error)]
@@ -23,9 +25,6 @@ pub(super) enum Refusal {
     /// The query of a listing is wrong.
     #[error(transparent)]
     Listing(#[from] BadListing),
-    /// The request line is longer than allowed.
-    #[error("the request line is too long")]
-    TooLongLine,
     /// The `Host` is one that the operator denies.
     #[error("Invalid host header")]
     Host,
@@ -44,6 +43,11 @@ pub(super) enum Refusal {
 }
 
 impl Refusal {
+    /// The status of the answer.
+    pub(super) fn status(self) -> StatusCode {
+        self.into_response(None).status()
+    }
+
     /// The answer; `account` is the one in the request's path.
     pub(super) fn into_response(self, account: Option<&str>) -> Response<Body> {
         let text = self.to_string();
@@ -55,7 +59,6 @@ impl Refusal {
             Self::Listing(BadListing::Utf8(_)) | Self::CopyBody => text_plain(StatusCode::BAD_REQUEST, text),
             Self::Listing(BadListing::Limit(_)) => text_html(StatusCode::PRECONDITION_FAILED, text),
             Self::CopyHeader(_) => text_html(StatusCode::PRECONDITION_FAILED, text),
-            Self::TooLongLine => page(StatusCode::URI_TOO_LONG),
             Self::Host => text_html(StatusCode::FORBIDDEN, text),
             Self::Method(allowed) => with_allow(page(StatusCode::METHOD_NOT_ALLOWED), allowed),
         }
@@ -87,6 +90,11 @@ fn operation(error: Error, account: Option<&str>) -> Response<Body> {
         Error::NotFound => page(StatusCode::NOT_FOUND),
         Error::Gone => gone(),
         Error::TooManyContainers(_) => text_html(StatusCode::FORBIDDEN, text),
+        Error::Quota(Quota::Exceeded | Quota::PolicyExceeded) => text_html(StatusCode::PAYLOAD_TOO_LARGE, text),
+        Error::Quota(Quota::InvalidBytes | Quota::InvalidCount) => text_html(StatusCode::BAD_REQUEST, text),
+        Error::Quota(Quota::Invalid) => page(StatusCode::BAD_REQUEST),
+        Error::Quota(Quota::Forbidden) => page(StatusCode::FORBIDDEN),
+        Error::Limited(limited) => text_html(ratelimit::status(limited), text),
         Error::TooLarge => text_plain(StatusCode::PAYLOAD_TOO_LARGE, text),
         Error::SourceTooLarge => page(StatusCode::PAYLOAD_TOO_LARGE),
         Error::Body(reason) => page(body_status(&reason)),
