@@ -2,6 +2,9 @@
 
 mod backend;
 mod bulk;
+mod links;
+mod listings;
+mod versions;
 
 use std::sync::Arc;
 
