@@ -11,6 +11,7 @@ use crate::auth::reseller::{InvalidResellers, Reseller};
 use crate::auth::token::WeakSecret;
 use crate::auth::user::{InvalidUser, Secret, User};
 use crate::constraints::Constraints;
+use crate::ops::large::{DloConfig, SloConfig};
 
 /// How a proxy behaves.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -32,6 +33,10 @@ pub struct Config {
     pub constraints: Constraints,
     /// How the storage servers are asked.
     pub client: ClientConfig,
+    /// Static large objects.
+    pub slo: SloConfig,
+    /// Dynamic large objects.
+    pub dlo: DloConfig,
     /// Whether an account comes into being with the first write to it, and looks empty before.
     pub account_autocreate: bool,
     /// Whether reseller admins may PUT and DELETE accounts; without it these are 405.
@@ -115,6 +120,8 @@ impl Default for Config {
             storage_url_scheme: Scheme::Http,
             constraints: Constraints::default(),
             client: ClientConfig::default(),
+            slo: SloConfig::default(),
+            dlo: DloConfig::default(),
             account_autocreate: true,
             allow_account_management: false,
             max_containers_per_account: 0,

@@ -8,6 +8,7 @@ use crate::auth::Denied;
 use crate::auth::account_acl::InvalidAccountAcl;
 use crate::auth::acl::InvalidAcl;
 use crate::constraints::{BadLength, Invalid};
+use crate::ops::large::LargeError;
 
 /// Why an operation was not done.
 #[derive(Debug, thiserror::Error)]
@@ -51,6 +52,9 @@ pub enum Error {
     /// A copy of an object longer than an object may be.
     #[error("the source of the copy is longer than an object may be")]
     SourceTooLarge,
+    /// A large object cannot be stored, read or deleted.
+    #[error(transparent)]
+    Large(#[from] LargeError),
     /// The body of a request did not come whole.
     #[error("the body did not come whole: {0}")]
     Body(#[from] BodyError),

@@ -9,6 +9,7 @@ pub mod config;
 pub mod constraints;
 pub mod context;
 pub mod error;
+pub mod json;
 pub mod middleware;
 pub mod ops;
 pub mod pipeline;
@@ -31,10 +32,11 @@ use apus_base::serve::Service;
 use auth::Auth;
 pub use config::{Config, InvalidConfig};
 
-/// What all requests share.
+/// What all requests share. Clones are the same proxy, for what goes on after a request was answered.
+#[derive(Clone)]
 pub struct Proxy {
     /// How to behave.
-    pub config: Config,
+    pub config: Arc<Config>,
     /// The way to the storage servers.
     pub client: ClusterClient,
     /// What the whole cluster agrees on: the salt and the storage policies.
@@ -42,7 +44,7 @@ pub struct Proxy {
     /// Where the versions of writes come from.
     pub clock: Arc<Clock>,
     /// The users, their tokens and whose accounts there are.
-    pub auth: Auth,
+    pub auth: Arc<Auth>,
 }
 
 impl Proxy {
@@ -51,9 +53,9 @@ impl Proxy {
     /// # Errors
     /// When a part of the configuration makes no sense.
     pub fn new(config: Config, client: ClusterClient, clock: Arc<Clock>) -> Result<Self, InvalidConfig> {
-        let auth = Auth::new(&config)?;
+        let auth = Arc::new(Auth::new(&config)?);
         let cluster = Arc::clone(client.cluster());
-        Ok(Self { config, client, cluster, clock, auth })
+        Ok(Self { config: Arc::new(config), client, cluster, clock, auth })
     }
 }
 

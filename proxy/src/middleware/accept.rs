@@ -2,7 +2,7 @@
 
 /// The formats of listings, in the order in which they are preferred where a client does not care.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Format {
+pub(crate) enum Format {
     Text,
     Json,
     Xml,
@@ -12,7 +12,7 @@ pub(super) enum Format {
 
 /// Why there is no format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum NoFormat {
+pub(crate) enum NoFormat {
     /// None that the client accepts: 406.
     NotAcceptable,
     /// `Accept` makes no sense: 400.
@@ -23,7 +23,7 @@ const ALL: [Format; 4] = [Format::Text, Format::Json, Format::Xml, Format::TextX
 
 impl Format {
     /// The media type, without a charset.
-    pub(super) fn media_type(self) -> &'static str {
+    pub(crate) fn media_type(self) -> &'static str {
         match self {
             Self::Text => "text/plain",
             Self::Json => "application/json",
@@ -33,7 +33,7 @@ impl Format {
     }
 
     /// What `?format=` means; unknown names mean text.
-    pub(super) fn named(name: &str) -> Self {
+    pub(crate) fn named(name: &str) -> Self {
         match name.to_lowercase().as_str() {
             "json" => Self::Json,
             "xml" => Self::Xml,
@@ -65,7 +65,7 @@ impl Range<'_> {
 ///
 /// # Errors
 /// When none fits, or the header cannot be read.
-pub(super) fn best(accept: &str) -> Result<Format, NoFormat> {
+pub(crate) fn best(accept: &str) -> Result<Format, NoFormat> {
     if accept.is_empty() {
         return Ok(Format::Text);
     }

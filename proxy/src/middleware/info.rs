@@ -17,8 +17,11 @@ const METHODS: HeaderValue = HeaderValue::from_static("HEAD, GET, OPTIONS");
 type Section = fn(&Proxy) -> Option<Value>;
 
 /// Clients look here for what they may use, so a feature has its section exactly while it works.
-const SECTIONS: &[(&str, Section)] =
-    &[("swift", |proxy| Some(swift::info(proxy))), ("tempauth", |_| Some(json!({ "account_acls": true })))];
+const SECTIONS: &[(&str, Section)] = &[
+    ("swift", |proxy| Some(swift::info(proxy))),
+    ("slo", |proxy| Some(swift::slo_info(&proxy.config.slo))),
+    ("tempauth", |_| Some(json!({ "account_acls": true }))),
+];
 
 /// The step.
 pub fn step<'a>(proxy: &'a Proxy, request: Request<Body>, next: Next<'a>) -> Answer<'a> {

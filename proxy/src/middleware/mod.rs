@@ -1,6 +1,6 @@
 //! The steps that every request takes, in the order of [`pipeline`](crate::pipeline), and what they need.
 
-mod accept;
+pub(crate) mod accept;
 pub mod access_log;
 pub mod catch_errors;
 pub mod cors;

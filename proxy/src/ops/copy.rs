@@ -2,17 +2,16 @@
 
 use apus_base::body::{Body, BodyError};
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE, ETAG, LAST_MODIFIED};
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode};
+use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
 
 use super::Call;
 use super::get::{Read, get};
 use super::headers::{is_object_meta, is_object_sysmeta, pick, stored};
+use super::large::{DYNAMIC, View, is_static, make_plain, put::put_copied};
 use super::put::{DELETE_AT, Put, Stored, put};
 use super::resource::ObjectName;
 use crate::constraints::is_true;
 use crate::error::Error;
-
-const MANIFEST: HeaderName = HeaderName::from_static("x-object-manifest");
 
 /// What became of a copy.
 pub enum Copied {
@@ -30,8 +29,8 @@ pub enum Copied {
 }
 
 /// Copies an object. Conditions and ranges of the request are the source's; its other headers replace what the source
-/// has. With `X-Fresh-Metadata: true` nothing of the source's metadata is taken. `as_manifest` takes the source for
-/// what it is, instead of what it stands for.
+/// has. With `X-Fresh-Metadata: true` nothing of the source's metadata is taken. `view` says whether a large object is
+/// copied as what it stands for or as the manifest that it is, which then is one at its destination too.
 ///
 /// # Errors
 /// When the caller may not read the source or write the destination, the source is longer than an object may be, or as
@@ -40,9 +39,11 @@ pub async fn copy(
     call: Call<'_>,
     source: &ObjectName,
     destination: ObjectName,
-    as_manifest: bool,
+    view: View,
 ) -> Result<Copied, Error> {
-    let read = Read::asked(source.clone(), Method::GET, &call.parts.headers, true);
+    let as_manifest = matches!(view, View::Manifest | View::RawManifest);
+    let view = if as_manifest { View::RawManifest } else { view };
+    let read = Read { view, ..Read::asked(source.clone(), Method::GET, &call.parts.headers, true) };
     let from = get(call, read).await?;
     if !from.status().is_success() {
         return Ok(Copied::Unmet(from));
@@ -53,8 +54,10 @@ pub async fn copy(
     let headers = destination_headers(from.headers(), &call.parts.headers, whole, as_manifest);
     let metadata = pick(&headers, |name| is_object_meta(name) || *name == DELETE_AT);
     let source_modified = from.headers().get(LAST_MODIFIED).cloned();
+    let is_slo_manifest = as_manifest && is_static(from.headers());
     let copy = Put { name: destination, headers, length: Ok(Some(length)), body: from.into_body() };
-    match put(call, copy).await {
+    let stored = if is_slo_manifest { put_copied(call, copy).await } else { put(call, copy).await };
+    match stored {
         Ok(stored) => Ok(Copied::Stored { stored, source_modified, metadata }),
         // It is not the client whose body broke off.
         Err(Error::Body(reason)) => Err(unreadable(source, &reason)),
@@ -77,10 +80,10 @@ fn destination_headers(source: &HeaderMap, request: &HeaderMap, whole: bool, as_
         pick(source, is_object_sysmeta)
     } else {
         let mut kept = stored(source);
-        kept.remove(MANIFEST);
         kept.extend(pick(source, |name| *name == DELETE_AT));
         kept
     };
+    make_plain(&mut headers);
     let kept = request.iter().filter(|(name, _)| **name != CONTENT_LENGTH);
     for (name, value) in kept {
         headers.insert(name.clone(), value.clone());
@@ -90,13 +93,14 @@ fn destination_headers(source: &HeaderMap, request: &HeaderMap, whole: bool, as_
     {
         headers.insert(CONTENT_TYPE, kind.clone());
     }
-    let manifest = source.get(MANIFEST);
+    let manifest = source.get(DYNAMIC);
     if let Some(manifest) = manifest.filter(|_| as_manifest) {
-        headers.insert(MANIFEST, manifest.clone());
+        headers.insert(DYNAMIC, manifest.clone());
     }
     // The copy is checked against the source's MD5, where that is the MD5 of what is copied.
     if whole
         && (manifest.is_none() || as_manifest)
+        && !is_static(source)
         && let Some(etag) = source.get(ETAG)
     {
         headers.insert(ETAG, etag.clone());

@@ -2,11 +2,12 @@
 
 use apus_base::body::Body;
 use apus_base::client::Target;
-use http::header::{IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_UNMODIFIED_SINCE, RANGE};
-use http::{HeaderMap, HeaderName, Method, Response, StatusCode};
+use http::header::{CONTENT_TYPE, ETAG, IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_UNMODIFIED_SINCE, RANGE};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode};
 
-use super::Call;
 use super::headers::pick;
+use super::large::{self, View};
+use super::Call;
 use super::resource::{ObjectName, Resource};
 use crate::error::Error;
 
@@ -25,13 +26,15 @@ pub struct Read {
     pub headers: HeaderMap,
     /// Whether all replicas are asked for the newest version.
     pub newest: bool,
+    /// How a large object is looked at.
+    pub view: View,
 }
 
 impl Read {
     /// A read under the conditions and for the ranges of a client's request.
     pub fn asked(name: ObjectName, method: Method, request: &HeaderMap, newest: bool) -> Self {
         let headers = pick(request, |header| CONDITIONS.contains(header));
-        Self { name, method, headers, newest }
+        Self { name, method, headers, newest, view: View::Contents }
     }
 }
 
@@ -43,7 +46,12 @@ impl Read {
 /// When the caller may not, there is no such object, or no server answers.
 pub async fn get(call: Call<'_>, read: Read) -> Result<Response<Body>, Error> {
     call.authorize(&read.method, &Resource::Object(read.name.clone())).await?;
-    stored(call, &read).await
+    large::read(call, &read).await
+}
+
+/// Reads an object that is not looked at as a large one.
+pub(super) async fn undivided(call: Call<'_>, read: &Read) -> Result<Response<Body>, Error> {
+    stored(call, read).await
 }
 
 /// Reads an object as the object servers have it.
@@ -56,11 +64,47 @@ async fn stored(call: Call<'_>, read: &Read) -> Result<Response<Body>, Error> {
     let mut headers = call.backend_headers();
     headers.extend(read.headers.clone());
     let target = Target::Object(name.target(policy));
-    let response = client.read(read.method.clone(), &target, None, &headers, read.newest).await?;
+    let mut response = client.read(read.method.clone(), &target, None, &headers, read.newest).await?;
+    make_public(response.headers_mut());
     match response.status() {
         StatusCode::NOT_MODIFIED | StatusCode::PRECONDITION_FAILED | StatusCode::RANGE_NOT_SATISFIABLE => Ok(response),
         StatusCode::NOT_FOUND => Err(Error::NotFound),
         status if status.is_success() => Ok(response),
         status => Err(Error::Refused(status, String::new())),
+    }
+}
+
+/// Takes away what storage servers keep in headers that clients know too. An ETag in quotes is that of a large object, so
+/// what is stored has none around its own; a content type has the length of a large object at its end.
+fn make_public(headers: &mut HeaderMap) {
+    let quoted = headers.get(ETAG).filter(|etag| etag.as_bytes().contains(&b'"'));
+    let bare = quoted.map(|etag| etag.as_bytes().iter().copied().filter(|b| *b != b'"').collect::<Vec<u8>>());
+    if let Some(Ok(bare)) = bare.map(|bare| HeaderValue::from_bytes(&bare)) {
+        headers.insert(ETAG, bare);
+    }
+    if let Some(kind) = headers.get(CONTENT_TYPE).and_then(public_content_type) {
+        headers.insert(CONTENT_TYPE, kind);
+    }
+}
+
+/// A content type without the `swift_bytes` that the cluster keeps at its end; `None` if it has none.
+fn public_content_type(value: &HeaderValue) -> Option<HeaderValue> {
+    let bytes = value.as_bytes();
+    let at = bytes.iter().rposition(|b| *b == b';')?;
+    let own = bytes[at + 1..].trim_ascii_start().starts_with(b"swift_bytes=");
+    own.then(|| HeaderValue::from_bytes(&bytes[..at]).ok()).flatten()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_only_servers_say_stays_there() {
+        let mut headers = HeaderMap::new();
+        headers.insert(ETAG, HeaderValue::from_static("\"abc\""));
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8; swift_bytes=12"));
+        make_public(&mut headers);
+        assert_eq!((&headers[ETAG], &headers[CONTENT_TYPE]), (&"abc".parse().unwrap(), &"text/plain; charset=utf-8".parse().unwrap()));
     }
 }

@@ -10,10 +10,13 @@ pub mod copy;
 pub mod delete;
 pub mod get;
 pub mod headers;
+pub mod large;
 pub mod listing;
 pub mod post;
 pub mod put;
 pub mod resource;
+
+use std::sync::Arc;
 
 use apus_base::client::{Answer, ContainerInfo, NoAnswer, ObjectPath, Target};
 use apus_base::policy::PolicyIndex;
@@ -37,7 +40,27 @@ pub struct Call<'a> {
     pub parts: &'a Parts,
 }
 
+/// A call that keeps what it needs, for what goes on after its request was answered: the segments of a large object are
+/// asked for while its body is sent.
+#[derive(Clone)]
+pub struct OwnedCall {
+    proxy: Proxy,
+    parts: Arc<Parts>,
+}
+
+impl OwnedCall {
+    /// The call.
+    pub fn call(&self) -> Call<'_> {
+        Call { proxy: &self.proxy, parts: &self.parts }
+    }
+}
+
 impl Call<'_> {
+    /// The same call, for longer.
+    pub fn owned(&self) -> OwnedCall {
+        OwnedCall { proxy: self.proxy.clone(), parts: Arc::new(self.parts.clone()) }
+    }
+
     /// Asks whether the caller may do this to that.
     async fn authorize(&self, method: &Method, resource: &Resource) -> Result<Granted, Error> {
         let object = match resource {
@@ -66,7 +89,7 @@ impl Call<'_> {
     }
 
     /// The container of an object that shall be changed.
-    async fn container_of(&self, name: &ObjectName) -> Result<std::sync::Arc<ContainerInfo>, Error> {
+    async fn container_of(&self, name: &ObjectName) -> Result<Arc<ContainerInfo>, Error> {
         let info = self.proxy.client.container_info(&name.account, &name.container).await?;
         info.found().cloned().ok_or(Error::NotFound)
     }

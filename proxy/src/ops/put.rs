@@ -8,6 +8,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 
 use super::Call;
 use super::headers::{content_type, stored};
+use super::large::check_manifest_header;
 use super::resource::{ObjectName, Resource};
 use crate::constraints::{BadLength, Level, check_content_type, delete_at, is_true};
 use crate::error::Error;
@@ -43,6 +44,14 @@ pub struct Stored {
 /// its `ETag` promised, the object exists but must not, or too few servers can do it. Then nothing is stored, but after
 /// `Unavailable` some servers may have it all the same.
 pub async fn put(call: Call<'_>, put: Put) -> Result<Stored, Error> {
+    put_with(call, put, HeaderMap::new()).await
+}
+
+/// Stores an object with headers of the cluster's own, which replace the client's and are not held to its limits.
+///
+/// # Errors
+/// As [`put`].
+pub(super) async fn put_with(call: Call<'_>, put: Put, own: HeaderMap) -> Result<Stored, Error> {
     let only_if_absent = put.headers.get(IF_NONE_MATCH).map(is_any);
     if only_if_absent == Some(false) {
         return Err(Error::IfNoneMatch);
@@ -56,6 +65,7 @@ pub async fn put(call: Call<'_>, put: Put) -> Result<Stored, Error> {
     }
     let (mut headers, written) = call.write_headers();
     describe(call, &put.name, &put.headers, written, &mut headers)?;
+    headers.extend(own);
     if only_if_absent.is_some() {
         headers.insert(IF_NONE_MATCH, HeaderValue::from_static("*"));
     }
@@ -88,6 +98,7 @@ fn describe(
     let expiry = delete_at(request, now)?;
     check_content_type(&kind)?;
     constraints.check_metadata(request, Level::Object)?;
+    check_manifest_header(request)?;
     headers.extend(stored(request));
     headers.insert(CONTENT_TYPE, kind);
     if let Some(expiry) = expiry {

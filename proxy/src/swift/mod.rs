@@ -6,12 +6,16 @@
 mod account;
 mod container;
 mod copy;
+mod heartbeat;
 mod info;
 pub mod listing;
+mod manifest;
 mod object;
 pub mod path;
 mod refusal;
+mod report;
 pub mod response;
+mod slo;
 
 use apus_base::body::Body;
 use http::request::Parts;
@@ -22,7 +26,7 @@ use crate::ops::Call;
 use crate::ops::resource::Resource;
 use refusal::{Refusal, with_allow};
 
-pub use info::info;
+pub use info::{info, slo_info};
 
 /// What a request line has beside its method and its target: two spaces, `HTTP/1.1`, and the end of the line.
 const LINE_OVERHEAD: usize = 12;

@@ -2,15 +2,16 @@
 
 use apus_base::body::{self, Body};
 use http::header::{
-    ACCEPT_RANGES, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, DATE, ETAG, LAST_MODIFIED, TRANSFER_ENCODING,
+    ACCEPT_RANGES, CONNECTION, CONTENT_LENGTH, DATE, ETAG, LAST_MODIFIED, TRANSFER_ENCODING,
 };
-use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
+use http::{HeaderValue, Method, Response, StatusCode};
 
-use super::copy;
 use super::refusal::Refusal;
 use super::response::page;
+use super::{copy, slo};
 use crate::constraints::{is_true, message_length};
 use crate::ops::get::Read;
+use crate::ops::large::{PARTS_COUNT, View};
 use crate::ops::put::{Put, Stored};
 use crate::ops::resource::ObjectName;
 use crate::ops::{Call, delete, get, post, put};
@@ -22,8 +23,12 @@ pub(super) const ALLOWED_WITH_COPY: &str = "DELETE, GET, HEAD, OPTIONS, POST, PU
 
 pub(super) async fn answer(call: Call<'_>, name: &ObjectName, body: Body) -> Result<Response<Body>, Refusal> {
     let headers = &call.parts.headers;
+    let large = slo::Asked::of(call.parts.uri.query());
     match call.parts.method.as_str() {
-        "GET" | "HEAD" => read(call, name).await,
+        "GET" | "HEAD" => read(call, name, large.view()).await,
+        "PUT" if large.puts() && !headers.contains_key("x-copy-from") => slo::put(call, name, &large, body).await,
+        "DELETE" if large.deletes() => slo::delete(call, name, &large).await,
+        _ if headers.contains_key(slo::RESERVED) => Err(Refusal::StaticLargeObject),
         "PUT" if headers.get("x-copy-from").is_some_and(|from| !from.is_empty()) => copy::from(call, name).await,
         "PUT" => {
             let put = Put { name: name.clone(), headers: headers.clone(), length: message_length(headers), body };
@@ -42,10 +47,10 @@ pub(super) async fn answer(call: Call<'_>, name: &ObjectName, body: Body) -> Res
     }
 }
 
-async fn read(call: Call<'_>, name: &ObjectName) -> Result<Response<Body>, Refusal> {
+async fn read(call: Call<'_>, name: &ObjectName, view: View) -> Result<Response<Body>, Refusal> {
     let newest = is_true(&call.parts.headers, "x-newest");
     let method = if call.parts.method == Method::HEAD { Method::HEAD } else { Method::GET };
-    let read = Read::asked(name.clone(), method, &call.parts.headers, newest);
+    let read = Read { view, ..Read::asked(name.clone(), method, &call.parts.headers, newest) };
     Ok(answered(get::get(call, read).await?))
 }
 
@@ -53,6 +58,8 @@ async fn read(call: Call<'_>, name: &ObjectName) -> Result<Response<Body>, Refus
 pub(super) fn answered(response: Response<Body>) -> Response<Body> {
     let mut response = shown(response);
     let page = match response.status() {
+        // It says by itself that there is no such part.
+        StatusCode::RANGE_NOT_SATISFIABLE if response.headers().contains_key(PARTS_COUNT) => return response,
         StatusCode::RANGE_NOT_SATISFIABLE => page(StatusCode::RANGE_NOT_SATISFIABLE),
         StatusCode::PRECONDITION_FAILED | StatusCode::NOT_MODIFIED => Response::new(body::empty()),
         _ => return response,
@@ -80,7 +87,7 @@ pub(super) fn stored(stored: &Stored) -> Response<Body> {
     response
 }
 
-/// A storage server's answer as clients see it: without what is between servers, its ETag bare.
+/// A storage server's answer as clients see it: without what is between servers.
 pub(super) fn shown(mut response: Response<Body>) -> Response<Body> {
     let headers = response.headers_mut();
     for name in [CONNECTION, DATE, TRANSFER_ENCODING] {
@@ -88,27 +95,7 @@ pub(super) fn shown(mut response: Response<Body>) -> Response<Body> {
     }
     headers.remove("x-put-timestamp");
     headers.insert(ACCEPT_RANGES, HeaderValue::from_static("bytes"));
-    bare_etag(headers);
-    if let Some(kind) = headers.get(CONTENT_TYPE).and_then(public_content_type) {
-        headers.insert(CONTENT_TYPE, kind);
-    }
     response
-}
-
-fn bare_etag(headers: &mut HeaderMap) {
-    let bare =
-        headers.get(ETAG).map(|etag| etag.as_bytes().iter().copied().filter(|b| *b != b'"').collect::<Vec<u8>>());
-    if let Some(Ok(bare)) = bare.map(|bare| HeaderValue::from_bytes(&bare)) {
-        headers.insert(ETAG, bare);
-    }
-}
-
-/// A content type without the `swift_bytes` that the cluster keeps at its end; `None` if it has none.
-fn public_content_type(value: &HeaderValue) -> Option<HeaderValue> {
-    let bytes = value.as_bytes();
-    let at = bytes.iter().rposition(|b| *b == b';')?;
-    let own = bytes[at + 1..].trim_ascii_start().starts_with(b"swift_bytes=");
-    own.then(|| HeaderValue::from_bytes(&bytes[..at]).ok()).flatten()
 }
 
 #[cfg(test)]
@@ -121,13 +108,12 @@ mod tests {
             .header("date", "now")
             .header("connection", "close")
             .header("x-put-timestamp", "1")
-            .header("etag", "\"abc\"")
-            .header("content-type", "text/plain; charset=utf-8; swift_bytes=12")
+            .header("etag", "abc")
             .body(body::empty());
         let response = shown(backend.unwrap());
         let mut seen: Vec<_> = response.headers().iter().map(|(n, v)| format!("{n}={}", v.to_str().unwrap())).collect();
         seen.sort();
-        assert_eq!(seen, ["accept-ranges=bytes", "content-type=text/plain; charset=utf-8", "etag=abc"]);
+        assert_eq!(seen, ["accept-ranges=bytes", "etag=abc"]);
     }
 
     #[test]

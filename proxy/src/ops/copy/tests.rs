@@ -56,7 +56,7 @@ fn a_manifest_is_copied_as_one_when_asked() {
 #[test]
 fn a_part_has_another_md5() {
     let mut plain = source();
-    plain.remove(MANIFEST);
+    plain.remove(DYNAMIC);
     assert_eq!(get(&destination_headers(&plain, &HeaderMap::new(), false, false), "etag"), "-");
     assert_eq!(get(&destination_headers(&plain, &HeaderMap::new(), true, false), "etag"), "aa");
     let typed = headers(&[("content-type", "text/mine")]);
