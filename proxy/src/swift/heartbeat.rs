@@ -4,7 +4,7 @@
 use std::pin::Pin;
 use std::time::Duration;
 
-use apus_base::body::Body;
+use apus_base::body::{self, Body};
 use bytes::Bytes;
 use futures_util::stream;
 use http_body::Frame;
@@ -24,13 +24,21 @@ pub(super) struct Beats {
     pub(super) first: Option<&'static [u8]>,
 }
 
-/// A body that does the work and gives its report. If the client leaves, the work ends too.
-pub(super) fn body(beats: Beats, work: impl Future<Output = Vec<u8>> + Send + 'static) -> Body {
-    let waiting = Waiting { work: Box::pin(work), beats, has_beaten: false };
-    let chunks = stream::unfold(Some(waiting), |waiting| async {
+/// A body that does the work and gives its report, as soon as it has something to say: work that is done before the first
+/// beat comes with its length. If the client leaves, the work ends too.
+pub(super) async fn body(beats: Beats, work: impl Future<Output = Vec<u8>> + Send + 'static) -> Body {
+    let mut waiting = Waiting { work: Box::pin(work), beats, has_beaten: false };
+    let (first, is_last) = waiting.next().await;
+    if is_last {
+        return body::full(first);
+    }
+    let chunks = stream::unfold((Some(first), Some(waiting)), |(first, waiting)| async {
+        if let Some(first) = first {
+            return Some((Ok(Frame::data(first)), (None, waiting)));
+        }
         let mut waiting = waiting?;
         let (chunk, is_last) = waiting.next().await;
-        Some((Ok(Frame::data(chunk)), (!is_last).then_some(waiting)))
+        Some((Ok(Frame::data(chunk)), (None, (!is_last).then_some(waiting))))
     });
     StreamBody::new(chunks).boxed_unsync()
 }
@@ -69,7 +77,7 @@ mod tests {
             tokio::time::sleep(Duration::from_secs(seconds)).await;
             b"done".to_vec()
         };
-        let bytes = apus_base::body::read_to_end(body(beats, work), 1000).await.unwrap();
+        let bytes = body::read_to_end(super::body(beats, work).await, 1000).await.unwrap();
         String::from_utf8(bytes.to_vec()).unwrap()
     }
 

@@ -113,7 +113,7 @@ pub(super) async fn put(call: Call<'_>, name: &ObjectName, asked: &Asked, body: 
     let every = Duration::from_secs(call.proxy.config.slo.yield_frequency);
     let owned = call.owned();
     let work = async move { upload_report(put_slo(owned.call(), slo).await).await.render(format, "upload") };
-    let mut response = Response::new(heartbeat::body(Beats { every, at_once: true, first: None }, work));
+    let mut response = Response::new(heartbeat::body(Beats { every, at_once: true, first: None }, work).await);
     *response.status_mut() = StatusCode::ACCEPTED;
     response.headers_mut().insert(CONTENT_TYPE, report_type(format));
     Ok(response)
@@ -205,7 +205,7 @@ pub(super) async fn delete(call: Call<'_>, name: &ObjectName, asked: &Asked) -> 
     let first = matches!(format, Format::Xml | Format::TextXml).then_some(XML_DECLARATION);
     let (owned, name) = (call.owned(), name.clone());
     let work = async move { delete_report(&delete::delete(owned.call(), &name).await).render(format, "delete") };
-    let mut response = Response::new(heartbeat::body(Beats { every, at_once: false, first }, work));
+    let mut response = Response::new(heartbeat::body(Beats { every, at_once: false, first }, work).await);
     response.headers_mut().insert(CONTENT_TYPE, report_type(format));
     Ok(response)
 }
