@@ -35,12 +35,7 @@ pub enum Copied {
 /// # Errors
 /// When the caller may not read the source or write the destination, the source is longer than an object may be, or as
 /// [`get`] and [`put`].
-pub async fn copy(
-    call: Call<'_>,
-    source: &ObjectName,
-    destination: ObjectName,
-    view: View,
-) -> Result<Copied, Error> {
+pub async fn copy(call: Call<'_>, source: &ObjectName, destination: ObjectName, view: View) -> Result<Copied, Error> {
     let as_manifest = matches!(view, View::Manifest | View::RawManifest);
     let view = if as_manifest { View::RawManifest } else { view };
     let read = Read { view, ..Read::asked(source.clone(), Method::GET, &call.parts.headers, true) };

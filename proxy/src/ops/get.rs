@@ -5,9 +5,9 @@ use apus_base::client::Target;
 use http::header::{CONTENT_TYPE, ETAG, IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_UNMODIFIED_SINCE, RANGE};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode};
 
+use super::Call;
 use super::headers::pick;
 use super::large::{self, View};
-use super::Call;
 use super::resource::{ObjectName, Resource};
 use crate::error::Error;
 
@@ -105,6 +105,9 @@ mod tests {
         headers.insert(ETAG, HeaderValue::from_static("\"abc\""));
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8; swift_bytes=12"));
         make_public(&mut headers);
-        assert_eq!((&headers[ETAG], &headers[CONTENT_TYPE]), (&"abc".parse().unwrap(), &"text/plain; charset=utf-8".parse().unwrap()));
+        assert_eq!(
+            (&headers[ETAG], &headers[CONTENT_TYPE]),
+            (&"abc".parse().unwrap(), &"text/plain; charset=utf-8".parse().unwrap())
+        );
     }
 }

@@ -72,23 +72,41 @@ impl Waiting {
 mod tests {
     use super::*;
 
-    async fn sent(beats: Beats, seconds: u64) -> String {
+    /// What is sent before and after the work gets done.
+    async fn sent(beats: Beats, waits: bool) -> (String, String) {
+        let (finish, finished) = tokio::sync::oneshot::channel();
+        let mut finish = Some(finish);
+        if !waits {
+            finish.take().unwrap().send(()).unwrap();
+        }
         let work = async move {
-            tokio::time::sleep(Duration::from_secs(seconds)).await;
+            finished.await.unwrap();
             b"done".to_vec()
         };
-        let bytes = body::read_to_end(super::body(beats, work).await, 1000).await.unwrap();
-        String::from_utf8(bytes.to_vec()).unwrap()
+        let mut body = body(beats, work).await;
+        let mut before = String::new();
+        let text = |frame: Option<Result<Frame<Bytes>, _>>| {
+            let bytes = frame.unwrap().unwrap().into_data().unwrap();
+            String::from_utf8(bytes.to_vec()).unwrap()
+        };
+        if let Some(finish) = finish {
+            before = text(body.frame().await) + &text(body.frame().await);
+            finish.send(()).unwrap();
+        }
+        let after = body::read_to_end(body, 1000).await.unwrap();
+        (before, String::from_utf8(after.to_vec()).unwrap())
     }
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn it_beats_while_the_work_is_done() {
-        let every = Duration::from_secs(10);
-        let at_once = Beats { every, at_once: true, first: None };
-        assert_eq!(sent(at_once, 0).await, " \r\n\r\ndone");
-        assert_eq!(sent(at_once, 25).await, "   \r\n\r\ndone");
-        let later = Beats { every, at_once: false, first: Some(b"<xml>") };
-        assert_eq!(sent(later, 0).await, "done");
-        assert_eq!(sent(later, 25).await, "<xml> \r\n\r\ndone");
+        let (long, short) = (Duration::from_secs(3600), Duration::from_millis(1));
+        let put = |every| Beats { every, at_once: true, first: None };
+        assert_eq!(sent(put(long), false).await.1, " \r\n\r\ndone");
+        let (before, after) = sent(put(short), true).await;
+        assert_eq!((before.as_str(), after.trim_start_matches(' ')), ("  ", "\r\n\r\ndone"));
+        let delete = |every| Beats { every, at_once: false, first: Some(b"<xml>") };
+        assert_eq!(sent(delete(long), false).await.1, "done");
+        let (before, after) = sent(delete(short), true).await;
+        assert_eq!((before.as_str(), after.trim_start_matches(' ')), ("<xml> ", "\r\n\r\ndone"));
     }
 }

@@ -51,7 +51,8 @@ pub(super) enum BadManifest {
 /// # Errors
 /// When it is not a list of segments.
 pub(super) fn parse(json: &[u8], name: &ObjectName) -> Result<Vec<Asked>, BadManifest> {
-    let mut reader = Reader { name, index: 0, asked: Vec::new(), errors: Vec::new(), has_entries: false, all_data: true };
+    let mut reader =
+        Reader { name, index: 0, asked: Vec::new(), errors: Vec::new(), has_entries: false, all_data: true };
     let mut json = serde_json::Deserializer::from_slice(json);
     let is_list = json.deserialize_any(Entries(&mut reader)).map_err(|_| BadManifest::Json)?;
     json.end().map_err(|_| BadManifest::Json)?;
@@ -98,7 +99,8 @@ impl Reader<'_> {
         let mut unknown: Vec<&String> = entry.keys().filter(|key| !known.contains(&key.as_str())).collect();
         unknown.sort_unstable();
         if !unknown.is_empty() {
-            let shown = unknown.iter().map(|key| String::from_utf8(to_python(key).unwrap_or_default()).unwrap_or_default());
+            let shown =
+                unknown.iter().map(|key| String::from_utf8(to_python(key).unwrap_or_default()).unwrap_or_default());
             return Err(format!("extraneous keys {}", shown.collect::<Vec<_>>().join(", ")));
         }
         match entry.get("data") {
@@ -157,7 +159,10 @@ fn size(value: Option<&Value>) -> Result<Option<i64>, String> {
         Some(Value::String(text)) => text.trim().parse().map(Some).map_err(|_| invalid()),
         Some(Value::Number(number)) => match (number.as_i64(), number.as_f64()) {
             (Some(size), _) => Ok(Some(size)),
-            #[expect(clippy::cast_possible_truncation, reason = "a fraction is cut off, what is too large is the largest")]
+            #[expect(
+                clippy::cast_possible_truncation,
+                reason = "a fraction is cut off, what is too large is the largest"
+            )]
             (None, Some(size)) => Ok(Some(size as i64)),
             (None, None) => Err(invalid()),
         },

@@ -1,9 +1,7 @@
 //! `/v1/account/container/object`.
 
 use apus_base::body::{self, Body};
-use http::header::{
-    ACCEPT_RANGES, CONNECTION, CONTENT_LENGTH, DATE, ETAG, LAST_MODIFIED, TRANSFER_ENCODING,
-};
+use http::header::{ACCEPT_RANGES, CONNECTION, CONTENT_LENGTH, DATE, ETAG, LAST_MODIFIED, TRANSFER_ENCODING};
 use http::{HeaderValue, Method, Response, StatusCode};
 
 use super::refusal::Refusal;

@@ -100,7 +100,12 @@ fn report_type(format: Format) -> HeaderValue {
 }
 
 /// PUT of a manifest.
-pub(super) async fn put(call: Call<'_>, name: &ObjectName, asked: &Asked, body: Body) -> Result<Response<Body>, Refusal> {
+pub(super) async fn put(
+    call: Call<'_>,
+    name: &ObjectName,
+    asked: &Asked,
+    body: Body,
+) -> Result<Response<Body>, Refusal> {
     let headers = call.parts.headers.clone();
     let json = read(call, &headers, body).await?;
     let slo = PutSlo { segments: parse(&json, name)?, name: name.clone(), headers };
@@ -168,12 +173,15 @@ async fn upload_report(done: Result<Stored, Error>) -> Report {
     match done {
         Ok(done) => {
             let response = stored(&done);
-            let text = |name| response.headers().get(name).map_or("", |value| value.to_str().unwrap_or_default()).to_owned();
-            let report = status(response.status()).field("Etag", text(ETAG)).field("Last Modified", text(LAST_MODIFIED));
+            let text =
+                |name| response.headers().get(name).map_or("", |value| value.to_str().unwrap_or_default()).to_owned();
+            let report =
+                status(response.status()).field("Etag", text(ETAG)).field("Last Modified", text(LAST_MODIFIED));
             report.field("Response Body", "")
         }
         Err(Error::Large(LargeError::Problems(problems))) => {
-            let mut report = status(StatusCode::BAD_REQUEST).field("Response Body", page_lines(StatusCode::BAD_REQUEST));
+            let mut report =
+                status(StatusCode::BAD_REQUEST).field("Response Body", page_lines(StatusCode::BAD_REQUEST));
             problems.iter().for_each(|problem| report.failed(&problem.path, flaw(&problem.why)));
             report
         }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use tokio::time::Instant;
 
 /// How static large objects are made, read and deleted.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -84,7 +85,7 @@ impl DloConfig {
 pub(super) struct Pace {
     free: u64,
     interval: Duration,
-    next: tokio::time::Instant,
+    next: Instant,
 }
 
 /// Who was this much slower than the rate does not catch up.
@@ -93,21 +94,28 @@ const FORGIVEN: Duration = Duration::from_secs(5);
 impl Pace {
     fn new(free: u64, per_second: u64) -> Self {
         let interval = Duration::from_secs(1).checked_div(u32::try_from(per_second).unwrap_or(u32::MAX));
-        Self { free, interval: interval.unwrap_or_default(), next: tokio::time::Instant::now() }
+        Self { free, interval: interval.unwrap_or_default(), next: Instant::now() }
     }
 
     /// Waits for one's turn.
     pub(super) async fn wait(&mut self) {
+        if let Some(turn) = self.turn(Instant::now()) {
+            tokio::time::sleep_until(turn).await;
+        }
+    }
+
+    /// When one's turn is, if not now.
+    fn turn(&mut self, now: Instant) -> Option<Instant> {
         if self.free > 0 {
             self.free -= 1;
-            return;
+            return None;
         }
-        let now = tokio::time::Instant::now();
         if now.duration_since(self.next) > FORGIVEN {
             self.next = now;
         }
-        tokio::time::sleep_until(self.next).await;
+        let turn = self.next;
         self.next += self.interval;
+        (turn > now).then_some(turn)
     }
 }
 
@@ -115,23 +123,21 @@ impl Pace {
 mod tests {
     use super::*;
 
-    #[tokio::test(start_paused = true)]
-    async fn some_are_free_and_the_others_wait_their_turn() {
-        let started = tokio::time::Instant::now();
+    #[test]
+    fn some_are_free_and_the_others_wait_their_turn() {
         let mut pace = Pace::new(3, 2);
-        for _ in 0..4 {
-            pace.wait().await;
-        }
-        assert_eq!(started.elapsed(), Duration::ZERO);
-        for _ in 0..4 {
-            pace.wait().await;
-        }
-        assert_eq!(started.elapsed(), Duration::from_secs(2));
+        let start = pace.next;
+        let mut turn = |after: u64| {
+            let turn = pace.turn(start + Duration::from_millis(after));
+            turn.map(|turn| turn.duration_since(start).as_millis())
+        };
+        assert_eq!([turn(0), turn(0), turn(0), turn(0)], [None; 4]);
+        assert_eq!([turn(0), turn(0), turn(600)], [Some(500), Some(1000), Some(1500)]);
+        // Who was a little slow catches up, who was very slow does not.
+        assert_eq!([turn(2600), turn(2600), turn(2600)], [None, None, Some(3000)]);
+        assert_eq!([turn(60_000), turn(60_000), turn(60_000)], [None, Some(60_500), Some(61_000)]);
         // A rate of zero is none.
         let mut unlimited = Pace::new(0, 0);
-        for _ in 0..1000 {
-            unlimited.wait().await;
-        }
-        assert_eq!(started.elapsed(), Duration::from_secs(2));
+        assert!((0..100).all(|_| unlimited.turn(Instant::now()).is_none()));
     }
 }

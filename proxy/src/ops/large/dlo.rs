@@ -77,8 +77,7 @@ impl Prefix {
     /// One page of their listing.
     async fn page(&self, call: Call<'_>, marker: &str) -> Result<Page, Error> {
         let limit = call.proxy.config.constraints.container_listing_limit;
-        let listing =
-            Listing { limit, prefix: self.prefix.clone(), marker: marker.to_owned(), ..Listing::default() };
+        let listing = Listing { limit, prefix: self.prefix.clone(), marker: marker.to_owned(), ..Listing::default() };
         let name = ContainerName { account: &self.account, container: &self.container };
         let response = container::read(call, name, Method::GET, &listing, false).await?;
         let unreadable = |error: &dyn std::fmt::Display| {
@@ -86,8 +85,11 @@ impl Prefix {
             Error::Unavailable
         };
         let json = body::read_to_end(response.into_body(), MAX_PAGE_BYTES).await.map_err(|error| unreadable(&error))?;
-        let rows: Vec<Row> =
-            if json.is_empty() { Vec::new() } else { serde_json::from_slice(&json).map_err(|error| unreadable(&error))? };
+        let rows: Vec<Row> = if json.is_empty() {
+            Vec::new()
+        } else {
+            serde_json::from_slice(&json).map_err(|error| unreadable(&error))?
+        };
         Ok(Page { is_last: (rows.len() as u64) < limit, rows })
     }
 }
@@ -150,7 +152,13 @@ async fn contents(call: Call<'_>, read: &Read, mut head: Parts, prefix: Prefix) 
         head.headers.remove(CONTENT_LENGTH);
     }
     let wanted = match steps.first() {
-        Some(Step::Range(range)) if !is_head => if is_open { 0..u64::MAX } else { range.clone() },
+        Some(Step::Range(range)) if !is_head => {
+            if is_open {
+                0..u64::MAX
+            } else {
+                range.clone()
+            }
+        }
         _ => return Ok(Response::from_parts(head, body::empty())),
     };
     let (owned, config) = (call.owned(), &call.proxy.config.dlo);

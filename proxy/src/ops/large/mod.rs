@@ -104,6 +104,3 @@ fn append(headers: &mut HeaderMap, name: HeaderName, item: &str) {
 fn for_segments(read: &Read) -> HeaderMap {
     super::headers::pick(&read.headers, |name| FOR_SEGMENTS.contains(name))
 }
-
-#[cfg(test)]
-mod tests;

@@ -12,7 +12,9 @@ use http::{HeaderMap, HeaderValue, Method};
 
 use super::answer::set;
 use super::error::LargeError;
-use super::manifest::{Asked, AskedObject, Manifest, ObjectSegment, Segment, SegmentRange, md5_hex, name_of, parse_raw};
+use super::manifest::{
+    Asked, AskedObject, Manifest, ObjectSegment, Segment, SegmentRange, md5_hex, name_of, parse_raw,
+};
 use super::{LISTED_ETAG, SLO_ETAG, SLO_SIZE, STATIC, View, is_static};
 use crate::constraints::{check_content_type, is_true};
 use crate::error::Error;

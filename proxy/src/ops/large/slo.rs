@@ -14,7 +14,9 @@ use super::error::LargeError;
 use super::manifest::{Manifest, Segment, md5_hex};
 use super::stream;
 use super::walk::Walk;
-use super::{ETAG_IS_AT, IGNORE_RANGE, PARTS_COUNT, SLO_ETAG, SLO_SIZE, STATIC, View, append, dlo, for_segments, is_static};
+use super::{
+    ETAG_IS_AT, IGNORE_RANGE, PARTS_COUNT, SLO_ETAG, SLO_SIZE, STATIC, View, append, dlo, for_segments, is_static,
+};
 use crate::error::Error;
 use crate::ops::get::{Read, get};
 use crate::ops::resource::ObjectName;

@@ -267,7 +267,8 @@ fn check(part: &Part, response: &Response<Body>) -> Result<u64, Broken> {
     let text = |name| response.headers().get(name).and_then(|value: &HeaderValue| value.to_str().ok());
     let etag = text(ETAG).map(|etag| etag.trim_matches('"'));
     let length = text(CONTENT_LENGTH).and_then(|length| length.parse().ok());
-    if part.etag.as_deref().is_some_and(|expected| etag != Some(expected)) || part.length.is_some_and(|l| length != Some(l))
+    if part.etag.as_deref().is_some_and(|expected| etag != Some(expected))
+        || part.length.is_some_and(|l| length != Some(l))
     {
         let (expected, wanted) = (&part.etag, part.length);
         return Err(Broken::Changed(format!(
@@ -276,6 +277,3 @@ fn check(part: &Part, response: &Response<Body>) -> Result<u64, Broken> {
     }
     Ok(length.unwrap_or(0))
 }
-
-#[cfg(test)]
-mod tests;

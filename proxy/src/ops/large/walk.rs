@@ -70,7 +70,13 @@ impl Frame {
 
 impl Walk {
     /// A walk of these steps through a large object of `account`.
-    pub(super) fn new(call: OwnedCall, account: String, manifest: Manifest, steps: Vec<Step>, headers: HeaderMap) -> Self {
+    pub(super) fn new(
+        call: OwnedCall,
+        account: String,
+        manifest: Manifest,
+        steps: Vec<Step>,
+        headers: HeaderMap,
+    ) -> Self {
         let pace = call.call().proxy.config.slo.pace();
         let (manifest, steps) = (Arc::new(manifest), VecDeque::from(steps));
         Self { call, account, manifest, steps, frames: Vec::new(), kept: VecDeque::new(), pace, headers }
@@ -111,9 +117,14 @@ impl Walk {
     /// The manifest of a segment that is a large object itself.
     async fn below(&mut self, object: &ObjectSegment) -> Result<Arc<Manifest>, Broken> {
         if self.frames.len() >= MAX_DEPTH {
-            return Err(Broken::Changed(format!("{}: large objects are nested more than {MAX_DEPTH} deep", object.name)));
+            return Err(Broken::Changed(format!(
+                "{}: large objects are nested more than {MAX_DEPTH} deep",
+                object.name
+            )));
         }
-        if let Some((.., manifest)) = self.kept.iter().find(|(name, etag, _)| *name == object.name && *etag == object.hash) {
+        if let Some((.., manifest)) =
+            self.kept.iter().find(|(name, etag, _)| *name == object.name && *etag == object.hash)
+        {
             return Ok(Arc::clone(manifest));
         }
         let name = name_of(&self.account, &object.name).ok_or_else(|| nameless(object))?;
