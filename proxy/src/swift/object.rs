@@ -22,12 +22,13 @@ pub(super) const ALLOWED_WITH_COPY: &str = "DELETE, GET, HEAD, OPTIONS, POST, PU
 pub(super) async fn answer(call: Call<'_>, name: &ObjectName, body: Body) -> Result<Response<Body>, Refusal> {
     let headers = &call.parts.headers;
     let large = slo::Asked::of(call.parts.uri.query());
+    let copies = headers.get("x-copy-from").is_some_and(|from| !from.is_empty());
     match call.parts.method.as_str() {
         "GET" | "HEAD" => read(call, name, large.view()).await,
-        "PUT" if large.puts() && !headers.contains_key("x-copy-from") => slo::put(call, name, &large, body).await,
+        "PUT" if large.puts() && !copies => slo::put(call, name, &large, body).await,
         "DELETE" if large.deletes() => slo::delete(call, name, &large).await,
         _ if headers.contains_key(slo::RESERVED) => Err(Refusal::StaticLargeObject),
-        "PUT" if headers.get("x-copy-from").is_some_and(|from| !from.is_empty()) => copy::from(call, name).await,
+        "PUT" if copies => copy::from(call, name).await,
         "PUT" => {
             let put = Put { name: name.clone(), headers: headers.clone(), length: message_length(headers), body };
             Ok(stored(&put::put(call, put).await?))
