@@ -9,6 +9,8 @@ use crate::auth::account_acl::InvalidAccountAcl;
 use crate::auth::acl::InvalidAcl;
 use crate::constraints::{BadLength, Invalid};
 use crate::ops::large::LargeError;
+use crate::ops::quota::Quota;
+use crate::ratelimit::Limited;
 
 /// Why an operation was not done.
 #[derive(Debug, thiserror::Error)]
@@ -46,6 +48,12 @@ pub enum Error {
     /// The account has all the containers it may have.
     #[error("Reached container limit of {0}")]
     TooManyContainers(u64),
+    /// Somebody asks too often.
+    #[error(transparent)]
+    Limited(#[from] Limited),
+    /// A quota refuses it.
+    #[error(transparent)]
+    Quota(#[from] Quota),
     /// A body longer than an object may be.
     #[error("Your request is too large.")]
     TooLarge,

@@ -9,7 +9,6 @@ use std::task::{Context as Poller, Poll, ready};
 
 use bytes::Bytes;
 use http::header::{ACCEPT, CONTENT_LENGTH, CONTENT_TYPE};
-use http::uri::PathAndQuery;
 use http::{HeaderValue, Method, Request, Response, StatusCode, Uri};
 use http_body::{Body as _, Frame};
 use http_body_util::BodyExt as _;
@@ -19,7 +18,7 @@ use apus_base::body::{self, Body, BodyError};
 use super::accept::{self, Format, NoFormat};
 use super::render::{Listed, Renderer};
 use super::rows::{BadListing, Rows};
-use super::vary;
+use super::{vary, with_target};
 use crate::Proxy;
 use crate::ops::resource::Resource;
 use crate::pipeline::{Answer, Next};
@@ -109,13 +108,10 @@ fn ask_for_json(uri: &mut Uri) {
     let query = uri.query().unwrap_or_default();
     let others: String =
         query.split('&').filter(|pair| !pair.is_empty()).filter(is_other).map(|p| format!("{p}&")).collect();
-    let target = PathAndQuery::try_from(format!("{}?{others}format=json", uri.path()));
-    let mut parts = std::mem::take(uri).into_parts();
-    // Pieces of a URI put together again are one.
-    if let Ok(target) = target {
-        parts.path_and_query = Some(target);
+    // Where that makes it too long, it stays, and the face refuses it.
+    if let Some(json) = with_target(uri, &format!("{}?{others}format=json", uri.path())) {
+        *uri = json;
     }
-    *uri = Uri::from_parts(parts).unwrap_or_default();
 }
 
 async fn rendered(response: Response<Body>, renderer: Renderer) -> Response<Body> {

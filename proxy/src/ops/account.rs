@@ -8,7 +8,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode};
 use super::headers::{changes, hide_owners};
 use super::listing::Listing;
 use super::resource::Resource;
-use super::{Call, refused};
+use super::{Call, quota, refused};
 use crate::auth::account_acl::{self, AccountAcl};
 use crate::constraints::Level;
 use crate::error::Error;
@@ -42,6 +42,7 @@ pub async fn read(
     } else {
         hide_owners(response.headers_mut());
     }
+    quota::show(call, response.headers_mut());
     Ok(response)
 }
 
@@ -154,6 +155,7 @@ async fn checked_changes(
     constraints.check_metadata(request, Level::Account)?;
     let (mut headers, _) = call.write_headers();
     headers.extend(changes(request, Level::Account, owner));
+    quota::keep(call, request, &mut headers)?;
     if owner {
         keep_acl(request, &mut headers)?;
     }

@@ -9,7 +9,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode};
 use super::headers::{changes, hide_owners};
 use super::listing::Listing;
 use super::resource::Resource;
-use super::{Call, account as accounts};
+use super::{Call, account as accounts, quota};
 use crate::auth::acl::{Kind, clean_acl};
 use crate::constraints::Level;
 use crate::error::Error;
@@ -121,6 +121,9 @@ async fn checked_changes(
     method: &Method,
 ) -> Result<HeaderMap, Error> {
     let owner = call.authorize(method, &name.resource()).await?.owner;
+    if call.proxy.config.container_quotas {
+        quota::check_container(request)?;
+    }
     let mut changed = changes(request, Level::Container, owner);
     clean(&mut changed, "x-container-read", Kind::Read)?;
     clean(&mut changed, "x-container-write", Kind::Write)?;

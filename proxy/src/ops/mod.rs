@@ -5,6 +5,7 @@
 //! is also that of the storage servers: `x-object-meta-*`, `content-type`, `x-delete-at` and so on.
 
 pub mod account;
+pub mod bulk;
 pub mod container;
 pub mod copy;
 pub mod delete;
@@ -14,6 +15,7 @@ pub mod large;
 pub mod listing;
 pub mod post;
 pub mod put;
+pub mod quota;
 pub mod resource;
 
 use std::sync::Arc;
@@ -23,13 +25,17 @@ use apus_base::policy::PolicyIndex;
 use apus_base::timestamp::Timestamp;
 use apus_base::wire::header::{TIMESTAMP, TRANS_ID};
 use http::request::Parts;
-use http::{HeaderMap, HeaderValue, Method, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 
 use crate::Proxy;
 use crate::auth::{self, Access, Granted};
-use crate::context::Context;
+use crate::constraints::is_true;
+use crate::context::{Context, Grant};
 use crate::error::Error;
 use resource::{ObjectName, Resource};
+
+/// By which object servers show what expired.
+const OPEN_EXPIRED: HeaderName = HeaderName::from_static("x-backend-open-expired");
 
 /// On whose behalf an operation is done.
 #[derive(Clone, Copy)]
@@ -71,6 +77,12 @@ impl Call<'_> {
         Ok(auth::authorize(self.proxy, self.parts, access).await?)
     }
 
+    /// Whether it is for one of those who may do everything in every account.
+    fn is_reseller_admin(&self) -> bool {
+        let context = self.parts.extensions.get::<Context>().filter(|context| context.grant.is_none());
+        context.and_then(|context| context.identity.as_ref()).is_some_and(|identity| identity.reseller_admin)
+    }
+
     /// The headers that every backend request has.
     fn backend_headers(&self) -> HeaderMap {
         let mut headers = HeaderMap::new();
@@ -81,9 +93,21 @@ impl Call<'_> {
         headers
     }
 
+    /// Asks the object servers for an object that expired, where the client does and may.
+    fn open_expired(&self, headers: &mut HeaderMap) {
+        if self.proxy.config.allow_open_expired && is_true(&self.parts.headers, "x-open-expired") {
+            headers.insert(OPEN_EXPIRED, HeaderValue::from_static("true"));
+        }
+    }
+
     /// The headers of a write, with its version.
     fn write_headers(&self) -> (HeaderMap, Timestamp) {
-        let (mut headers, now) = (self.backend_headers(), self.proxy.clock.next());
+        let context = self.parts.extensions.get::<Context>();
+        let synced = context.and_then(|context| match context.grant {
+            Some(Grant::Sync { written, .. }) => written,
+            _ => None,
+        });
+        let (mut headers, now) = (self.backend_headers(), synced.unwrap_or_else(|| self.proxy.clock.next()));
         headers.insert(TIMESTAMP, timestamp_value(now));
         (headers, now)
     }

@@ -6,10 +6,10 @@ use apus_base::timestamp::Timestamp;
 use http::header::{CONTENT_TYPE, ETAG, IF_NONE_MATCH};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 
-use super::Call;
 use super::headers::{content_type, stored};
 use super::large::check_manifest_header;
 use super::resource::{ObjectName, Resource};
+use super::{Call, quota};
 use crate::constraints::{BadLength, Level, check_content_type, delete_at, is_true};
 use crate::error::Error;
 
@@ -58,6 +58,7 @@ pub(super) async fn put_with(call: Call<'_>, put: Put, own: HeaderMap) -> Result
     }
     call.authorize(&Method::PUT, &Resource::Object(put.name.clone())).await?;
     let container = call.container_of(&put.name).await?;
+    quota::check(call, &put.name, &container, put.length.unwrap_or(None)).await?;
     let max_length = call.proxy.config.constraints.max_file_size;
     let length = put.length?;
     if length.is_some_and(|length| length > max_length) {

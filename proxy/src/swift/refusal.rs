@@ -12,6 +12,8 @@ use super::slo;
 use crate::auth::Denied;
 use crate::constraints::{BadLength, Invalid};
 use crate::error::Error;
+use crate::middleware::ratelimit;
+use crate::ops::quota::Quota;
 
 /// Why a request was not done.
 #[derive(Debug, thiserror::Error)]
@@ -25,9 +27,6 @@ pub(super) enum Refusal {
     /// The query of a listing is wrong.
     #[error(transparent)]
     Listing(#[from] BadListing),
-    /// The request line is longer than allowed.
-    #[error("the request line is too long")]
-    TooLongLine,
     /// The `Host` is one that the operator denies.
     #[error("Invalid host header")]
     Host,
@@ -48,7 +47,7 @@ pub(super) enum Refusal {
     Manifest(#[from] BadManifest),
     /// Segments of a large object cannot be used: a report, and its type.
     #[error("segments cannot be used")]
-    Report(HeaderValue, Vec<u8>),
+    Report(HeaderValue, String),
     /// A header that only the cluster sets.
     #[error(
         "X-Static-Large-Object is a reserved header. To create a static large object add query param \
@@ -61,6 +60,11 @@ pub(super) enum Refusal {
 }
 
 impl Refusal {
+    /// The status of the answer.
+    pub(super) fn status(self) -> StatusCode {
+        self.into_response(None).status()
+    }
+
     /// The answer; `account` is the one in the request's path.
     pub(super) fn into_response(self, account: Option<&str>) -> Response<Body> {
         let text = self.to_string();
@@ -76,7 +80,6 @@ impl Refusal {
             Self::Listing(BadListing::Utf8(_)) | Self::CopyBody => text_plain(StatusCode::BAD_REQUEST, text),
             Self::Listing(BadListing::Limit(_)) => text_html(StatusCode::PRECONDITION_FAILED, text),
             Self::CopyHeader(_) => text_html(StatusCode::PRECONDITION_FAILED, text),
-            Self::TooLongLine => page(StatusCode::URI_TOO_LONG),
             Self::Host => text_html(StatusCode::FORBIDDEN, text),
             Self::Method(allowed) => with_allow(page(StatusCode::METHOD_NOT_ALLOWED), allowed),
         }
@@ -89,7 +92,7 @@ pub(super) fn with_allow(mut response: Response<Body>, allowed: &'static str) ->
     response
 }
 
-fn with_report(kind: HeaderValue, report: Vec<u8>) -> Response<Body> {
+fn with_report(kind: HeaderValue, report: String) -> Response<Body> {
     let mut response = Response::new(body::full(report));
     *response.status_mut() = StatusCode::BAD_REQUEST;
     response.headers_mut().insert(CONTENT_TYPE, kind);
@@ -116,6 +119,11 @@ pub(super) fn operation(error: &Error, account: Option<&str>) -> Response<Body> 
         Error::NotFound => page(StatusCode::NOT_FOUND),
         Error::Gone => gone(),
         Error::TooManyContainers(_) => text_html(StatusCode::FORBIDDEN, text),
+        Error::Quota(Quota::Exceeded | Quota::PolicyExceeded) => text_html(StatusCode::PAYLOAD_TOO_LARGE, text),
+        Error::Quota(Quota::InvalidBytes | Quota::InvalidCount) => text_html(StatusCode::BAD_REQUEST, text),
+        Error::Quota(Quota::Invalid) => page(StatusCode::BAD_REQUEST),
+        Error::Quota(Quota::Forbidden) => page(StatusCode::FORBIDDEN),
+        Error::Limited(limited) => text_html(ratelimit::status(*limited), text),
         Error::TooLarge => text_plain(StatusCode::PAYLOAD_TOO_LARGE, text),
         Error::SourceTooLarge => page(StatusCode::PAYLOAD_TOO_LARGE),
         Error::Body(reason) => page(body_status(reason)),
@@ -132,7 +140,7 @@ fn gone() -> Response<Body> {
 }
 
 /// 499 is Swift's own: the client went away. It is read in logs only.
-fn body_status(reason: &BodyError) -> StatusCode {
+pub(crate) fn body_status(reason: &BodyError) -> StatusCode {
     match reason {
         BodyError::Stalled(_) => StatusCode::REQUEST_TIMEOUT,
         BodyError::Disconnected(_) => StatusCode::from_u16(499).unwrap_or(StatusCode::BAD_REQUEST),

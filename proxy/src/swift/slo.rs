@@ -4,21 +4,22 @@ use std::num::NonZeroU32;
 use std::time::Duration;
 
 use apus_base::body::{self, Body, BodyError};
-use http::header::{ACCEPT, CONTENT_TYPE, ETAG, LAST_MODIFIED};
+use http::header::{ETAG, LAST_MODIFIED};
 use http::{HeaderMap, HeaderValue, Response, StatusCode};
 
-use super::heartbeat::{self, Beats};
+use super::bulk::delete::Tally;
+use super::bulk::report::Report;
+use super::bulk::{Ended, accepted, heartbeat};
 use super::listing::parameters;
 use super::manifest::parse;
 use super::object::stored;
 use super::refusal::{Refusal, operation};
-use super::report::Report;
 use super::response::{page, page_lines, status_line};
 use crate::constraints::{BadLength, message_length};
 use crate::error::Error;
-use crate::middleware::accept::{self, Format};
+use crate::middleware::accept::Format;
 use crate::ops::Call;
-use crate::ops::large::delete::{self, Deleted};
+use crate::ops::large::delete;
 use crate::ops::large::put::{Flaw, Problem, PutSlo, put as put_slo};
 use crate::ops::large::{LargeError, View};
 use crate::ops::put::Stored;
@@ -26,8 +27,6 @@ use crate::ops::resource::ObjectName;
 
 /// What a request may not have: only a manifest makes a large object.
 pub(super) const RESERVED: &str = "x-static-large-object";
-/// Before everything else in XML.
-const XML_DECLARATION: &[u8] = b"<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n";
 
 /// The parameters by which a request is about a large object.
 #[derive(Debug, Default)]
@@ -89,16 +88,6 @@ fn is_yes(value: &str) -> bool {
     ["true", "1", "yes", "on", "t", "y"].iter().any(|yes| value.eq_ignore_ascii_case(yes))
 }
 
-/// The form of a report; `None` if the client takes none.
-fn format(headers: &HeaderMap) -> Option<Format> {
-    let accept = headers.get(ACCEPT).map_or("", |accept| accept.to_str().unwrap_or("?"));
-    accept::best(accept).ok()
-}
-
-fn report_type(format: Format) -> HeaderValue {
-    HeaderValue::from_static(format.media_type())
-}
-
 /// PUT of a manifest.
 pub(super) async fn put(
     call: Call<'_>,
@@ -114,14 +103,11 @@ pub(super) async fn put(
         let done = put_slo(call, slo).await.map_err(|error| refused(call, error))?;
         return Ok(stored(&done));
     }
-    let format = format(&call.parts.headers).unwrap_or(Format::Text);
+    let format = accepted(&call.parts.headers).unwrap_or(Format::Text);
     let every = Duration::from_secs(call.proxy.config.slo.yield_frequency);
     let owned = call.owned();
-    let work = async move { upload_report(put_slo(owned.call(), slo).await).await.render(format, "upload") };
-    let mut response = Response::new(heartbeat::body(Beats { every, at_once: true, first: None }, work).await);
-    *response.status_mut() = StatusCode::ACCEPTED;
-    response.headers_mut().insert(CONTENT_TYPE, report_type(format));
-    Ok(response)
+    let work = async move { upload_report(put_slo(owned.call(), slo).await).await };
+    Ok(heartbeat::answer_at_once(Box::pin(work), format, every))
 }
 
 async fn read(call: Call<'_>, headers: &HeaderMap, body: Body) -> Result<bytes::Bytes, Refusal> {
@@ -144,16 +130,16 @@ async fn read(call: Call<'_>, headers: &HeaderMap, body: Body) -> Result<bytes::
 pub(super) fn refused(call: Call<'_>, error: Error) -> Refusal {
     match error {
         Error::Large(LargeError::Problems(problems)) => {
-            let format = format(&call.parts.headers).unwrap_or(Format::Text);
-            Refusal::Report(report_type(format), problem_report(&problems).render(format, "upload"))
+            let format = accepted(&call.parts.headers).unwrap_or(Format::Text);
+            let report = with_problems(Report::of_failures("upload"), &problems);
+            Refusal::Report(HeaderValue::from_static(format.media_type()), report.render(format))
         }
         error => error.into(),
     }
 }
 
-fn problem_report(problems: &[Problem]) -> Report {
-    let mut report = Report::default();
-    problems.iter().for_each(|problem| report.failed(&problem.path, flaw(&problem.why)));
+fn with_problems(mut report: Report, problems: &[Problem]) -> Report {
+    problems.iter().for_each(|problem| report.fail_with(problem.path.as_bytes(), flaw(&problem.why)));
     report
 }
 
@@ -169,31 +155,34 @@ fn flaw(flaw: &Flaw) -> String {
 
 /// What a client that was kept waiting gets to know.
 async fn upload_report(done: Result<Stored, Error>) -> Report {
-    let status = |status| Report::default().field("Response Status", status_line(status));
+    let ended = |status, text: String| {
+        let mut report = Report::new("upload", status);
+        report.end(status, text);
+        report
+    };
     match done {
         Ok(done) => {
             let response = stored(&done);
-            let text =
-                |name| response.headers().get(name).map_or("", |value| value.to_str().unwrap_or_default()).to_owned();
-            let report =
-                status(response.status()).field("Etag", text(ETAG)).field("Last Modified", text(LAST_MODIFIED));
-            report.field("Response Body", "")
-        }
-        Err(Error::Large(LargeError::Problems(problems))) => {
-            let mut report =
-                status(StatusCode::BAD_REQUEST).field("Response Body", page_lines(StatusCode::BAD_REQUEST));
-            problems.iter().for_each(|problem| report.failed(&problem.path, flaw(&problem.why)));
+            let mut report = ended(response.status(), String::new());
+            for (name, header) in [("Etag", ETAG), ("Last Modified", LAST_MODIFIED)] {
+                let value = response.headers().get(header).and_then(|value| value.to_str().ok());
+                report.set(name, value.unwrap_or_default());
+            }
             report
         }
+        Err(Error::Large(LargeError::Problems(problems))) => {
+            let refusal = StatusCode::BAD_REQUEST;
+            with_problems(ended(refusal, page_lines(refusal)), &problems)
+        }
         Err(Error::Large(LargeError::Etag)) => {
-            let unprocessable = StatusCode::UNPROCESSABLE_ENTITY;
-            status(unprocessable).field("Response Body", page_lines(unprocessable))
+            let refusal = StatusCode::UNPROCESSABLE_ENTITY;
+            ended(refusal, page_lines(refusal))
         }
         Err(error) => {
             let (head, body) = operation(&error, None).into_parts();
             // A page is in memory and short.
             let text = body::read_to_end(body, usize::MAX).await.unwrap_or_default();
-            status(head.status).field("Response Body", String::from_utf8_lossy(&text).into_owned())
+            ended(head.status, String::from_utf8_lossy(&text).into_owned())
         }
     }
 }
@@ -204,41 +193,28 @@ pub(super) async fn delete(call: Call<'_>, name: &ObjectName, asked: &Asked) -> 
         delete::delete_later(call, name).await?;
         return Ok(page(StatusCode::NO_CONTENT));
     }
-    let Some(format) = format(&call.parts.headers) else {
-        let refusal = StatusCode::NOT_ACCEPTABLE;
-        let report = deletion(refusal, page_lines(refusal), &Deleted::default());
-        return Ok(Response::new(body::full(report.render(Format::Text, "delete"))));
-    };
+    let format = accepted(&call.parts.headers);
     let every = Duration::from_secs(call.proxy.config.slo.yield_frequency);
-    let first = matches!(format, Format::Xml | Format::TextXml).then_some(XML_DECLARATION);
     let (owned, name) = (call.owned(), name.clone());
-    let work = async move { delete_report(&delete::delete(owned.call(), &name).await).render(format, "delete") };
-    let mut response = Response::new(heartbeat::body(Beats { every, at_once: false, first }, work).await);
-    response.headers_mut().insert(CONTENT_TYPE, report_type(format));
-    Ok(response)
-}
-
-fn delete_report(deleted: &Deleted) -> Report {
-    let statuses: Vec<_> = deleted.failed.iter().map(|(path, error)| (path, operation(error, None).status())).collect();
-    let (status, text) = match deleted.given_up {
-        Some(given_up) => (StatusCode::BAD_REQUEST, given_up.to_string()),
-        None if statuses.iter().any(|(_, status)| status.is_server_error()) => (StatusCode::BAD_GATEWAY, String::new()),
-        None if !statuses.is_empty() => (StatusCode::BAD_REQUEST, String::new()),
-        None => (StatusCode::OK, String::new()),
-    };
-    let mut report = deletion(status, text, deleted);
-    for ((path, status), (_, error)) in statuses.into_iter().zip(&deleted.failed) {
-        match error {
-            Error::Large(error) => report.failed(path, error.to_string()),
-            _ => report.failed(path, status_line(status)),
+    let work = async move {
+        match format {
+            Some(_) => delete_report(owned.call(), &name).await,
+            None => {
+                Tally::new().end(Err(Ended::with(StatusCode::NOT_ACCEPTABLE, page_lines(StatusCode::NOT_ACCEPTABLE))))
+            }
         }
-    }
-    report
+    };
+    Ok(heartbeat::answer(Box::pin(work), format, every).await)
 }
 
-fn deletion(status: StatusCode, text: String, deleted: &Deleted) -> Report {
-    let report = Report::default().field("Response Status", status_line(status)).field("Response Body", text);
-    report.field("Number Deleted", deleted.deleted).field("Number Not Found", deleted.not_found)
+async fn delete_report(call: Call<'_>, name: &ObjectName) -> Report {
+    let mut tally = Tally::new();
+    let count = |path: String, done| match done {
+        Err(Error::Large(error)) => tally.fail_with(path.as_bytes(), error.to_string()),
+        done => tally.count(path.as_bytes(), done),
+    };
+    let done = delete::delete(call, name, count).await;
+    tally.end(done.map_err(|given_up| Ended::with(StatusCode::BAD_REQUEST, given_up.to_string())))
 }
 
 /// The answer to what went wrong with a large object.
@@ -247,8 +223,8 @@ pub(super) fn answer(error: &LargeError) -> Response<Body> {
     match error {
         LargeError::ManifestTooLong(_) | LargeError::TooManySegments(_) => sentence(StatusCode::PAYLOAD_TOO_LARGE),
         LargeError::Problems(problems) => {
-            let text = problem_report(problems).render(Format::Text, "upload");
-            super::response::text_plain(StatusCode::BAD_REQUEST, String::from_utf8_lossy(&text).into_owned())
+            let report = with_problems(Report::of_failures("upload"), problems);
+            super::response::text_plain(StatusCode::BAD_REQUEST, report.render(Format::Text))
         }
         LargeError::Etag => page(StatusCode::UNPROCESSABLE_ENTITY),
         LargeError::Unreadable => sentence(StatusCode::INTERNAL_SERVER_ERROR),

@@ -1,6 +1,7 @@
 //! Whole requests, as they leave the pipeline, against a backend in memory.
 
 mod backend;
+mod bulk;
 mod large;
 
 use std::sync::Arc;
@@ -29,13 +30,13 @@ impl Seen {
 
 impl Rig {
     /// The request `line` (`METHOD /path`), with headers and a body, of a user of these groups.
-    async fn ask_as(&self, groups: &[&str], line: &str, headers: &[(&str, &str)], sent: &str) -> Seen {
+    async fn ask_as(&self, groups: &[&str], line: &str, headers: &[(&str, &str)], sent: impl AsRef<[u8]>) -> Seen {
         let (method, path) = line.split_once(' ').unwrap();
         let mut request = Request::builder().method(method).uri(path);
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
-        let request = self.of(groups, request.body(body::full(sent.to_owned())).unwrap());
+        let request = self.of(groups, request.body(body::full(sent.as_ref().to_vec())).unwrap());
         let (parts, body) = super::answer(&self.proxy, request).await.into_parts();
         let body = body::read_to_end(body, 1 << 20).await.unwrap();
         Seen { status: parts.status, headers: parts.headers, body: String::from_utf8(body.to_vec()).unwrap() }
@@ -56,8 +57,8 @@ impl Rig {
     }
 
     /// The same, of the admin of `AUTH_a`.
-    async fn ask(&self, line: &str, headers: &[(&str, &str)], sent: &str) -> Seen {
-        let length = sent.len().to_string();
+    async fn ask(&self, line: &str, headers: &[(&str, &str)], sent: impl AsRef<[u8]>) -> Seen {
+        let length = sent.as_ref().len().to_string();
         let mut headers = headers.to_vec();
         if line.starts_with("PUT") && headers.iter().all(|(name, _)| *name != "transfer-encoding") {
             headers.push(("content-length", &length));

@@ -4,7 +4,11 @@
 
 mod access;
 mod edge;
+mod forms;
+mod limits;
 mod rig;
+mod signed;
+mod sites;
 mod tokens;
 mod views;
 mod wire;

@@ -13,6 +13,7 @@ use super::manifest::{Manifest, ObjectSegment, Segment, name_of};
 use super::slo::fetch;
 use crate::error::Error;
 use crate::ops::Call;
+use crate::ops::bulk::single;
 use crate::ops::delete::delete as delete_object;
 use crate::ops::resource::{ObjectName, Resource};
 use crate::swift::response::QUOTED;
@@ -23,19 +24,6 @@ const MAX_FAILED: usize = 1000;
 const MAX_WAITING_MANIFESTS: usize = 10;
 /// Most segments that are deleted together, whatever is configured: Swift's limit.
 const MAX_CONCURRENCY: usize = 1000;
-
-/// What became of a deletion.
-#[derive(Debug, Default)]
-pub struct Deleted {
-    /// Objects that were deleted.
-    pub deleted: u64,
-    /// Objects that were not there.
-    pub not_found: u64,
-    /// Objects, as `/container/object`, that could not be deleted, and why.
-    pub failed: Vec<(String, Error)>,
-    /// Why the deletion was given up.
-    pub given_up: Option<GivenUp>,
-}
 
 /// Why a deletion was given up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -56,33 +44,40 @@ struct Waiting {
     has_segments: bool,
 }
 
-/// Deletes all segments, those of segments that are large objects themselves too, then the manifest. Each deletion is the
-/// caller's and must be allowed to them.
-pub async fn delete(call: Call<'_>, name: &ObjectName) -> Deleted {
+/// Deletes all segments, those of segments that are large objects themselves too, then the manifest, and tells of each, as
+/// `/container/object`, to `done`. Each deletion is the caller's and must be allowed to them.
+///
+/// # Errors
+/// When too many fail, or there are too many to remember. What has begun then is still ended and told of.
+pub async fn delete(
+    call: Call<'_>,
+    name: &ObjectName,
+    done: impl FnMut(String, Result<(), Error>) + Send,
+) -> Result<(), GivenUp> {
+    let parts = single(call.parts, Method::DELETE);
+    let call = Call { proxy: call.proxy, parts: &parts };
     let config = &call.proxy.config.slo;
     let together = config.delete_concurrency.clamp(1, MAX_CONCURRENCY);
     let most = config.max_manifest_segments.saturating_mul(MAX_WAITING_MANIFESTS);
-    let mut outcome = Deleted::default();
-    let mut waiting =
-        VecDeque::from([Waiting { path: format!("/{}/{}", name.container, name.object), has_segments: true }]);
+    let mut deletion = Deletion::new(call, name, done);
     let mut running = FuturesUnordered::new();
     loop {
         while running.len() < together
-            && outcome.given_up.is_none()
-            && let Some(next) = waiting.pop_front()
+            && deletion.given_up.is_none()
+            && let Some(next) = deletion.waiting.pop_front()
         {
             if next.has_segments {
-                outcome.expand(call, &name.account, next, &mut waiting).await;
+                deletion.expand(next).await;
             } else {
                 running.push(delete_one(call, &name.account, next.path));
             }
-            if waiting.len() > most {
-                outcome.given_up = Some(GivenUp::Segments);
+            if deletion.waiting.len() > most {
+                deletion.given_up = Some(GivenUp::Segments);
             }
         }
         match running.next().await {
-            Some((path, done)) => outcome.note(path, done),
-            None => return outcome,
+            Some((path, done)) => deletion.note(path, done),
+            None => return deletion.given_up.map_or(Ok(()), Err),
         }
     }
 }
@@ -95,18 +90,33 @@ async fn delete_one(call: Call<'_>, account: &str, path: String) -> (String, Res
     (path, done)
 }
 
-impl Deleted {
+/// A deletion under way.
+struct Deletion<'a, F> {
+    call: Call<'a>,
+    account: &'a str,
+    waiting: VecDeque<Waiting>,
+    done: F,
+    failed: usize,
+    given_up: Option<GivenUp>,
+}
+
+impl<'a, F: FnMut(String, Result<(), Error>) + Send> Deletion<'a, F> {
+    fn new(call: Call<'a>, name: &'a ObjectName, done: F) -> Self {
+        let manifest = Waiting { path: format!("/{}/{}", name.container, name.object), has_segments: true };
+        Self { call, account: &name.account, waiting: [manifest].into(), done, failed: 0, given_up: None }
+    }
+
     /// Lets the segments of a manifest wait, and after them the manifest itself.
-    async fn expand(&mut self, call: Call<'_>, account: &str, manifest: Waiting, waiting: &mut VecDeque<Waiting>) {
-        let segments = match name_of(account, &manifest.path) {
-            Some(name) => segments(call, name).await,
+    async fn expand(&mut self, manifest: Waiting) {
+        let segments = match name_of(self.account, &manifest.path) {
+            Some(name) => segments(self.call, name).await,
             None => Err(LargeError::NoManifest.into()),
         };
         match segments {
             Ok(segments) => {
                 let of = |segment: ObjectSegment| Waiting { path: segment.name, has_segments: segment.sub_slo };
-                waiting.extend(segments.into_iter().map(of));
-                waiting.push_back(Waiting { has_segments: false, ..manifest });
+                self.waiting.extend(segments.into_iter().map(of));
+                self.waiting.push_back(Waiting { has_segments: false, ..manifest });
             }
             Err(Error::Large(LargeError::NoManifest)) => self.note(manifest.path, Err(Error::NotFound)),
             Err(error) => self.note(manifest.path, Err(error)),
@@ -114,14 +124,11 @@ impl Deleted {
     }
 
     fn note(&mut self, path: String, done: Result<(), Error>) {
-        match done {
-            Ok(()) => self.deleted += 1,
-            Err(Error::NotFound) => self.not_found += 1,
-            Err(error) => self.failed.push((path, error)),
-        }
-        if self.failed.len() >= MAX_FAILED {
+        self.failed += usize::from(!matches!(done, Ok(()) | Err(Error::NotFound)));
+        if self.failed >= MAX_FAILED {
             self.given_up = self.given_up.or(Some(GivenUp::Failures));
         }
+        (self.done)(path, done);
     }
 }
 
