@@ -13,8 +13,8 @@ use crate::auth::user::{InvalidUser, Secret, User};
 use crate::constraints::Constraints;
 use crate::middleware::{access_log, container_sync, etag_quoter, list_endpoints, name_check, read_only};
 use crate::middleware::{crossdomain, domain_remap, formpost, staticweb, tempurl};
-use crate::ops::bulk;
 use crate::ops::large::{DloConfig, SloConfig};
+use crate::ops::{bulk, symlink, versions};
 use crate::ratelimit::{self, InvalidRate};
 
 /// How a proxy behaves.
@@ -61,6 +61,10 @@ pub struct Config {
     pub expose_info: bool,
     /// Sections, or `section.key`, that `/info` hides.
     pub disallowed_sections: Vec<String>,
+    /// Symlinks.
+    pub symlink: symlink::Config,
+    /// Keeping what is overwritten and deleted.
+    pub versioned_writes: versions::Config,
     /// While this file exists, `/healthcheck` answers 503, so that a load balancer takes the node out.
     pub disable_path: Option<PathBuf>,
     /// The end of every transaction id of this node, to tell nodes apart in logs.
@@ -178,6 +182,8 @@ impl Default for Config {
             strict_cors_mode: true,
             expose_info: true,
             disallowed_sections: vec!["swift.valid_api_versions".into(), "swift.auto_create_account_prefix".into()],
+            symlink: symlink::Config::default(),
+            versioned_writes: versions::Config::default(),
             disable_path: None,
             trans_id_suffix: String::new(),
             tempurl: tempurl::Config::default(),

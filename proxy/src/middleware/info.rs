@@ -12,6 +12,7 @@ use super::{
     container_sync, crossdomain, domain_remap, etag_quoter, formpost, name_check, read_only, staticweb, tempurl,
 };
 use crate::Proxy;
+use crate::ops::{history, symlink, versions};
 use crate::pipeline::{Answer, Next};
 use crate::ratelimit;
 use crate::swift;
@@ -28,6 +29,9 @@ const SECTIONS: &[(&str, Section)] = &[
     ("swift", |proxy| Some(swift::info(proxy))),
     ("slo", |proxy| Some(swift::slo_info(&proxy.config.slo))),
     ("tempauth", |_| Some(json!({ "account_acls": true }))),
+    ("symlink", |proxy| Some(symlink::info(&proxy.config.symlink))),
+    ("versioned_writes", |proxy| history::info(&proxy.config.versioned_writes)),
+    ("object_versioning", |proxy| versions::info(&proxy.config.versioned_writes)),
     ("account_quotas", |proxy| proxy.config.account_quotas.then(|| json!({}))),
     ("container_quotas", |proxy| proxy.config.container_quotas.then(|| json!({}))),
     ("container_sync", container_sync::info),

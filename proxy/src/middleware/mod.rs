@@ -19,7 +19,6 @@ pub mod ratelimit;
 pub mod read_only;
 mod render;
 pub mod request_line;
-mod rows;
 pub mod signature;
 pub mod staticweb;
 pub mod tempauth;

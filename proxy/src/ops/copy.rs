@@ -2,7 +2,7 @@
 
 use apus_base::body::{Body, BodyError};
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE, ETAG, LAST_MODIFIED};
-use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
+use http::{HeaderMap, HeaderValue, Response, StatusCode};
 
 use super::Call;
 use super::get::{Read, get};
@@ -10,6 +10,8 @@ use super::headers::{is_object_meta, is_object_sysmeta, pick, stored};
 use super::large::{DYNAMIC, View, is_static, make_plain, put::put_copied};
 use super::put::{DELETE_AT, Put, Stored, put};
 use super::resource::ObjectName;
+use super::symlink::Link;
+use super::versions::VERSION_ID;
 use crate::constraints::is_true;
 use crate::error::Error;
 
@@ -21,6 +23,8 @@ pub enum Copied {
         stored: Stored,
         /// When the source was last changed, as it says itself.
         source_modified: Option<HeaderValue>,
+        /// Which version of the source was copied, where versions are kept.
+        source_version: Option<HeaderValue>,
         /// The metadata that the copy got.
         metadata: HeaderMap,
     },
@@ -28,18 +32,20 @@ pub enum Copied {
     Unmet(Response<Body>),
 }
 
-/// Copies an object. Conditions and ranges of the request are the source's; its other headers replace what the source
-/// has. With `X-Fresh-Metadata: true` nothing of the source's metadata is taken. `view` says whether a large object is
-/// copied as what it stands for or as the manifest that it is, which then is one at its destination too.
+/// Copies an object. `source` says what is read, under the conditions and for the ranges of the request; the request's
+/// other headers replace what the source has. With `X-Fresh-Metadata: true` nothing of the source's metadata is taken.
+/// Where the manifest of a large object is read, the copy is one too.
 ///
 /// # Errors
 /// When the caller may not read the source or write the destination, the source is longer than an object may be, or as
 /// [`get`] and [`put`].
-pub async fn copy(call: Call<'_>, source: &ObjectName, destination: ObjectName, view: View) -> Result<Copied, Error> {
-    let as_manifest = matches!(view, View::Manifest | View::RawManifest);
-    let view = if as_manifest { View::RawManifest } else { view };
-    let read = Read { view, ..Read::asked(source.clone(), Method::GET, &call.parts.headers, true) };
-    let from = get(call, read).await?;
+pub async fn copy(call: Call<'_>, mut source: Read, destination: ObjectName) -> Result<Copied, Error> {
+    let as_manifest = matches!(source.view, View::Manifest | View::RawManifest);
+    if as_manifest {
+        source.view = View::RawManifest;
+    }
+    let name = source.name.clone();
+    let from = get(call, source).await?;
     if !from.status().is_success() {
         return Ok(Copied::Unmet(from));
     }
@@ -49,18 +55,19 @@ pub async fn copy(call: Call<'_>, source: &ObjectName, destination: ObjectName, 
     let headers = destination_headers(from.headers(), &call.parts.headers, whole, as_manifest);
     let metadata = pick(&headers, |name| is_object_meta(name) || *name == DELETE_AT);
     let source_modified = from.headers().get(LAST_MODIFIED).cloned();
+    let source_version = from.headers().get(VERSION_ID).cloned();
     let is_slo_manifest = as_manifest && is_static(from.headers());
-    let copy = Put { name: destination, headers, length: Ok(Some(length)), body: from.into_body() };
+    let copy = Put::new(destination, headers, Ok(Some(length)), from.into_body());
     let stored = if is_slo_manifest { put_copied(call, copy).await } else { put(call, copy).await };
     match stored {
-        Ok(stored) => Ok(Copied::Stored { stored, source_modified, metadata }),
+        Ok(stored) => Ok(Copied::Stored { stored, source_modified, source_version, metadata }),
         // It is not the client whose body broke off.
-        Err(Error::Body(reason)) => Err(unreadable(source, &reason)),
+        Err(Error::Body(reason)) => Err(unreadable(&name, &reason)),
         Err(error) => Err(error),
     }
 }
 
-fn unreadable(source: &ObjectName, reason: &BodyError) -> Error {
+pub(super) fn unreadable(source: &ObjectName, reason: &BodyError) -> Error {
     tracing::warn!(%reason, container = source.container, object = source.object, "the source of a copy broke off");
     Error::Unavailable
 }
@@ -75,7 +82,7 @@ fn destination_headers(source: &HeaderMap, request: &HeaderMap, whole: bool, as_
         pick(source, is_object_sysmeta)
     } else {
         let mut kept = stored(source);
-        kept.extend(pick(source, |name| *name == DELETE_AT));
+        kept.extend(pick(source, |name| *name == DELETE_AT || Link::is_of_request(name)));
         kept
     };
     make_plain(&mut headers);

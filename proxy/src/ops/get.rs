@@ -6,9 +6,10 @@ use http::header::{CONTENT_TYPE, ETAG, IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATC
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode};
 
 use super::Call;
-use super::headers::pick;
+use super::headers::{pick, plain_content_type};
 use super::large::{self, View};
 use super::resource::{ObjectName, Resource};
+use super::versions::{self, Version};
 use crate::error::Error;
 
 /// By which a request chooses whether and which part of an object it gets; the object servers judge them.
@@ -28,13 +29,17 @@ pub struct Read {
     pub newest: bool,
     /// How a large object is looked at.
     pub view: View,
+    /// Whether a symlink is read itself, instead of what it stands for.
+    pub as_link: bool,
+    /// Which version, where it is not the current one.
+    pub version: Option<Version>,
 }
 
 impl Read {
     /// A read under the conditions and for the ranges of a client's request.
     pub fn asked(name: ObjectName, method: Method, request: &HeaderMap, newest: bool) -> Self {
         let headers = pick(request, |header| CONDITIONS.contains(header));
-        Self { name, method, headers, newest, view: View::Contents }
+        Self { name, method, headers, newest, view: View::Contents, as_link: false, version: None }
     }
 }
 
@@ -49,15 +54,20 @@ pub async fn get(call: Call<'_>, read: Read) -> Result<Response<Body>, Error> {
     large::read(call, &read).await
 }
 
-/// Reads an object that is not looked at as a large one.
+/// Reads an object that is not looked at as a large one, as its readers know it.
 pub(super) async fn undivided(call: Call<'_>, read: &Read) -> Result<Response<Body>, Error> {
-    stored(call, read).await
+    let mut response = versions::read(call, read.clone()).await?;
+    make_public(response.headers_mut());
+    Ok(response)
 }
 
 /// Reads an object as the object servers have it.
 ///
 /// A container that is not known does not stop a read: where its object is, there is an answer.
-async fn stored(call: Call<'_>, read: &Read) -> Result<Response<Body>, Error> {
+///
+/// # Errors
+/// As [`get`], but anybody may.
+pub(super) async fn stored(call: Call<'_>, read: &Read) -> Result<Response<Body>, Error> {
     let (client, name) = (&call.proxy.client, &read.name);
     let info = client.container_info(&name.account, &name.container).await?;
     let policy = info.found().map_or_else(|| client.cluster().policies.default_index(), |info| info.policy);
@@ -65,8 +75,7 @@ async fn stored(call: Call<'_>, read: &Read) -> Result<Response<Body>, Error> {
     headers.extend(read.headers.clone());
     call.open_expired(&mut headers);
     let target = Target::Object(name.target(policy));
-    let mut response = client.read(read.method.clone(), &target, None, &headers, read.newest).await?;
-    make_public(response.headers_mut());
+    let response = client.read(read.method.clone(), &target, None, &headers, read.newest).await?;
     match response.status() {
         StatusCode::NOT_MODIFIED | StatusCode::PRECONDITION_FAILED | StatusCode::RANGE_NOT_SATISFIABLE => Ok(response),
         StatusCode::NOT_FOUND => Err(Error::NotFound),
@@ -83,17 +92,9 @@ fn make_public(headers: &mut HeaderMap) {
     if let Some(Ok(bare)) = bare.map(|bare| HeaderValue::from_bytes(&bare)) {
         headers.insert(ETAG, bare);
     }
-    if let Some(kind) = headers.get(CONTENT_TYPE).and_then(public_content_type) {
+    if let Some(kind) = headers.get(CONTENT_TYPE).map(plain_content_type) {
         headers.insert(CONTENT_TYPE, kind);
     }
-}
-
-/// A content type without the `swift_bytes` that the cluster keeps at its end; `None` if it has none.
-fn public_content_type(value: &HeaderValue) -> Option<HeaderValue> {
-    let bytes = value.as_bytes();
-    let at = bytes.iter().rposition(|b| *b == b';')?;
-    let own = bytes[at + 1..].trim_ascii_start().starts_with(b"swift_bytes=");
-    own.then(|| HeaderValue::from_bytes(&bytes[..at]).ok()).flatten()
 }
 
 #[cfg(test)]

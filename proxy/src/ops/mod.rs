@@ -9,14 +9,19 @@ pub mod bulk;
 pub mod container;
 pub mod copy;
 pub mod delete;
+mod duplicate;
 pub mod get;
 pub mod headers;
+pub mod history;
 pub mod large;
 pub mod listing;
 pub mod post;
 pub mod put;
 pub mod quota;
 pub mod resource;
+pub(crate) mod rows;
+pub mod symlink;
+pub mod versions;
 
 use std::sync::Arc;
 

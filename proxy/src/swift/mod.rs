@@ -8,6 +8,7 @@ pub mod bulk;
 mod container;
 mod copy;
 mod info;
+mod links;
 pub mod listing;
 mod manifest;
 mod object;
@@ -15,6 +16,7 @@ pub mod path;
 mod refusal;
 pub mod response;
 mod slo;
+mod versions;
 
 use apus_base::body::Body;
 use http::request::Parts;

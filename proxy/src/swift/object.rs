@@ -6,12 +6,15 @@ use http::{HeaderValue, Method, Response, StatusCode};
 
 use super::refusal::Refusal;
 use super::response::page;
-use super::{copy, slo};
+use super::{copy, links, slo, versions};
 use crate::constraints::{is_true, message_length};
+use crate::error::Error;
 use crate::ops::get::Read;
-use crate::ops::large::{PARTS_COUNT, View};
+use crate::ops::large::PARTS_COUNT;
+use crate::ops::post::Posted;
 use crate::ops::put::{Put, Stored};
 use crate::ops::resource::ObjectName;
+use crate::ops::versions::{VERSION_ID, VersionError, restore};
 use crate::ops::{Call, delete, get, post, put};
 
 /// What 405 lists.
@@ -24,33 +27,40 @@ pub(super) async fn answer(call: Call<'_>, name: &ObjectName, body: Body) -> Res
     let large = slo::Asked::of(call.parts.uri.query());
     let copies = headers.get("x-copy-from").is_some_and(|from| !from.is_empty());
     match call.parts.method.as_str() {
-        "GET" | "HEAD" => read(call, name, large.view()).await,
+        "GET" | "HEAD" => read(call, name).await,
         "PUT" if large.puts() && !copies => slo::put(call, name, &large, body).await,
         "DELETE" if large.deletes() => slo::delete(call, name, &large).await,
         _ if headers.contains_key(slo::RESERVED) => Err(Refusal::StaticLargeObject),
         "PUT" if copies => copy::from(call, name).await,
         "PUT" => {
-            let put = Put { name: name.clone(), headers: headers.clone(), length: message_length(headers), body };
-            Ok(stored(&put::put(call, put).await?))
+            let put = Put::new(name.clone(), headers.clone(), message_length(headers), body);
+            Ok(stored(&match versions::asked(call)? {
+                Some(version) => restore(call, put, version).await?,
+                None => put::put(call, put).await?,
+            }))
         }
         "COPY" => copy::to(call, name).await,
-        "POST" => {
-            post::post(call, name, headers).await?;
-            Ok(page(StatusCode::ACCEPTED))
-        }
-        "DELETE" => {
-            delete::delete(call, name).await?;
-            Ok(page(StatusCode::NO_CONTENT))
-        }
+        "POST" if versions::asked(call)?.is_some() => Err(Error::from(VersionError::Post).into()),
+        "POST" => Ok(match post::post(call, name, headers).await? {
+            Posted::Done => page(StatusCode::ACCEPTED),
+            Posted::OnLink { path, etag } => links::redirect(&path, etag.as_deref()),
+        }),
+        "DELETE" => Ok(versions::deleted(&delete::delete_version(call, name, versions::asked(call)?).await?)),
         _ => Err(Refusal::Method(ALLOWED)),
     }
 }
 
-async fn read(call: Call<'_>, name: &ObjectName, view: View) -> Result<Response<Body>, Refusal> {
+async fn read(call: Call<'_>, name: &ObjectName) -> Result<Response<Body>, Refusal> {
     let newest = is_true(&call.parts.headers, "x-newest");
     let method = if call.parts.method == Method::HEAD { Method::HEAD } else { Method::GET };
-    let read = Read { view, ..Read::asked(name.clone(), method, &call.parts.headers, newest) };
-    Ok(answered(get::get(call, read).await?))
+    Ok(answered(get::get(call, asked(call, name, method, newest)?).await?))
+}
+
+/// What a request reads.
+pub(super) fn asked(call: Call<'_>, name: &ObjectName, method: Method, newest: bool) -> Result<Read, Refusal> {
+    let query = call.parts.uri.query();
+    let (view, as_link, version) = (slo::Asked::of(query).view(), links::as_link(query), versions::asked(call)?);
+    Ok(Read { view, as_link, version, ..Read::asked(name.clone(), method, &call.parts.headers, newest) })
 }
 
 /// What a read of an object gave, or why it gave nothing: 412 has no body, 416 has the page of its status.
@@ -83,6 +93,7 @@ pub(super) fn stored(stored: &Stored) -> Response<Body> {
             response.headers_mut().insert(name, value);
         }
     }
+    versions::tell(response.headers_mut(), VERSION_ID, stored.version);
     response
 }
 
@@ -132,9 +143,9 @@ mod tests {
     #[test]
     fn a_newer_version_is_202() {
         let written = "1712345678.12345".parse().unwrap();
-        let taken = stored(&Stored { etag: Some("abc".into()), written });
+        let taken = stored(&Stored { etag: Some("abc".into()), written, ..Stored::default() });
         assert_eq!((taken.status(), &taken.headers()["etag"]), (StatusCode::CREATED, &HeaderValue::from_static("abc")));
         assert_eq!(taken.headers()["last-modified"], "Fri, 05 Apr 2024 19:34:39 GMT");
-        assert_eq!(stored(&Stored { etag: None, written }).status(), StatusCode::ACCEPTED);
+        assert_eq!(stored(&Stored { written, ..Stored::default() }).status(), StatusCode::ACCEPTED);
     }
 }

@@ -1,14 +1,14 @@
 //! Every no of the Swift face: which status and which text a client gets for what went wrong.
 
 use apus_base::body::{self, Body, BodyError};
-use http::header::{ALLOW, CONTENT_TYPE};
+use http::header::{ALLOW, CONTENT_LOCATION, CONTENT_TYPE};
 use http::{HeaderValue, Response, StatusCode};
 
 use super::listing::BadListing;
 use super::manifest::BadManifest;
 use super::path::BadPath;
 use super::response::{page, text_html, text_plain, unauthorized};
-use super::slo;
+use super::{links, slo, versions};
 use crate::auth::Denied;
 use crate::constraints::{BadLength, Invalid};
 use crate::error::Error;
@@ -128,9 +128,22 @@ pub(super) fn operation(error: &Error, account: Option<&str>) -> Response<Body> 
         Error::SourceTooLarge => page(StatusCode::PAYLOAD_TOO_LARGE),
         Error::Body(reason) => page(body_status(reason)),
         Error::Large(error) => slo::answer(error),
+        Error::Link(error) => links::refused(error),
+        Error::Behind { path, error } => behind(path, error, account),
+        Error::Version(error) => versions::refused(error),
+        Error::History(error) => versions::refused_history(error),
         Error::Refused(status, text) if text.is_empty() => page(*status),
         Error::Refused(status, text) => text_html(*status, text.clone()),
     }
+}
+
+fn behind(path: &str, error: &Error, account: Option<&str>) -> Response<Body> {
+    let mut response = operation(error, account);
+    // It is percent-encoded.
+    if let Ok(path) = HeaderValue::from_str(path) {
+        response.headers_mut().insert(CONTENT_LOCATION, path);
+    }
+    response
 }
 
 fn gone() -> Response<Body> {

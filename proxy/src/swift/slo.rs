@@ -14,6 +14,7 @@ use super::listing::parameters;
 use super::manifest::parse;
 use super::object::stored;
 use super::refusal::{Refusal, operation};
+use super::versions;
 use super::response::{page, page_lines, status_line};
 use crate::constraints::{BadLength, message_length};
 use crate::error::Error;
@@ -24,6 +25,7 @@ use crate::ops::large::put::{Flaw, Problem, PutSlo, put as put_slo};
 use crate::ops::large::{LargeError, View};
 use crate::ops::put::Stored;
 use crate::ops::resource::ObjectName;
+use crate::ops::versions::Version;
 
 /// What a request may not have: only a manifest makes a large object.
 pub(super) const RESERVED: &str = "x-static-large-object";
@@ -189,16 +191,16 @@ async fn upload_report(done: Result<Stored, Error>) -> Report {
 
 /// DELETE of a large object and its segments.
 pub(super) async fn delete(call: Call<'_>, name: &ObjectName, asked: &Asked) -> Result<Response<Body>, Refusal> {
+    let version = versions::asked(call)?;
     if asked.later && call.proxy.config.slo.allow_async_delete {
-        delete::delete_later(call, name).await?;
-        return Ok(page(StatusCode::NO_CONTENT));
+        return Ok(versions::deleted(&delete::delete_later(call, name, version).await?));
     }
     let format = accepted(&call.parts.headers);
     let every = Duration::from_secs(call.proxy.config.slo.yield_frequency);
     let (owned, name) = (call.owned(), name.clone());
     let work = async move {
         match format {
-            Some(_) => delete_report(owned.call(), &name).await,
+            Some(_) => delete_report(owned.call(), &name, version).await,
             None => {
                 Tally::new().end(Err(Ended::with(StatusCode::NOT_ACCEPTABLE, page_lines(StatusCode::NOT_ACCEPTABLE))))
             }
@@ -207,13 +209,13 @@ pub(super) async fn delete(call: Call<'_>, name: &ObjectName, asked: &Asked) -> 
     Ok(heartbeat::answer(Box::pin(work), format, every).await)
 }
 
-async fn delete_report(call: Call<'_>, name: &ObjectName) -> Report {
+async fn delete_report(call: Call<'_>, name: &ObjectName, version: Option<Version>) -> Report {
     let mut tally = Tally::new();
     let count = |path: String, done| match done {
         Err(Error::Large(error)) => tally.fail_with(path.as_bytes(), error.to_string()),
         done => tally.count(path.as_bytes(), done),
     };
-    let done = delete::delete(call, name, count).await;
+    let done = delete::delete(call, name, version, count).await;
     tally.end(done.map_err(|given_up| Ended::with(StatusCode::BAD_REQUEST, given_up.to_string())))
 }
 

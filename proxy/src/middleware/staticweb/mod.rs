@@ -22,7 +22,6 @@ use serde_json::{Value, json};
 
 use apus_base::body::{self, Body, BodyError};
 
-use super::rows::{BadListing, Rows};
 use super::tempurl::SignedPrefix;
 use super::{own_url, requoted, with_target};
 use crate::Proxy;
@@ -31,6 +30,7 @@ use crate::constraints::is_true;
 use crate::context::Context;
 use crate::ops::headers::pick;
 use crate::ops::resource::{ObjectName, Resource};
+use crate::ops::rows::{BadListing, Rows};
 use crate::pipeline::{Answer, Next};
 use crate::swift::response::{QUOTED, page, text_html};
 use crate::swift::{denied, path};

@@ -168,7 +168,7 @@ impl Extraction<'_> {
         }
         let (pieces, body) = channel();
         let length = Ok(Some(member.size));
-        let store = put(self.call, Put { name, headers, length, body });
+        let store = put(self.call, Put::new(name, headers, length, body));
         let (stored, fed) = tokio::join!(store, feed(&mut self.archive, pieces));
         fed?;
         if stored.is_err() {

@@ -14,8 +14,9 @@ use super::slo::fetch;
 use crate::error::Error;
 use crate::ops::Call;
 use crate::ops::bulk::single;
-use crate::ops::delete::delete as delete_object;
+use crate::ops::delete::{Deleted, delete_version};
 use crate::ops::resource::{ObjectName, Resource};
+use crate::ops::versions::Version;
 use crate::swift::response::QUOTED;
 
 /// Who fails so often will not succeed any more: Swift's number.
@@ -42,6 +43,8 @@ struct Waiting {
     path: String,
     /// Whether its segments have to go first.
     has_segments: bool,
+    /// Which version of it, where it is not the current one.
+    version: Option<Version>,
 }
 
 /// Deletes all segments, those of segments that are large objects themselves too, then the manifest, and tells of each, as
@@ -52,6 +55,7 @@ struct Waiting {
 pub async fn delete(
     call: Call<'_>,
     name: &ObjectName,
+    version: Option<Version>,
     done: impl FnMut(String, Result<(), Error>) + Send,
 ) -> Result<(), GivenUp> {
     let parts = single(call.parts, Method::DELETE);
@@ -59,7 +63,7 @@ pub async fn delete(
     let config = &call.proxy.config.slo;
     let together = config.delete_concurrency.clamp(1, MAX_CONCURRENCY);
     let most = config.max_manifest_segments.saturating_mul(MAX_WAITING_MANIFESTS);
-    let mut deletion = Deletion::new(call, name, done);
+    let mut deletion = Deletion::new(call, name, version, done);
     let mut running = FuturesUnordered::new();
     loop {
         while running.len() < together
@@ -69,7 +73,7 @@ pub async fn delete(
             if next.has_segments {
                 deletion.expand(next).await;
             } else {
-                running.push(delete_one(call, &name.account, next.path));
+                running.push(delete_one(call, &name.account, next));
             }
             if deletion.waiting.len() > most {
                 deletion.given_up = Some(GivenUp::Segments);
@@ -82,12 +86,12 @@ pub async fn delete(
     }
 }
 
-async fn delete_one(call: Call<'_>, account: &str, path: String) -> (String, Result<(), Error>) {
-    let done = match name_of(account, &path) {
-        Some(name) => delete_object(call, &name).await,
+async fn delete_one(call: Call<'_>, account: &str, doomed: Waiting) -> (String, Result<(), Error>) {
+    let done = match name_of(account, &doomed.path) {
+        Some(name) => delete_version(call, &name, doomed.version).await,
         None => Err(Error::NotFound),
     };
-    (path, done)
+    (doomed.path, done.and_then(|deleted| if deleted.existed { Ok(()) } else { Err(Error::NotFound) }))
 }
 
 /// A deletion under way.
@@ -101,20 +105,25 @@ struct Deletion<'a, F> {
 }
 
 impl<'a, F: FnMut(String, Result<(), Error>) + Send> Deletion<'a, F> {
-    fn new(call: Call<'a>, name: &'a ObjectName, done: F) -> Self {
-        let manifest = Waiting { path: format!("/{}/{}", name.container, name.object), has_segments: true };
+    fn new(call: Call<'a>, name: &'a ObjectName, version: Option<Version>, done: F) -> Self {
+        let path = format!("/{}/{}", name.container, name.object);
+        let manifest = Waiting { path, has_segments: true, version };
         Self { call, account: &name.account, waiting: [manifest].into(), done, failed: 0, given_up: None }
     }
 
     /// Lets the segments of a manifest wait, and after them the manifest itself.
     async fn expand(&mut self, manifest: Waiting) {
         let segments = match name_of(self.account, &manifest.path) {
-            Some(name) => segments(self.call, name).await,
+            Some(name) => segments(self.call, name, manifest.version).await,
             None => Err(LargeError::NoManifest.into()),
         };
         match segments {
             Ok(segments) => {
-                let of = |segment: ObjectSegment| Waiting { path: segment.name, has_segments: segment.sub_slo };
+                let of = |segment: ObjectSegment| Waiting {
+                    path: segment.name,
+                    has_segments: segment.sub_slo,
+                    version: None,
+                };
                 self.waiting.extend(segments.into_iter().map(of));
                 self.waiting.push_back(Waiting { has_segments: false, ..manifest });
             }
@@ -133,10 +142,10 @@ impl<'a, F: FnMut(String, Result<(), Error>) + Send> Deletion<'a, F> {
 }
 
 /// The segments of a static large object that are objects.
-async fn segments(call: Call<'_>, name: ObjectName) -> Result<Vec<ObjectSegment>, Error> {
-    let fetched = fetch(call.owned(), name, HeaderMap::new()).await;
+async fn segments(call: Call<'_>, name: ObjectName, version: Option<Version>) -> Result<Vec<ObjectSegment>, Error> {
+    let fetched = fetch(call.owned(), name, HeaderMap::new(), version).await;
     let Manifest(segments) = match fetched {
-        Err(Error::NotFound) => return Err(LargeError::NoManifest.into()),
+        Err(error) if error.is_not_found() => return Err(LargeError::NoManifest.into()),
         fetched => fetched?.manifest,
     };
     let object = |segment| match segment {
@@ -151,8 +160,8 @@ async fn segments(call: Call<'_>, name: ObjectName) -> Result<Vec<ObjectSegment>
 /// # Errors
 /// When it is no static large object, the caller may not delete it or its segments, the segments are in several
 /// containers or are large objects themselves, or too few servers can do it.
-pub async fn delete_later(call: Call<'_>, name: &ObjectName) -> Result<(), Error> {
-    let segments = segments(call, name.clone()).await?;
+pub async fn delete_later(call: Call<'_>, name: &ObjectName, version: Option<Version>) -> Result<Deleted, Error> {
+    let segments = segments(call, name.clone(), version).await?;
     let names: Vec<ObjectName> = segments.iter().filter_map(|segment| segment.name_in(&name.account)).collect();
     if let Some(first) = names.first() {
         let containers: BTreeSet<&str> = names.iter().map(|name| name.container.as_str()).collect();
@@ -168,7 +177,7 @@ pub async fn delete_later(call: Call<'_>, name: &ObjectName) -> Result<(), Error
         let (container, objects) = (first.container.clone(), names.into_iter().map(|name| name.object).collect());
         expire::enqueue(call, name, &Segments { container, objects }).await?;
     }
-    delete_object(call, name).await
+    delete_version(call, name, version).await
 }
 
 fn list(containers: &BTreeSet<&str>) -> String {

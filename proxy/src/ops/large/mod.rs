@@ -26,6 +26,7 @@ use http::Response;
 
 use super::Call;
 use super::get::Read;
+use super::headers::SLO_SIZE;
 use crate::error::Error;
 
 pub use config::{DloConfig, SloConfig};
@@ -40,9 +41,7 @@ pub const DYNAMIC: HeaderName = HeaderName::from_static("x-object-manifest");
 pub const PARTS_COUNT: HeaderName = HeaderName::from_static("x-parts-count");
 
 /// The ETag of a static large object, kept beside its manifest.
-const SLO_ETAG: HeaderName = HeaderName::from_static("x-object-sysmeta-slo-etag");
-/// Its length.
-const SLO_SIZE: HeaderName = HeaderName::from_static("x-object-sysmeta-slo-size");
+pub(super) const SLO_ETAG: HeaderName = HeaderName::from_static("x-object-sysmeta-slo-etag");
 /// What the listing shall show for an object's ETag.
 const LISTED_ETAG: HeaderName = HeaderName::from_static("x-object-sysmeta-container-update-override-etag");
 /// Where object servers find the ETag that conditions mean.

@@ -15,7 +15,7 @@ use super::error::LargeError;
 use super::manifest::{
     Asked, AskedObject, Manifest, ObjectSegment, Segment, SegmentRange, md5_hex, name_of, parse_raw,
 };
-use super::{LISTED_ETAG, SLO_ETAG, SLO_SIZE, STATIC, View, is_static};
+use super::{LISTED_ETAG, SLO_ETAG, SLO_SIZE, STATIC, is_static};
 use crate::constraints::{check_content_type, is_true};
 use crate::error::Error;
 use crate::ops::Call;
@@ -99,7 +99,7 @@ pub async fn put(call: Call<'_>, slo: PutSlo) -> Result<Stored, Error> {
     let mut headers = slo.headers;
     set(&mut headers, ETAG, md5);
     let body = apus_base::body::full(Bytes::from(json.clone()));
-    let put = Put { name: slo.name, headers, length: Ok(Some(json.len() as u64)), body };
+    let put = Put::new(slo.name, headers, Ok(Some(json.len() as u64)), body);
     let stored = put_with(call, put, own).await?;
     Ok(Stored { etag: stored.etag.map(|_| format!("\"{etag}\"")), ..stored })
 }
@@ -185,8 +185,7 @@ fn object(asked: &Asked) -> Option<&AskedObject> {
 async fn look(call: Call<'_>, account: &str, path: &str) -> Result<Seen, Error> {
     let name = name_of(account, path).filter(|name| !path.contains('\0') && !name.object.is_empty());
     let name = name.ok_or(Error::Refused(http::StatusCode::PRECONDITION_FAILED, String::new()))?;
-    let (method, headers) = (Method::HEAD, HeaderMap::new());
-    let read = Read { name, method, headers, newest: false, view: View::Contents };
+    let read = Read::asked(name, Method::HEAD, &HeaderMap::new(), false);
     let response = get(call, read).await?;
     let headers = response.headers();
     let text = |name| headers.get(name).map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());

@@ -20,6 +20,7 @@ use super::{
 use crate::error::Error;
 use crate::ops::get::{Read, get};
 use crate::ops::resource::ObjectName;
+use crate::ops::versions::Version;
 use crate::ops::{Call, OwnedCall};
 
 /// The MD5 of the manifest, as answers show it beside the large object's ETag.
@@ -229,12 +230,14 @@ pub(super) fn fetch(
     call: OwnedCall,
     name: ObjectName,
     mut headers: HeaderMap,
+    version: Option<Version>,
 ) -> BoxFuture<'static, Result<Fetched, Error>> {
     Box::pin(async move {
         // If it is none any more, its last byte is enough to see that.
         headers.insert(RANGE, HeaderValue::from_static("bytes=-1"));
         append(&mut headers, IGNORE_RANGE, STATIC.as_str());
-        let read = Read { name, method: Method::GET, headers, newest: false, view: View::Manifest };
+        let read = Read::asked(name, Method::GET, &HeaderMap::new(), false);
+        let read = Read { headers, view: View::Manifest, version, ..read };
         let response = get(call.call(), read).await?;
         if response.status() != StatusCode::OK || !is_static(response.headers()) {
             return Err(LargeError::NotAManifest.into());

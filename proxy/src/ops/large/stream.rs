@@ -77,7 +77,7 @@ impl Broken {
     /// What the failed read of a segment or of a manifest means.
     pub(super) fn at(name: &ObjectName, error: &Error) -> Self {
         let text = format!("/{}/{}: {error}", name.container, name.object);
-        match error {
+        match error.behind() {
             Error::Unavailable | Error::Denied(Denied::Unavailable(NoAnswer { .. })) => Self::Unavailable(text),
             Error::Refused(status, _) if status.is_server_error() => Self::Unavailable(text),
             _ => Self::Changed(text),
@@ -249,8 +249,8 @@ fn open(call: OwnedCall, part: Part) -> BoxFuture<'static, Result<Opened, Broken
         {
             headers.insert(RANGE, value);
         }
-        let (name, method) = (part.name.clone(), Method::GET);
-        let read = Read { name, method, headers, newest: false, view: View::Manifest };
+        let read = Read::asked(part.name.clone(), Method::GET, &HeaderMap::new(), false);
+        let read = Read { headers, view: View::Manifest, ..read };
         let response = get(call.call(), read).await.map_err(|error| Broken::at(&part.name, &error))?;
         let length = check(&part, &response)?;
         Ok(Opened::Object(response.into_body(), length))

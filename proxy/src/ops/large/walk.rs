@@ -128,7 +128,7 @@ impl Walk {
             return Ok(Arc::clone(manifest));
         }
         let name = name_of(&self.account, &object.name).ok_or_else(|| nameless(object))?;
-        let fetched = slo::fetch(self.call.clone(), name.clone(), self.headers.clone()).await;
+        let fetched = slo::fetch(self.call.clone(), name.clone(), self.headers.clone(), None).await;
         let fetched = fetched.map_err(|error| Broken::at(&name, &error))?;
         if fetched.etag != object.hash || fetched.manifest.length() != object.bytes {
             return Err(Broken::Changed(format!("{} changed", object.name)));
