@@ -44,7 +44,11 @@ pub async fn read(
     }
     quota::show(call, response.headers_mut());
     let has_versions = call.proxy.config.versioned_writes.allow_object_versioning;
-    if is_listing && has_versions { versions::with_archives(call, account, listing, response).await } else { Ok(response) }
+    if is_listing && has_versions {
+        versions::with_archives(call, account, listing, response).await
+    } else {
+        Ok(response)
+    }
 }
 
 /// The account's ACL is kept where clients do not reach; its owners see it under its own name.

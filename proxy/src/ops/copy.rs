@@ -20,7 +20,7 @@ pub enum Copied {
     /// It was stored.
     Stored {
         /// The copy.
-        stored: Stored,
+        stored: Box<Stored>,
         /// When the source was last changed, as it says itself.
         source_modified: Option<HeaderValue>,
         /// Which version of the source was copied, where versions are kept.
@@ -60,7 +60,7 @@ pub async fn copy(call: Call<'_>, mut source: Read, destination: ObjectName) -> 
     let copy = Put::new(destination, headers, Ok(Some(length)), from.into_body());
     let stored = if is_slo_manifest { put_copied(call, copy).await } else { put(call, copy).await };
     match stored {
-        Ok(stored) => Ok(Copied::Stored { stored, source_modified, source_version, metadata }),
+        Ok(stored) => Ok(Copied::Stored { stored: Box::new(stored), source_modified, source_version, metadata }),
         // It is not the client whose body broke off.
         Err(Error::Body(reason)) => Err(unreadable(&name, &reason)),
         Err(error) => Err(error),

@@ -55,5 +55,7 @@ pub(super) async fn replace(call: Call<'_>, name: &ObjectName, request: &HeaderM
     if let Some(expiry) = delete_at(request, now)? {
         headers.insert(DELETE_AT, HeaderValue::from(expiry));
     }
-    call.write(Method::POST, &Target::Object(name.target(container.policy)), &headers).await.map(|answer| answer.headers)
+    call.write(Method::POST, &Target::Object(name.target(container.policy)), &headers)
+        .await
+        .map(|answer| answer.headers)
 }

@@ -116,10 +116,8 @@ pub(super) async fn store(call: Call<'_>, mut put: Put) -> Result<Stored, Error>
     headers.insert(TIMESTAMP, timestamp_value(written));
     let expect_etag = put.headers.remove(ETAG);
     headers.extend(put.headers);
-    let kind = headers
-        .entry(CONTENT_TYPE)
-        .or_insert_with(|| content_type(&HeaderMap::new(), &put.name.object, false))
-        .clone();
+    let kind =
+        headers.entry(CONTENT_TYPE).or_insert_with(|| content_type(&HeaderMap::new(), &put.name.object, false)).clone();
     // One that is no text is still a promise, and no body keeps it.
     let expect_etag = expect_etag.as_ref().map(|etag| String::from_utf8_lossy(etag.as_bytes()));
     let stored = call.proxy.client.put_object(PutObject {

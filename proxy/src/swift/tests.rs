@@ -3,6 +3,9 @@
 mod backend;
 mod bulk;
 mod large;
+mod links;
+mod listings;
+mod versions;
 
 use std::sync::Arc;
 

@@ -183,7 +183,10 @@ mod tests {
         let all = "m; x=y; slo_etag=s; symlink_target=c/o; symlink_target_account=z; symlink_target_etag=e; symlink_target_bytes=7";
         let all = shape(all);
         assert_eq!((&all["hash"], &all["symlink_path"]), (&json!("m; x=y"), &json!("/v1/z/c/o")));
-        assert_eq!((&all["symlink_etag"], &all["symlink_bytes"], &all["slo_etag"]), (&json!("e"), &json!(7), &json!("\"s\"")));
+        assert_eq!(
+            (&all["symlink_etag"], &all["symlink_bytes"], &all["slo_etag"]),
+            (&json!("e"), &json!(7), &json!("\"s\""))
+        );
     }
 
     #[test]

@@ -24,15 +24,10 @@ const EXTENDS: HeaderName = HeaderName::from_static("x-object-sysmeta-symloop-ex
 const RESERVED: HeaderName = HeaderName::from_static("x-object-sysmeta-allow-reserved-names");
 
 /// What the listing shows as the hash.
-pub(super) const LISTED_ETAG: HeaderName =
-    HeaderName::from_static("x-object-sysmeta-container-update-override-etag");
+pub(super) const LISTED_ETAG: HeaderName = HeaderName::from_static("x-object-sysmeta-container-update-override-etag");
 
-const SHOWN: [(HeaderName, HeaderName); 4] = [
-    (TARGET, KEPT_TARGET),
-    (TARGET_ACCOUNT, KEPT_ACCOUNT),
-    (TARGET_ETAG, KEPT_ETAG),
-    (TARGET_BYTES, KEPT_BYTES),
-];
+const SHOWN: [(HeaderName, HeaderName); 4] =
+    [(TARGET, KEPT_TARGET), (TARGET_ACCOUNT, KEPT_ACCOUNT), (TARGET_ETAG, KEPT_ETAG), (TARGET_BYTES, KEPT_BYTES)];
 
 /// Why a request's link makes no sense; the texts are Swift's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -259,9 +254,10 @@ mod tests {
 
     #[test]
     fn what_is_stored_is_swifts() {
-        let mut stored = headers(&[
-            ("x-object-sysmeta-container-update-override-etag", "m; slo_etag=s; symlink_target=old; symlink_target_etag=x"),
-        ]);
+        let mut stored = headers(&[(
+            "x-object-sysmeta-container-update-override-etag",
+            "m; slo_etag=s; symlink_target=old; symlink_target_etag=x",
+        )]);
         let hidden = ObjectName { account: "a".into(), container: "\0c".into(), object: "\0o".into() };
         let link = Link::to_reserved(&hidden, "e".into(), 7);
         link.write(&mut stored);
@@ -270,7 +266,10 @@ mod tests {
         assert_eq!(stored["x-object-sysmeta-symlink-target"], "%00c/%00o");
         assert_eq!((Link::of(&stored), link.points_to("a")), (Some(link.clone()), Some(hidden)));
         Link::show(&mut stored);
-        assert_eq!((&stored["x-symlink-target"], &stored["x-symlink-target-bytes"]), (&"%00c/%00o".parse().unwrap(), &HeaderValue::from(7)));
+        assert_eq!(
+            (&stored["x-symlink-target"], &stored["x-symlink-target-bytes"]),
+            (&"%00c/%00o".parse().unwrap(), &HeaderValue::from(7))
+        );
         assert_eq!(Link::of(&stored), None);
     }
 

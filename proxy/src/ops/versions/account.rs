@@ -70,7 +70,8 @@ fn write(row: &Row, out: &mut Vec<u8>) -> Result<(), BadListing> {
 /// Takes the next archive whose container would have been listed before `upto`, had there been one.
 fn pop_before(archives: &mut BTreeMap<String, Row>, upto: Option<&str>, reverse: bool) -> Option<Row> {
     let next = if reverse { archives.last_entry() } else { archives.first_entry() }?;
-    let is_before = upto.is_none_or(|upto| if reverse { next.key().as_str() > upto } else { next.key().as_str() < upto });
+    let is_before =
+        upto.is_none_or(|upto| if reverse { next.key().as_str() > upto } else { next.key().as_str() < upto });
     is_before.then(|| next.remove())
 }
 
@@ -89,11 +90,7 @@ async fn archives(call: Call<'_>, account: &str, listing: &Listing) -> Result<BT
         return Ok(BTreeMap::new());
     }
     let most = usize::try_from(listing.limit).unwrap_or(usize::MAX);
-    let found = rows::collect(response.into_body(), most, |row| Ok(serde_json::from_slice::<Row>(row).ok())).await;
-    let found = found.map_err(|error| {
-        tracing::warn!(%error, account, "the listing of an account's archives broke off");
-        Error::Unavailable
-    })?;
+    let found = rows::collect(response.into_body(), most, |row| Ok(serde_json::from_slice::<Row>(row).ok())).await?;
     Ok(found.into_iter().flatten().filter_map(of_container).collect())
 }
 

@@ -133,7 +133,9 @@ pub(in crate::ops) async fn show(
 /// When no server answers.
 pub(in crate::ops) async fn archived_bytes(call: Call<'_>, account: &str, info: &ContainerInfo) -> Result<u64, Error> {
     match Archive::said_by(info) {
-        Some(archive) => Ok(head(call, account, &archive.container).await?.map_or(0, |found| number(&found, &BYTES_USED))),
+        Some(archive) => {
+            Ok(head(call, account, &archive.container).await?.map_or(0, |found| number(&found, &BYTES_USED)))
+        }
         None => Ok(0),
     }
 }

@@ -5,8 +5,8 @@ use apus_base::timestamp::Timestamp;
 use apus_base::wire::header::{BACKEND_TIMESTAMP, TIMESTAMP};
 use http::{HeaderMap, HeaderName, HeaderValue, Response};
 
-use super::archive::{Archive, id};
 use super::VersionError;
+use super::archive::{Archive, id};
 use crate::error::Error;
 use crate::ops::Call;
 use crate::ops::duplicate::{duplicate, newest};

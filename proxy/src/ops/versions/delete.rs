@@ -54,12 +54,7 @@ pub(in crate::ops) fn marker(name: ObjectName, written: Timestamp) -> Put {
 }
 
 /// Removes a version. If it is the current one, the link to it goes first.
-async fn delete_version(
-    call: Call<'_>,
-    name: &ObjectName,
-    archive: &Archive,
-    id: Timestamp,
-) -> Result<Deleted, Error> {
+async fn delete_version(call: Call<'_>, name: &ObjectName, archive: &Archive, id: Timestamp) -> Result<Deleted, Error> {
     let version = archive.version(name, id);
     call.authorize(&Method::DELETE, &Resource::Object(version.clone())).await?;
     let current = current(call, name, archive).await?;

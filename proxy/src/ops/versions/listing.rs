@@ -11,7 +11,7 @@ use http::{HeaderValue, Method, Response, header};
 use percent_encoding::{percent_decode_str, utf8_percent_encode};
 
 use super::name::{self, RESERVED};
-use super::{DELETE_MARKER, VersionError, Version};
+use super::{DELETE_MARKER, Version, VersionError};
 use crate::error::Error;
 use crate::ops::Call;
 use crate::ops::container::{self, ContainerName};
@@ -75,10 +75,10 @@ pub async fn list(
     let query = in_archive(versions)?;
     let most = usize::try_from(versions.listing.limit).unwrap_or(usize::MAX);
     let read = |row: &[u8]| read_row(row, name.account);
-    let current = collect(body, most, read).await.map_err(broken)?;
+    let current = collect(body, most, read).await?;
     let archive = name::archive(name.container);
     let archived = match archived(call, name.account, &archive, &query).await? {
-        Some(body) => collect(body, most, read).await.map_err(broken)?,
+        Some(body) => collect(body, most, read).await?,
         None => Vec::new(),
     };
     let mut page = Page::new(&archive, versions);
@@ -88,11 +88,6 @@ pub async fn list(
     let json = serde_json::to_vec(&rows).map_err(|_| Error::Unavailable)?;
     head.headers.insert(header::CONTENT_LENGTH, HeaderValue::from(json.len()));
     Ok(Response::from_parts(head, body::full(json)))
-}
-
-fn broken(error: body::BodyError) -> Error {
-    tracing::warn!(%error, "a listing of versions broke off");
-    Error::Unavailable
 }
 
 fn read_row(row: &[u8], account: &str) -> Result<Entry, BadListing> {
@@ -112,9 +107,7 @@ fn in_archive(versions: &Versions) -> Result<Listing, VersionError> {
         // Past all versions; a colon comes after all digits.
         (true, None) => format!("{}:", name::prefix(&listing.marker)),
         (true, Some("null")) => name::prefix(&listing.marker),
-        (true, Some(id)) => {
-            name::version(&listing.marker, id.parse::<Timestamp>().map_err(|_| VersionError::Marker)?)
-        }
+        (true, Some(id)) => name::version(&listing.marker, id.parse::<Timestamp>().map_err(|_| VersionError::Marker)?),
     };
     if listing.delimiter.contains(IN_IDS) {
         return Err(VersionError::Delimiter);

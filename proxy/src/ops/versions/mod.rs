@@ -47,8 +47,8 @@ pub(super) use listing::show as show_row;
 pub use listing::{Versions, list};
 pub use name::{InvalidVersion, Version};
 pub(super) use post::post;
-pub use put::restore;
 pub(super) use put::put;
+pub use put::restore;
 pub(super) use read::read;
 
 /// What delete markers are known by. Clients cannot set a type with such a parameter.
@@ -104,7 +104,9 @@ pub enum VersionError {
     #[error("The versions container does not exist. You may want to re-enable object versioning.")]
     NoArchive,
     /// The container keeps versions the old way.
-    #[error("Cannot enable object versioning on a container that is already using the legacy versioned writes feature.")]
+    #[error(
+        "Cannot enable object versioning on a container that is already using the legacy versioned writes feature."
+    )]
     Legacy,
     /// The container is copied to another cluster.
     #[error("Cannot enable object versioning on a container configured as source of container syncing.")]

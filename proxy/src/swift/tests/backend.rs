@@ -16,22 +16,22 @@ use apus_base::serve::{Limits, Service};
 use apus_base::wire::BackendPath;
 use apus_base::wire::{UpdateAnswer, UpdateBatch};
 use http::{HeaderMap, HeaderValue, Method, Request, Response};
-use serde_json::json;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::swift::listing::parameters;
 use crate::{Config, Proxy};
 
 /// What it keeps of an account, a container or an object: headers and bytes.
-type Kept = (HeaderMap, Vec<u8>);
+pub(super) type Kept = (HeaderMap, Vec<u8>);
 
 /// What it keeps, by names.
 #[derive(Default)]
 pub(super) struct Backend {
-    kept: Mutex<BTreeMap<Vec<String>, Kept>>,
+    pub(super) kept: Mutex<BTreeMap<Vec<String>, Kept>>,
     /// The batches of rows that it was sent.
     pub(super) rows: Mutex<Vec<UpdateBatch>>,
+    /// What cannot be written now.
+    pub(super) broken: Mutex<Vec<Vec<String>>>,
 }
 
 impl Backend {
@@ -39,18 +39,6 @@ impl Backend {
     pub(super) fn headers(&self, names: &[&str]) -> Option<HeaderMap> {
         let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
         self.kept.lock().unwrap().get(&names).map(|(headers, _)| headers.clone())
-    }
-
-    /// The names and bytes of a container's objects that begin so, after the marker.
-    fn list(&self, container: &[String], query: &str) -> Vec<u8> {
-        let asked = |name: &str| parameters(query).find(|(n, _)| n == name).map(|(_, v)| String::from_utf8(v).unwrap());
-        let (prefix, marker) = (asked("prefix").unwrap_or_default(), asked("marker").unwrap_or_default());
-        let limit = asked("limit").and_then(|limit| limit.parse().ok()).unwrap_or(10_000);
-        let kept = self.kept.lock().unwrap();
-        let rows = kept.iter().filter(|(names, _)| names.len() == 3 && names.starts_with(container));
-        let rows = rows.filter(|(names, _)| names[2].starts_with(&prefix) && names[2] > marker).take(limit);
-        let row = |(names, (headers, bytes)): (&Vec<String>, &Kept)| json!({ "name": names[2], "bytes": bytes.len(), "hash": headers["etag"].to_str().unwrap() });
-        json!(rows.map(row).collect::<Vec<_>>()).to_string().into_bytes()
     }
 
     fn update(&self, bytes: &[u8]) -> Response<Body> {
@@ -65,6 +53,16 @@ impl Backend {
         let (exists, is_object) = (kept.contains_key(&names), names.len() == 3);
         let below = kept.keys().any(|other| other.len() > names.len() && other.starts_with(&names));
         let status = match method.as_str() {
+            "PUT" | "POST" | "DELETE" if self.broken.lock().unwrap().contains(&names) => 503,
+            "PUT" if is_object && exists && headers.contains_key("if-none-match") => 412,
+            "POST" if is_object && exists => {
+                let (old, _) = kept.entry(names).or_default();
+                let replaced: Vec<_> =
+                    old.keys().filter(|name| name.as_str().starts_with("x-object-meta-")).cloned().collect();
+                replaced.iter().for_each(|name| drop(old.remove(name)));
+                old.extend(headers.iter().filter(|(_, v)| !v.is_empty()).map(|(n, v)| (n.clone(), v.clone())));
+                return posted(old);
+            }
             "PUT" if is_object => {
                 let etag = HeaderValue::from_str(&format!("{:x}", Md5Hex(&body))).unwrap();
                 let headers = headers.into_iter().filter_map(|(name, value)| Some((name?, value)));
@@ -125,6 +123,15 @@ fn read(method: &Method, (headers, bytes): &Kept, is_object: bool, asked: &Heade
     response.body(if method == Method::HEAD { body::empty() } else { body::full(bytes) }).unwrap()
 }
 
+/// The answer to a POST, which tells the object's system metadata.
+fn posted(headers: &HeaderMap) -> Response<Body> {
+    let mut response = Response::builder().status(202);
+    for (name, value) in headers.iter().filter(|(name, _)| name.as_str().starts_with("x-object-sysmeta-")) {
+        response = response.header(name, value);
+    }
+    response.body(body::empty()).unwrap()
+}
+
 struct Md5Hex<'a>(&'a [u8]);
 
 impl std::fmt::LowerHex for Md5Hex<'_> {
@@ -144,17 +151,11 @@ impl Service for Backend {
             return apus_base::serve::plain(http::StatusCode::BAD_REQUEST, "Bad path");
         };
         let names: Vec<String> = [Some(path.account), path.container, path.object].into_iter().flatten().collect();
-        let is_listing = parts.method == Method::GET && names.len() == 2;
-        let rows = is_listing.then(|| self.list(&names, parts.uri.query().unwrap_or_default()));
+        if let Some(listing) = self.listing(&parts, &names) {
+            return listing;
+        }
         match body::read_to_end(body, 1 << 20).await {
-            Ok(bytes) => {
-                let mut response = self.answer(&parts.method, names, parts.headers, bytes.to_vec());
-                if let Some(rows) = rows.filter(|_| response.status() == 200) {
-                    response.headers_mut().insert("content-length", HeaderValue::from(rows.len()));
-                    *response.body_mut() = body::full(rows);
-                }
-                response
-            }
+            Ok(bytes) => self.answer(&parts.method, names, parts.headers, bytes.to_vec()),
             Err(_) => apus_base::serve::plain(http::StatusCode::BAD_REQUEST, "Body"),
         }
     }

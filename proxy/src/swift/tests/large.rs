@@ -14,7 +14,7 @@ impl Rig {
         self.ask(&format!("PUT /v1/AUTH_a/{name}?multipart-manifest=put"), &[], &manifest.to_string()).await
     }
 
-    async fn get(&self, name: &str, headers: &[(&str, &str)]) -> Seen {
+    async fn read(&self, name: &str, headers: &[(&str, &str)]) -> Seen {
         self.ask(&format!("GET /v1/AUTH_a/{name}"), headers, "").await
     }
 
@@ -43,7 +43,7 @@ async fn with_slo(config: Value) -> Rig {
 #[tokio::test]
 async fn a_static_large_object_is_read_whole_and_in_parts() {
     let rig = with_slo(json!({})).await;
-    let whole = rig.get("c/slo", &[]).await;
+    let whole = rig.read("c/slo", &[]).await;
     assert_eq!((whole.status.as_u16(), whole.body.as_str()), (200, "abcdef"));
     assert_eq!((whole.header("content-length"), whole.header("x-static-large-object")), ("6", "True"));
     let etag = whole.header("etag").to_owned();
@@ -58,7 +58,7 @@ async fn a_static_large_object_is_read_whole_and_in_parts() {
         ("bytes=5-", 206, "f", "bytes 5-5/6"),
         ("bytes=nonsense", 200, "abcdef", "-"),
     ] {
-        let part = rig.get("c/slo", &[("range", range)]).await;
+        let part = rig.read("c/slo", &[("range", range)]).await;
         assert_eq!(
             (part.status.as_u16(), part.body.as_str(), part.header("content-range")),
             (status, bytes, content_range)
@@ -68,9 +68,9 @@ async fn a_static_large_object_is_read_whole_and_in_parts() {
             (bytes.len().to_string().as_str(), etag.as_str())
         );
     }
-    let none = rig.get("c/slo", &[("range", "bytes=6-")]).await;
+    let none = rig.read("c/slo", &[("range", "bytes=6-")]).await;
     assert_eq!((none.status.as_u16(), none.header("content-range")), (416, "bytes */6"));
-    let several = rig.get("c/slo", &[("range", "bytes=0-1,3-3")]).await;
+    let several = rig.read("c/slo", &[("range", "bytes=0-1,3-3")]).await;
     assert_eq!(
         (several.status.as_u16(), several.header("content-length")),
         (206, several.body.len().to_string().as_str())
@@ -78,9 +78,9 @@ async fn a_static_large_object_is_read_whole_and_in_parts() {
     assert!(several.body.contains("\r\nContent-Range: bytes 0-1/6\r\n\r\nab\r\n"), "{}", several.body);
     assert!(several.body.contains("\r\nContent-Range: bytes 3-3/6\r\n\r\nd\r\n"), "{}", several.body);
     // Conditions are about its own ETag.
-    let same = rig.get("c/slo", &[("if-none-match", &etag)]).await;
+    let same = rig.read("c/slo", &[("if-none-match", &etag)]).await;
     assert_eq!((same.status.as_u16(), same.header("etag")), (304, etag.as_str()));
-    assert_eq!(rig.get("c/slo", &[("if-none-match", whole.header("x-manifest-etag"))]).await.status, 200);
+    assert_eq!(rig.read("c/slo", &[("if-none-match", whole.header("x-manifest-etag"))]).await.status, 200);
 }
 
 #[tokio::test]
@@ -89,7 +89,7 @@ async fn parts_have_numbers() {
     for (number, bytes, range) in
         [(1, "ab", "bytes 0-1/6"), (2, "c", "bytes 2-2/6"), (3, "de", "bytes 3-4/6"), (4, "f", "bytes 5-5/6")]
     {
-        let part = rig.get(&format!("c/slo?part-number={number}"), &[]).await;
+        let part = rig.read(&format!("c/slo?part-number={number}"), &[]).await;
         assert_eq!((part.status.as_u16(), part.body.as_str(), part.header("content-range")), (206, bytes, range));
         let head = rig.ask(&format!("HEAD /v1/AUTH_a/c/slo?part-number={number}"), &[], "").await;
         assert_eq!(
@@ -98,31 +98,31 @@ async fn parts_have_numbers() {
         );
         assert_eq!(head.header("content-length"), bytes.len().to_string());
     }
-    let beyond = rig.get("c/slo?part-number=5", &[]).await;
+    let beyond = rig.read("c/slo?part-number=5", &[]).await;
     assert_eq!((beyond.status.as_u16(), beyond.body.as_str()), (416, "The requested part number is not satisfiable"));
     assert_eq!((beyond.header("content-range"), beyond.header("x-parts-count")), ("bytes */6", "4"));
-    let zero = rig.get("c/slo?part-number=0", &[]).await;
+    let zero = rig.read("c/slo?part-number=0", &[]).await;
     assert_eq!((zero.status.as_u16(), zero.body.as_str()), (400, "Part number must be an integer greater than 0"));
-    let both = rig.get("c/slo?part-number=1", &[("range", "bytes=0-0")]).await;
+    let both = rig.read("c/slo?part-number=1", &[("range", "bytes=0-0")]).await;
     assert_eq!(both.body, "Range requests are not supported with part number queries");
     // Other objects have none.
-    assert_eq!(rig.get("c/1?part-number=x", &[]).await.body, "ab");
+    assert_eq!(rig.read("c/1?part-number=x", &[]).await.body, "ab");
 }
 
 #[tokio::test]
 async fn the_manifest_is_shown_as_stored_and_as_sent() {
     let rig = with_slo(json!({})).await;
-    let stored = rig.get("c/slo?multipart-manifest=get", &[]).await;
+    let stored = rig.read("c/slo?multipart-manifest=get", &[]).await;
     assert_eq!(stored.header("content-type"), "application/json; charset=utf-8");
     let segments: Value = serde_json::from_str(&stored.body).unwrap();
     assert_eq!((&segments[0]["name"], &segments[0]["bytes"]), (&json!("/c/1"), &json!(2)));
     assert_eq!((&segments[1]["range"], &segments[2]), (&json!("1-1"), &json!({ "data": "ZGU=" })));
-    let raw = rig.get("c/slo?multipart-manifest=get&format=raw", &[]).await;
+    let raw = rig.read("c/slo?multipart-manifest=get&format=raw", &[]).await;
     assert_eq!(raw.header("content-type"), "application/octet-stream");
     // As it was sent it can be sent again.
     let again = rig.manifest("c/again", &serde_json::from_str(&raw.body).unwrap()).await;
     assert_eq!(again.status, 201);
-    assert_eq!(rig.get("c/again", &[]).await.body, "abcdef");
+    assert_eq!(rig.read("c/again", &[]).await.body, "abcdef");
     let listed = rig.backend.headers(&["AUTH_a", "c", "slo"]).unwrap();
     let override_etag = listed["x-object-sysmeta-container-update-override-etag"].to_str().unwrap();
     assert_eq!(
@@ -150,13 +150,13 @@ async fn segments_are_looked_at_before_a_manifest_is_stored() {
         (refused.status.as_u16(), refused.body.as_str(), refused.header("content-type")),
         (400, lines, "text/plain")
     );
-    assert_eq!(rig.get("c/bad", &[]).await.status, 404);
+    assert_eq!(rig.read("c/bad", &[]).await.status, 404);
     let json = [("accept", "application/json")];
     let refused = rig.ask("PUT /v1/AUTH_a/c/bad?multipart-manifest=put", &json, "[{\"path\": \"/d/x\"}]").await;
     assert_eq!(refused.body, r#"{"Errors": [["/d/x", "404 Not Found"]]}"#);
     // An empty one may be the last.
     assert_eq!(rig.manifest("c/fine", &json!([{ "path": "/c/1" }, { "path": "/c/empty" }])).await.status, 201);
-    assert_eq!(rig.get("c/fine", &[]).await.body, "ab");
+    assert_eq!(rig.read("c/fine", &[]).await.body, "ab");
     // Limits.
     let many = rig.manifest("c/bad", &json!(vec![json!({ "path": "/c/1" }); 5])).await;
     assert_eq!((many.status.as_u16(), many.body.as_str()), (413, "Number of object-backed segments must be <= 4"));
@@ -202,11 +202,11 @@ async fn a_segment_that_changed_is_never_served() {
     assert_eq!(rig.ask("DELETE /v1/AUTH_a/c/3", &[], "").await.status, 204);
     assert!(rig.is_cut("c/slo").await);
     // What does not need it is not affected.
-    assert_eq!(rig.get("c/slo", &[("range", "bytes=0-3")]).await.body, "abcd");
+    assert_eq!(rig.read("c/slo", &[("range", "bytes=0-3")]).await.body, "abcd");
     // The first one is a conflict that says so.
     rig.object("c/1", "AB").await;
-    assert_eq!(rig.get("c/slo", &[]).await.status, 409);
-    assert_eq!(rig.get("c/slo", &[("range", "bytes=2-3")]).await.body, "cd");
+    assert_eq!(rig.read("c/slo", &[]).await.status, 409);
+    assert_eq!(rig.read("c/slo", &[("range", "bytes=2-3")]).await.body, "cd");
 }
 
 #[tokio::test]
@@ -215,19 +215,19 @@ async fn large_objects_in_large_objects() {
     // Ranges of ranges.
     let put = rig.manifest("c/outer", &json!([{ "path": "/c/slo", "range": "1-4" }, { "path": "/c/slo" }])).await;
     assert_eq!(put.status, 201);
-    assert_eq!(rig.get("c/outer", &[]).await.body, "bcdeabcdef");
-    assert_eq!(rig.get("c/outer", &[("range", "bytes=2-5")]).await.body, "deab");
+    assert_eq!(rig.read("c/outer", &[]).await.body, "bcdeabcdef");
+    assert_eq!(rig.read("c/outer", &[("range", "bytes=2-5")]).await.body, "deab");
     // Ten deep is deep enough.
     for depth in 2..=10 {
         let put = rig.manifest(&format!("c/n{depth}"), &json!([{ "path": format!("/c/{}", nested(depth - 1)) }])).await;
         assert_eq!(put.status, 201);
     }
-    assert_eq!(rig.get("c/n10", &[]).await.body, "abcdef");
+    assert_eq!(rig.read("c/n10", &[]).await.body, "abcdef");
     assert_eq!(rig.manifest("c/n11", &json!([{ "path": "/c/n10" }])).await.status, 201);
-    assert_eq!(rig.get("c/n11", &[]).await.status, 409);
+    assert_eq!(rig.read("c/n11", &[]).await.status, 409);
     // A circle is none, because what closes it has changed since.
     assert_eq!(rig.manifest("c/slo", &json!([{ "path": "/c/outer" }])).await.status, 201);
-    assert_eq!(rig.get("c/outer", &[]).await.status, 409);
+    assert_eq!(rig.read("c/outer", &[]).await.status, 409);
     let itself = rig.manifest("c/outer", &json!([{ "path": "/c/outer" }])).await;
     assert_eq!(itself.body, "Index 0: manifest must not include itself as a segment\n");
 }
@@ -249,7 +249,7 @@ async fn segments_are_deleted_with_their_manifests() {
     assert_eq!((gone.status.as_u16(), gone.header("content-type")), (200, "application/xml"));
     let counts = "<delete>\n<number_deleted>5</number_deleted>\n<number_not_found>1</number_not_found>\n";
     assert!(gone.body.starts_with(counts), "{}", gone.body);
-    assert_eq!(rig.get("c?format=json", &[]).await.body, "[]");
+    assert_eq!(rig.read("c?format=json", &[]).await.body, "[]");
     // What is not there, and what is no manifest.
     let missing = rig.ask("DELETE /v1/AUTH_a/c/outer?multipart-manifest=delete", &[], "").await;
     let text = "Number Deleted: 0\nNumber Not Found: 1\nResponse Body: \nResponse Status: 200 OK\nErrors:\n";
@@ -261,7 +261,7 @@ async fn segments_are_deleted_with_their_manifests() {
         "{}",
         plain.body
     );
-    assert_eq!(rig.get("c/plain", &[]).await.body, "p");
+    assert_eq!(rig.read("c/plain", &[]).await.body, "p");
     let none = rig.ask("DELETE /v1/AUTH_a/c/plain?multipart-manifest=delete", &[("accept", "image/png")], "").await;
     assert!(none.body.contains("Response Status: 406 Not Acceptable"), "{}", none.body);
 }
@@ -271,8 +271,8 @@ async fn segments_can_be_left_to_the_expirer() {
     let rig = with_slo(json!({})).await;
     let delete = "DELETE /v1/AUTH_a/c/slo?multipart-manifest=delete&async=yes";
     assert_eq!(rig.ask(delete, &[], "").await.status, 204);
-    assert_eq!(rig.get("c/slo", &[]).await.status, 404);
-    assert_eq!(rig.get("c/1", &[]).await.body, "ab");
+    assert_eq!(rig.read("c/slo", &[]).await.status, 404);
+    assert_eq!(rig.read("c/1", &[]).await.body, "ab");
     let batches = std::mem::take(&mut *rig.backend.rows.lock().unwrap());
     let rows: Vec<_> = batches.iter().flat_map(|batch| &batch.rows).collect();
     let names: Vec<&str> = rows.iter().map(|row| row.row.name.split_once('-').unwrap().1).collect();
@@ -305,17 +305,17 @@ async fn copies_are_plain_objects_or_manifests() {
     let rig = with_slo(json!({})).await;
     let copy = |query, destination| rig.ask_copy(query, destination);
     assert_eq!(copy("", "c/plain").await.status, 201);
-    let plain = rig.get("c/plain", &[]).await;
+    let plain = rig.read("c/plain", &[]).await;
     assert_eq!(
         (plain.body.as_str(), plain.header("x-static-large-object"), plain.header("x-manifest-etag")),
         ("abcdef", "-", "-")
     );
     assert!(rig.backend.headers(&["AUTH_a", "c", "plain"]).unwrap().keys().all(|name| !name.as_str().contains("slo")));
     let manifest = copy("?multipart-manifest=get", "c/copy").await;
-    assert_eq!((manifest.status.as_u16(), manifest.header("etag")), (201, rig.get("c/slo", &[]).await.header("etag")));
-    assert_eq!(rig.get("c/copy", &[]).await.header("x-static-large-object"), "True");
+    assert_eq!((manifest.status.as_u16(), manifest.header("etag")), (201, rig.read("c/slo", &[]).await.header("etag")));
+    assert_eq!(rig.read("c/copy", &[]).await.header("x-static-large-object"), "True");
     assert_eq!(copy("?part-number=3", "c/part").await.status, 201);
-    assert_eq!(rig.get("c/part", &[]).await.body, "de");
+    assert_eq!(rig.read("c/part", &[]).await.body, "de");
     // A manifest whose segments are gone is none.
     assert_eq!(rig.ask("DELETE /v1/AUTH_a/c/3", &[], "").await.status, 204);
     let refused = copy("?multipart-manifest=get", "c/bad").await;
@@ -336,7 +336,7 @@ async fn a_dynamic_large_object_is_what_is_listed() {
     }
     let put = rig.ask("PUT /v1/AUTH_a/c/dlo", &[("x-object-manifest", "c/p")], "itself").await;
     assert_eq!(put.status, 201);
-    let whole = rig.get("c/dlo", &[]).await;
+    let whole = rig.read("c/dlo", &[]).await;
     assert_eq!(
         (whole.body.as_str(), whole.header("content-length"), whole.header("x-object-manifest")),
         ("ab", "2", "c/p")
@@ -344,22 +344,22 @@ async fn a_dynamic_large_object_is_what_is_listed() {
     let etag = whole.header("etag").to_owned();
     assert!(etag.starts_with('"') && etag.len() == 34);
     // The ETag and the ranges are those of the segments.
-    assert_eq!(rig.get("c/dlo", &[("if-none-match", &etag)]).await.status, 304);
-    assert_eq!(rig.get("c/dlo", &[("if-match", "\"other\"")]).await.status, 412);
-    let part = rig.get("c/dlo", &[("range", "bytes=-1")]).await;
+    assert_eq!(rig.read("c/dlo", &[("if-none-match", &etag)]).await.status, 304);
+    assert_eq!(rig.read("c/dlo", &[("if-match", "\"other\"")]).await.status, 412);
+    let part = rig.read("c/dlo", &[("range", "bytes=-1")]).await;
     assert_eq!((part.status.as_u16(), part.body.as_str(), part.header("content-range")), (206, "b", "bytes 1-1/2"));
-    assert_eq!(rig.get("c/dlo", &[("range", "bytes=0-0,1-1")]).await.status, 200);
-    let none = rig.get("c/dlo", &[("range", "bytes=2-")]).await;
+    assert_eq!(rig.read("c/dlo", &[("range", "bytes=0-0,1-1")]).await.status, 200);
+    let none = rig.read("c/dlo", &[("range", "bytes=2-")]).await;
     assert_eq!((none.status.as_u16(), none.header("content-range")), (416, "bytes */2"));
-    assert_eq!(rig.get("c/dlo?multipart-manifest=get", &[]).await.body, "itself");
+    assert_eq!(rig.read("c/dlo?multipart-manifest=get", &[]).await.body, "itself");
     // With more than a page of segments its length is not known.
     for (name, bytes) in [("c/p3", "cd"), ("c/p4", "e"), ("c/p5", "f")] {
         rig.object(name, bytes).await;
     }
-    let whole = rig.get("c/dlo", &[]).await;
+    let whole = rig.read("c/dlo", &[]).await;
     assert_eq!((whole.body.as_str(), whole.header("content-length")), ("abcdef", "-"));
-    assert_eq!(rig.get("c/dlo", &[("range", "bytes=1-2")]).await.body, "bc");
-    assert_eq!(rig.get("c/dlo", &[("range", "bytes=1-4")]).await.status, 200);
+    assert_eq!(rig.read("c/dlo", &[("range", "bytes=1-2")]).await.body, "bc");
+    assert_eq!(rig.read("c/dlo", &[("range", "bytes=1-4")]).await.status, 200);
     assert_eq!(rig.ask("COPY /v1/AUTH_a/c/dlo", &[("destination", "c/x")], "").await.status, 413);
     // One that names nothing is refused, or is missing when it is read.
     let bad = rig.ask("PUT /v1/AUTH_a/c/bad", &[("x-object-manifest", "c")], "").await;
@@ -368,5 +368,5 @@ async fn a_dynamic_large_object_is_what_is_listed() {
         (400, "X-Object-Manifest must be in the format container/prefix")
     );
     assert_eq!(rig.ask("PUT /v1/AUTH_a/c/lost", &[("x-object-manifest", "d/p")], "").await.status, 201);
-    assert_eq!(rig.get("c/lost", &[]).await.status, 404);
+    assert_eq!(rig.read("c/lost", &[]).await.status, 404);
 }
