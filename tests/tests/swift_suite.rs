@@ -35,6 +35,8 @@ users = [
     { account = "test", user = "tester6", key = "testing6", groups = [".reseller_admin"] },
 ]
 constraints = { max_file_size = 1073741826 }
+allow_open_expired = true
+domain_remap = { storage_domain = ["example.com"] }
 "#;
 
 /// The suite's configuration for a cluster at `url`.
