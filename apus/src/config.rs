@@ -69,7 +69,16 @@ impl NodeConfig {
         let folder = path.parent().unwrap_or(Path::new("."));
         config.node.devices = folder.join(&config.node.devices);
         config.node.rings = folder.join(&config.node.rings);
+        if let Some(tls) = &mut config.proxy.tls {
+            tls.certificate = folder.join(&tls.certificate);
+            tls.key = folder.join(&tls.key);
+        }
         Ok(config)
+    }
+
+    /// What URLs of the public face begin with.
+    pub(crate) fn scheme(&self) -> &'static str {
+        if self.proxy.tls.is_some() { "https" } else { "http" }
     }
 
     /// The checked `[cluster]` table.
@@ -99,7 +108,8 @@ mod tests {
 
     /// `name = value`, not a sentence.
     fn is_key(line: &str) -> bool {
-        line.split_once(" = ").is_some_and(|(name, _)| name.bytes().all(|b| b.is_ascii_lowercase() || b == b'_'))
+        line.split_once(" = ")
+            .is_some_and(|(name, _)| name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_'))
     }
 
     #[test]

@@ -12,6 +12,7 @@ use crate::ops::history::HistoryError;
 use crate::ops::quota::Quota;
 use crate::ops::symlink::LinkError;
 use crate::ops::versions::VersionError;
+use crate::ratelimit::Limited;
 
 /// Why an operation was not done.
 #[derive(Debug, thiserror::Error)]
@@ -49,6 +50,9 @@ pub enum Error {
     /// The account has all the containers it may have.
     #[error("Reached container limit of {0}")]
     TooManyContainers(u64),
+    /// Somebody asks too often.
+    #[error(transparent)]
+    Limited(#[from] Limited),
     /// A quota refuses it.
     #[error(transparent)]
     Quota(#[from] Quota),

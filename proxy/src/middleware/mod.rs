@@ -3,25 +3,35 @@
 pub mod accept;
 pub mod access_log;
 pub mod catch_errors;
+pub mod container_sync;
 pub mod cors;
 pub mod crossdomain;
 pub mod domain_remap;
+pub mod etag_quoter;
 pub mod formpost;
 pub mod gatekeeper;
 pub mod healthcheck;
 pub mod info;
+pub mod list_endpoints;
 pub mod listing_formats;
+pub mod name_check;
+pub mod ratelimit;
+pub mod read_only;
 mod render;
+pub mod request_line;
 pub mod signature;
 pub mod staticweb;
 pub mod tempauth;
 pub mod tempurl;
 
+use apus_base::serve::Secure;
+use http::request::Parts;
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderValue, Uri, header};
 use percent_encoding::{percent_decode_str, percent_encode};
 
 use crate::Proxy;
+use crate::config::Scheme;
 use crate::swift::response::QUOTED;
 
 /// Adds a name to `Vary`, unless it is there.
@@ -48,7 +58,13 @@ fn requoted(path: &str) -> String {
 }
 
 /// The beginning of URLs by which a client reaches us as it just did.
-fn own_url(proxy: &Proxy, headers: &HeaderMap) -> String {
-    let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or("localhost");
-    format!("{}://{host}", proxy.config.storage_url_scheme.as_str())
+fn own_url(proxy: &Proxy, parts: &Parts) -> String {
+    let host = parts.headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or("localhost");
+    let scheme = match proxy.config.storage_url_scheme {
+        Scheme::Http => "http",
+        Scheme::Https => "https",
+        Scheme::Default if parts.extensions.get::<Secure>().is_some() => "https",
+        Scheme::Default => "http",
+    };
+    format!("{scheme}://{host}")
 }

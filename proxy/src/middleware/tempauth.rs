@@ -120,7 +120,7 @@ fn give_token(proxy: &Proxy, parts: &Parts, rest: &str) -> Response<Body> {
         (None, _, _) => return page(StatusCode::NOT_FOUND),
     };
     match credentials.and_then(|shown| authenticate(proxy, &shown)) {
-        Some(user) => granted(proxy, user, &parts.headers),
+        Some(user) => granted(proxy, user, parts),
         None => unauthorized(account.as_deref()),
     }
 }
@@ -163,7 +163,7 @@ fn authenticate<'a>(proxy: &'a Proxy, shown: &Credentials) -> Option<&'a Known> 
 }
 
 /// Every answer has a new token (the clock never repeats), so `X-Auth-New-Token` asks for nothing more.
-fn granted(proxy: &Proxy, user: &Known, headers: &HeaderMap) -> Response<Body> {
+fn granted(proxy: &Proxy, user: &Known, parts: &Parts) -> Response<Body> {
     let life = proxy.config.token_life;
     let expiry =
         Timestamp::from_ticks(proxy.clock.next().ticks().saturating_add(life.saturating_mul(TICKS_PER_SECOND)));
@@ -178,11 +178,11 @@ fn granted(proxy: &Proxy, user: &Known, headers: &HeaderMap) -> Response<Body> {
     set(AUTH_TOKEN, &token);
     set(STORAGE_TOKEN, &token);
     set(TOKEN_EXPIRES, &life.to_string());
-    set(STORAGE_URL, &storage_url(proxy, user, headers));
+    set(STORAGE_URL, &storage_url(proxy, user, parts));
     response
 }
 
-fn storage_url(proxy: &Proxy, user: &Known, headers: &HeaderMap) -> String {
+fn storage_url(proxy: &Proxy, user: &Known, parts: &Parts) -> String {
     let account = format!("{}{}", proxy.auth.resellers.first_prefix(), user.account);
-    format!("{}/v1/{}", own_url(proxy, headers), utf8_percent_encode(&account, QUOTED))
+    format!("{}/v1/{}", own_url(proxy, parts), utf8_percent_encode(&account, QUOTED))
 }

@@ -63,6 +63,7 @@ pub(super) async fn stored(call: Call<'_>, read: &Read) -> Result<Response<Body>
     let policy = info.found().map_or_else(|| client.cluster().policies.default_index(), |info| info.policy);
     let mut headers = call.backend_headers();
     headers.extend(read.headers.clone());
+    call.open_expired(&mut headers);
     let target = Target::Object(name.target(policy));
     let response = client.read(read.method.clone(), &target, None, &headers, read.newest).await?;
     match response.status() {

@@ -47,6 +47,7 @@ pub(super) async fn replace(call: Call<'_>, name: &ObjectName, request: &HeaderM
     call.proxy.config.constraints.check_metadata(request, Level::Object)?;
     let (mut headers, now) = call.write_headers();
     headers.extend(stored(request));
+    call.open_expired(&mut headers);
     if let Some(kind) = request.get(CONTENT_TYPE).filter(|kind| !kind.is_empty()) {
         check_content_type(kind)?;
         headers.insert(CONTENT_TYPE, kind.clone());

@@ -11,6 +11,7 @@ use super::{links, versions};
 use crate::auth::Denied;
 use crate::constraints::{BadLength, Invalid};
 use crate::error::Error;
+use crate::middleware::ratelimit;
 use crate::ops::quota::Quota;
 
 /// Why a request was not done.
@@ -25,9 +26,6 @@ pub(super) enum Refusal {
     /// The query of a listing is wrong.
     #[error(transparent)]
     Listing(#[from] BadListing),
-    /// The request line is longer than allowed.
-    #[error("the request line is too long")]
-    TooLongLine,
     /// The `Host` is one that the operator denies.
     #[error("Invalid host header")]
     Host,
@@ -62,7 +60,6 @@ impl Refusal {
             Self::Listing(BadListing::Utf8(_)) | Self::CopyBody => text_plain(StatusCode::BAD_REQUEST, text),
             Self::Listing(BadListing::Limit(_)) => text_html(StatusCode::PRECONDITION_FAILED, text),
             Self::CopyHeader(_) => text_html(StatusCode::PRECONDITION_FAILED, text),
-            Self::TooLongLine => page(StatusCode::URI_TOO_LONG),
             Self::Host => text_html(StatusCode::FORBIDDEN, text),
             Self::Method(allowed) => with_allow(page(StatusCode::METHOD_NOT_ALLOWED), allowed),
         }
@@ -98,6 +95,7 @@ fn operation(error: Error, account: Option<&str>) -> Response<Body> {
         Error::Quota(Quota::InvalidBytes | Quota::InvalidCount) => text_html(StatusCode::BAD_REQUEST, text),
         Error::Quota(Quota::Invalid) => page(StatusCode::BAD_REQUEST),
         Error::Quota(Quota::Forbidden) => page(StatusCode::FORBIDDEN),
+        Error::Limited(limited) => text_html(ratelimit::status(limited), text),
         Error::TooLarge => text_plain(StatusCode::PAYLOAD_TOO_LARGE, text),
         Error::SourceTooLarge => page(StatusCode::PAYLOAD_TOO_LARGE),
         Error::Body(reason) => page(body_status(&reason)),

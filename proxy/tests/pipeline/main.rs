@@ -5,6 +5,7 @@
 mod access;
 mod edge;
 mod forms;
+mod limits;
 mod rig;
 mod signed;
 mod sites;

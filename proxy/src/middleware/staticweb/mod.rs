@@ -216,7 +216,7 @@ impl Visit<'_> {
     }
 
     fn with_slash(&self) -> Response<Body> {
-        let seen = own_url(self.proxy, &self.parts.headers);
+        let seen = own_url(self.proxy, &self.parts);
         let url = match &self.proxy.config.staticweb.url_base {
             Some(base) => base.replace(&seen),
             None => seen,
