@@ -52,7 +52,7 @@ pub(super) fn mark(headers: &mut HeaderMap) {
 }
 
 /// When it was last changed.
-fn written(current: &Response<Body>) -> Timestamp {
+pub(super) fn written(current: &Response<Body>) -> Timestamp {
     let stamp = |name: &str| current.headers().get(name)?.to_str().ok()?.parse().ok();
     stamp(BACKEND_TIMESTAMP).or_else(|| stamp(TIMESTAMP)).unwrap_or_default()
 }

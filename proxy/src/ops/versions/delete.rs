@@ -1,12 +1,13 @@
 //! Deleting: of the current version by a delete marker, of any version for good.
 
-use apus_base::body;
+use apus_base::body::{self, Body};
 use apus_base::timestamp::Timestamp;
+use apus_base::wire::header::TIMESTAMP;
 use http::header::CONTENT_TYPE;
-use http::{HeaderMap, HeaderValue, Method};
+use http::{HeaderMap, HeaderValue, Method, Response};
 
 use super::archive::{Archive, id};
-use super::current::{in_archive, keep, linked};
+use super::current::{in_archive, keep, linked, written};
 use super::{DELETE_MARKER, Version, VersionError};
 use crate::error::Error;
 use crate::ops::Call;
@@ -14,6 +15,7 @@ use crate::ops::delete::{Deleted, IF_DELETE_AT, remove, remove_current};
 use crate::ops::duplicate::newest;
 use crate::ops::put::{Put, store};
 use crate::ops::resource::{ObjectName, Resource};
+use crate::ops::timestamp_value;
 
 /// Deletes an object, or one version of it.
 ///
@@ -58,20 +60,29 @@ async fn delete_version(call: Call<'_>, name: &ObjectName, archive: &Archive, id
     let version = archive.version(name, id);
     call.authorize(&Method::DELETE, &Resource::Object(version.clone())).await?;
     let current = current(call, name, archive).await?;
-    if current == Some(id) {
-        removed(remove(call, name, call.write_headers().0).await)?;
+    if let Some(link) = current.filter(|link| link.to == id) {
+        let (mut headers, _) = call.write_headers();
+        // Just later than the link that was seen: one that is moved meanwhile is later and stays.
+        headers.insert(TIMESTAMP, timestamp_value(link.written.with_offset(link.written.offset() + 1)));
+        removed(remove(call, name, headers).await)?;
     }
     let existed = removed(remove(call, &version, call.write_headers().0).await)?;
-    let left = current.filter(|current| *current != id).map_or(Version::Null, Version::Id);
+    let left = current.filter(|link| link.to != id).map_or(Version::Null, |link| Version::Id(link.to));
     Ok(Deleted { existed, version: Some(Version::Id(id)), current: Some(left) })
 }
 
-/// The id of the current version, if there is one and it is not the null version.
-async fn current(call: Call<'_>, name: &ObjectName, archive: &Archive) -> Result<Option<Timestamp>, Error> {
-    let Some(current) = newest(call, name).await? else {
-        return Ok(None);
-    };
-    Ok(linked(current.headers(), archive))
+/// The link to a current version.
+#[derive(Clone, Copy)]
+struct CurrentLink {
+    to: Timestamp,
+    written: Timestamp,
+}
+
+/// The link to the current version, if there is one and it is not the null version.
+async fn current(call: Call<'_>, name: &ObjectName, archive: &Archive) -> Result<Option<CurrentLink>, Error> {
+    let current = newest(call, name).await?;
+    let link = |found: &Response<Body>| Some(CurrentLink { to: linked(found.headers(), archive)?, written: written(found) });
+    Ok(current.as_ref().and_then(link))
 }
 
 /// Whether there was something to remove.

@@ -18,7 +18,8 @@
 //!   read, restored or deleted by its id. (The same is left by an upload whose link was refused by the storage servers;
 //!   where they refuse because of `If-None-Match: *`, the version is removed again.)
 //! - DELETE: as PUT, with the delete marker for the new version. Before the last step, the link still leads to the data.
-//! - DELETE of the latest version: the link goes first, then the version, so that no link leads nowhere.
+//! - DELETE of the latest version: the link goes first, then the version, so that no link leads nowhere. It goes as of its
+//!   own time, so a PUT that moves it meanwhile wins.
 //! - PUT of an old version's id only moves the link.
 //! - Two at once: versions have different names and links have the timestamps of their versions, so the later one wins
 //!   on every replica, whichever comes last.
