@@ -13,7 +13,7 @@ use crate::auth::user::{InvalidUser, Secret, User};
 use crate::constraints::Constraints;
 use crate::middleware::{access_log, container_sync, etag_quoter, list_endpoints, name_check, read_only};
 use crate::middleware::{crossdomain, domain_remap, formpost, staticweb, tempurl};
-
+use crate::ops::large::{DloConfig, SloConfig};
 use crate::ops::{bulk, symlink, versions};
 use crate::ratelimit::{self, InvalidRate};
 
@@ -37,6 +37,10 @@ pub struct Config {
     pub constraints: Constraints,
     /// How the storage servers are asked.
     pub client: ClientConfig,
+    /// Static large objects.
+    pub slo: SloConfig,
+    /// Dynamic large objects.
+    pub dlo: DloConfig,
     /// Whether an account comes into being with the first write to it, and looks empty before.
     pub account_autocreate: bool,
     /// Whether reseller admins may PUT and DELETE accounts; without it these are 405.
@@ -166,6 +170,8 @@ impl Default for Config {
             storage_url_scheme: Scheme::Default,
             constraints: Constraints::default(),
             client: ClientConfig::default(),
+            slo: SloConfig::default(),
+            dlo: DloConfig::default(),
             account_autocreate: true,
             allow_account_management: false,
             max_containers_per_account: 0,

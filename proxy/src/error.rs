@@ -9,6 +9,7 @@ use crate::auth::account_acl::InvalidAccountAcl;
 use crate::auth::acl::InvalidAcl;
 use crate::constraints::{BadLength, Invalid};
 use crate::ops::history::HistoryError;
+use crate::ops::large::LargeError;
 use crate::ops::quota::Quota;
 use crate::ops::symlink::LinkError;
 use crate::ops::versions::VersionError;
@@ -79,6 +80,9 @@ pub enum Error {
     /// A copy of an object longer than an object may be.
     #[error("the source of the copy is longer than an object may be")]
     SourceTooLarge,
+    /// A large object cannot be stored, read or deleted.
+    #[error(transparent)]
+    Large(#[from] LargeError),
     /// The body of a request did not come whole.
     #[error("the body did not come whole: {0}")]
     Body(#[from] BodyError),
@@ -91,6 +95,14 @@ pub enum Error {
 }
 
 impl Error {
+    /// The error itself, where links led to it.
+    pub fn behind(&self) -> &Self {
+        match self {
+            Self::Behind { error, .. } => error.behind(),
+            error => error,
+        }
+    }
+
     /// Whether what was asked for is not there, or what stands for it.
     pub fn is_not_found(&self) -> bool {
         match self {

@@ -9,6 +9,7 @@ pub mod config;
 pub mod constraints;
 pub mod context;
 pub mod error;
+pub mod json;
 pub mod middleware;
 pub mod ops;
 pub mod pipeline;

@@ -13,6 +13,7 @@ mod duplicate;
 pub mod get;
 pub mod headers;
 pub mod history;
+pub mod large;
 pub mod listing;
 pub mod post;
 pub mod put;
@@ -21,6 +22,8 @@ pub mod resource;
 pub(crate) mod rows;
 pub mod symlink;
 pub mod versions;
+
+use std::sync::Arc;
 
 use apus_base::client::{Answer, ContainerInfo, NoAnswer, ObjectPath, Target};
 use apus_base::policy::PolicyIndex;
@@ -48,7 +51,27 @@ pub struct Call<'a> {
     pub parts: &'a Parts,
 }
 
+/// A call that keeps what it needs, for what goes on after its request was answered: the segments of a large object are
+/// asked for while its body is sent.
+#[derive(Clone)]
+pub struct OwnedCall {
+    proxy: Proxy,
+    parts: Arc<Parts>,
+}
+
+impl OwnedCall {
+    /// The call.
+    pub fn call(&self) -> Call<'_> {
+        Call { proxy: &self.proxy, parts: &self.parts }
+    }
+}
+
 impl Call<'_> {
+    /// The same call, for longer.
+    pub fn owned(&self) -> OwnedCall {
+        OwnedCall { proxy: self.proxy.clone(), parts: Arc::new(self.parts.clone()) }
+    }
+
     /// Asks whether the caller may do this to that.
     async fn authorize(&self, method: &Method, resource: &Resource) -> Result<Granted, Error> {
         let object = match resource {
@@ -99,7 +122,7 @@ impl Call<'_> {
     }
 
     /// The container of an object that shall be changed.
-    async fn container_of(&self, name: &ObjectName) -> Result<std::sync::Arc<ContainerInfo>, Error> {
+    async fn container_of(&self, name: &ObjectName) -> Result<Arc<ContainerInfo>, Error> {
         let info = self.proxy.client.container_info(&name.account, &name.container).await?;
         info.found().cloned().ok_or(Error::NotFound)
     }

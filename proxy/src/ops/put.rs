@@ -8,6 +8,7 @@ use http::header::{CONTENT_TYPE, ETAG, IF_NONE_MATCH};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 
 use super::headers::{content_type, pick, stored};
+use super::large::check_manifest_header;
 use super::resource::{ObjectName, Resource};
 use super::symlink::Link;
 use super::versions::Version;
@@ -78,12 +79,24 @@ pub struct Stored {
 /// its `ETag` promised, the object exists but must not, or too few servers can do it. Then nothing is stored, but after
 /// `Unavailable` some servers may have it all the same.
 pub async fn put(call: Call<'_>, put: Put) -> Result<Stored, Error> {
+    put_with(call, put, HeaderMap::new()).await
+}
+
+/// Stores an object with headers of the cluster's own, which replace the client's and are not held to its limits.
+///
+/// # Errors
+/// As [`put`].
+pub(super) async fn put_with(call: Call<'_>, mut put: Put, own: HeaderMap) -> Result<Stored, Error> {
     if put.headers.get(IF_NONE_MATCH).map(is_any) == Some(false) {
         return Err(Error::IfNoneMatch);
     }
     call.authorize(&Method::PUT, &Resource::Object(put.name.clone())).await?;
     let container = call.container_of(&put.name).await?;
     quota::check(call, &put.name, &container, put.length.unwrap_or(None)).await?;
+    if !own.is_empty() {
+        put.settle(call)?;
+        put.headers.extend(own);
+    }
     history::put(call, put).await
 }
 
@@ -129,6 +142,7 @@ fn described(call: Call<'_>, name: &ObjectName, request: &HeaderMap, now: Timest
     let kind = content_type(request, &name.object, is_true(request, "x-detect-content-type"));
     check_content_type(&kind)?;
     constraints.check_metadata(request, Level::Object)?;
+    check_manifest_header(request)?;
     let mut headers = stored(request);
     let is_link = Link::is_asked(request);
     headers.extend(pick(request, |name| *name == ETAG || (is_link && Link::is_of_request(name))));

@@ -5,11 +5,11 @@ use http::header::CONTENT_LENGTH;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Response};
 use percent_encoding::{percent_decode, utf8_percent_encode};
 
-use super::listing::parameters;
 use super::object::{answered, asked, stored};
 use super::path::parse_object;
 use super::refusal::Refusal;
 use super::response::QUOTED;
+use super::slo::refused;
 use crate::ops::Call;
 use crate::ops::copy::{Copied, copy};
 use crate::ops::resource::ObjectName;
@@ -58,10 +58,8 @@ fn account(headers: &HeaderMap, name: &str) -> Result<Option<String>, Refusal> {
 }
 
 async fn run(call: Call<'_>, source: &ObjectName, destination: ObjectName) -> Result<Response<Body>, Refusal> {
-    let query = call.parts.uri.query().unwrap_or_default();
-    let as_manifest = parameters(query).any(|(name, value)| name == "multipart-manifest" && value == b"get");
     let read = asked(call, source, Method::GET, true)?;
-    match copy(call, read, destination, as_manifest).await? {
+    match copy(call, read, destination).await.map_err(|error| refused(call, error))? {
         Copied::Unmet(response) => Ok(answered(response)),
         Copied::Stored { stored: copy, source_modified, source_version, metadata } => {
             let mut response = stored(&copy);

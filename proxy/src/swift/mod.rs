@@ -10,10 +10,12 @@ mod copy;
 mod info;
 mod links;
 pub mod listing;
+mod manifest;
 mod object;
 pub mod path;
 mod refusal;
 pub mod response;
+mod slo;
 mod versions;
 
 use apus_base::body::Body;
@@ -29,7 +31,7 @@ use bulk::Bulk;
 pub(crate) use refusal::body_status;
 use refusal::{Refusal, with_allow};
 
-pub use info::info;
+pub use info::{info, slo_info};
 
 /// Answers a request that passed the whole pipeline.
 pub async fn answer(proxy: &Proxy, request: Request<Body>) -> Response<Body> {

@@ -1,18 +1,16 @@
 //! `/v1/account/container/object`.
 
 use apus_base::body::{self, Body};
-use http::header::{
-    ACCEPT_RANGES, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, DATE, ETAG, LAST_MODIFIED, TRANSFER_ENCODING,
-};
-use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
+use http::header::{ACCEPT_RANGES, CONNECTION, CONTENT_LENGTH, DATE, ETAG, LAST_MODIFIED, TRANSFER_ENCODING};
+use http::{HeaderValue, Method, Response, StatusCode};
 
 use super::refusal::Refusal;
 use super::response::page;
-use super::{copy, links, versions};
+use super::{copy, links, slo, versions};
 use crate::constraints::{is_true, message_length};
 use crate::error::Error;
 use crate::ops::get::Read;
-use crate::ops::headers::plain_content_type;
+use crate::ops::large::PARTS_COUNT;
 use crate::ops::post::Posted;
 use crate::ops::put::{Put, Stored};
 use crate::ops::resource::ObjectName;
@@ -26,9 +24,14 @@ pub(super) const ALLOWED_WITH_COPY: &str = "DELETE, GET, HEAD, OPTIONS, POST, PU
 
 pub(super) async fn answer(call: Call<'_>, name: &ObjectName, body: Body) -> Result<Response<Body>, Refusal> {
     let headers = &call.parts.headers;
+    let large = slo::Asked::of(call.parts.uri.query());
+    let copies = headers.get("x-copy-from").is_some_and(|from| !from.is_empty());
     match call.parts.method.as_str() {
         "GET" | "HEAD" => read(call, name).await,
-        "PUT" if headers.get("x-copy-from").is_some_and(|from| !from.is_empty()) => copy::from(call, name).await,
+        "PUT" if large.puts() && !copies => slo::put(call, name, &large, body).await,
+        "DELETE" if large.deletes() => slo::delete(call, name, &large).await,
+        _ if headers.contains_key(slo::RESERVED) => Err(Refusal::StaticLargeObject),
+        "PUT" if copies => copy::from(call, name).await,
         "PUT" => {
             let put = Put::new(name.clone(), headers.clone(), message_length(headers), body);
             Ok(stored(&match versions::asked(call)? {
@@ -55,14 +58,17 @@ async fn read(call: Call<'_>, name: &ObjectName) -> Result<Response<Body>, Refus
 
 /// What a request reads.
 pub(super) fn asked(call: Call<'_>, name: &ObjectName, method: Method, newest: bool) -> Result<Read, Refusal> {
-    let read = Read::asked(name.clone(), method, &call.parts.headers, newest);
-    Ok(Read { as_link: links::as_link(call.parts.uri.query()), version: versions::asked(call)?, ..read })
+    let query = call.parts.uri.query();
+    let (view, as_link, version) = (slo::Asked::of(query).view(), links::as_link(query), versions::asked(call)?);
+    Ok(Read { view, as_link, version, ..Read::asked(name.clone(), method, &call.parts.headers, newest) })
 }
 
 /// What a read of an object gave, or why it gave nothing: 412 has no body, 416 has the page of its status.
 pub(super) fn answered(response: Response<Body>) -> Response<Body> {
     let mut response = shown(response);
     let page = match response.status() {
+        // It says by itself that there is no such part.
+        StatusCode::RANGE_NOT_SATISFIABLE if response.headers().contains_key(PARTS_COUNT) => return response,
         StatusCode::RANGE_NOT_SATISFIABLE => page(StatusCode::RANGE_NOT_SATISFIABLE),
         StatusCode::PRECONDITION_FAILED | StatusCode::NOT_MODIFIED => Response::new(body::empty()),
         _ => return response,
@@ -91,7 +97,7 @@ pub(super) fn stored(stored: &Stored) -> Response<Body> {
     response
 }
 
-/// A storage server's answer as clients see it: without what is between servers, its ETag bare.
+/// A storage server's answer as clients see it: without what is between servers.
 pub(super) fn shown(mut response: Response<Body>) -> Response<Body> {
     let headers = response.headers_mut();
     for name in [CONNECTION, DATE, TRANSFER_ENCODING] {
@@ -99,19 +105,7 @@ pub(super) fn shown(mut response: Response<Body>) -> Response<Body> {
     }
     headers.remove("x-put-timestamp");
     headers.insert(ACCEPT_RANGES, HeaderValue::from_static("bytes"));
-    bare_etag(headers);
-    if let Some(kind) = headers.get(CONTENT_TYPE).map(plain_content_type) {
-        headers.insert(CONTENT_TYPE, kind);
-    }
     response
-}
-
-fn bare_etag(headers: &mut HeaderMap) {
-    let bare =
-        headers.get(ETAG).map(|etag| etag.as_bytes().iter().copied().filter(|b| *b != b'"').collect::<Vec<u8>>());
-    if let Some(Ok(bare)) = bare.map(|bare| HeaderValue::from_bytes(&bare)) {
-        headers.insert(ETAG, bare);
-    }
 }
 
 #[cfg(test)]
@@ -124,13 +118,12 @@ mod tests {
             .header("date", "now")
             .header("connection", "close")
             .header("x-put-timestamp", "1")
-            .header("etag", "\"abc\"")
-            .header("content-type", "text/plain; charset=utf-8; swift_bytes=12")
+            .header("etag", "abc")
             .body(body::empty());
         let response = shown(backend.unwrap());
         let mut seen: Vec<_> = response.headers().iter().map(|(n, v)| format!("{n}={}", v.to_str().unwrap())).collect();
         seen.sort();
-        assert_eq!(seen, ["accept-ranges=bytes", "content-type=text/plain; charset=utf-8", "etag=abc"]);
+        assert_eq!(seen, ["accept-ranges=bytes", "etag=abc"]);
     }
 
     #[test]

@@ -1,13 +1,14 @@
 //! Every no of the Swift face: which status and which text a client gets for what went wrong.
 
-use apus_base::body::{Body, BodyError};
-use http::header::{ALLOW, CONTENT_LOCATION};
+use apus_base::body::{self, Body, BodyError};
+use http::header::{ALLOW, CONTENT_LOCATION, CONTENT_TYPE};
 use http::{HeaderValue, Response, StatusCode};
 
 use super::listing::BadListing;
+use super::manifest::BadManifest;
 use super::path::BadPath;
 use super::response::{page, text_html, text_plain, unauthorized};
-use super::{links, versions};
+use super::{links, slo, versions};
 use crate::auth::Denied;
 use crate::constraints::{BadLength, Invalid};
 use crate::error::Error;
@@ -41,6 +42,21 @@ pub(super) enum Refusal {
     /// A copy with bytes of its own.
     #[error("Copy requests require a zero byte body")]
     CopyBody,
+    /// The manifest of a large object is wrong.
+    #[error(transparent)]
+    Manifest(#[from] BadManifest),
+    /// Segments of a large object cannot be used: a report, and its type.
+    #[error("segments cannot be used")]
+    Report(HeaderValue, String),
+    /// A header that only the cluster sets.
+    #[error(
+        "X-Static-Large-Object is a reserved header. To create a static large object add query param \
+         multipart-manifest=put."
+    )]
+    StaticLargeObject,
+    /// The page of a status says it all.
+    #[error("{0}")]
+    Page(StatusCode),
 }
 
 impl Refusal {
@@ -53,10 +69,14 @@ impl Refusal {
     pub(super) fn into_response(self, account: Option<&str>) -> Response<Body> {
         let text = self.to_string();
         match self {
-            Self::Operation(error) => operation(error, account),
+            Self::Operation(error) => operation(&error, account),
             Self::Path(BadPath::Unknown) => page(StatusCode::NOT_FOUND),
             Self::Path(BadPath::Version) | Self::Query => page(StatusCode::BAD_REQUEST),
             Self::Path(BadPath::Utf8 | BadPath::Url) => text_html(StatusCode::PRECONDITION_FAILED, text),
+            Self::Page(status) => page(status),
+            Self::Report(kind, report) => with_report(kind, report),
+            Self::Manifest(BadManifest::Entries(_)) => text_plain(StatusCode::BAD_REQUEST, text),
+            Self::Manifest(_) | Self::StaticLargeObject => text_html(StatusCode::BAD_REQUEST, text),
             Self::Listing(BadListing::Utf8(_)) | Self::CopyBody => text_plain(StatusCode::BAD_REQUEST, text),
             Self::Listing(BadListing::Limit(_)) => text_html(StatusCode::PRECONDITION_FAILED, text),
             Self::CopyHeader(_) => text_html(StatusCode::PRECONDITION_FAILED, text),
@@ -72,14 +92,22 @@ pub(super) fn with_allow(mut response: Response<Body>, allowed: &'static str) ->
     response
 }
 
-fn operation(error: Error, account: Option<&str>) -> Response<Body> {
+fn with_report(kind: HeaderValue, report: String) -> Response<Body> {
+    let mut response = Response::new(body::full(report));
+    *response.status_mut() = StatusCode::BAD_REQUEST;
+    response.headers_mut().insert(CONTENT_TYPE, kind);
+    response
+}
+
+/// The answer to an operation that failed; `account` is the one in the request's path.
+pub(super) fn operation(error: &Error, account: Option<&str>) -> Response<Body> {
     let text = error.to_string();
     match error {
         Error::Denied(Denied::Unauthorized) => unauthorized(account),
         Error::Denied(Denied::Forbidden) => page(StatusCode::FORBIDDEN),
         Error::Denied(Denied::Unavailable(_)) | Error::Unavailable => page(StatusCode::SERVICE_UNAVAILABLE),
         Error::Invalid(Invalid::ContentTypeReserved) => text_html(StatusCode::BAD_REQUEST, text),
-        Error::Invalid(Invalid::NameTooLong(level, ..)) if level != crate::constraints::Level::Object => {
+        Error::Invalid(Invalid::NameTooLong(level, ..)) if *level != crate::constraints::Level::Object => {
             text_html(StatusCode::BAD_REQUEST, text)
         }
         Error::Invalid(_) | Error::UnknownPolicy(_) | Error::IfNoneMatch => text_plain(StatusCode::BAD_REQUEST, text),
@@ -95,20 +123,21 @@ fn operation(error: Error, account: Option<&str>) -> Response<Body> {
         Error::Quota(Quota::InvalidBytes | Quota::InvalidCount) => text_html(StatusCode::BAD_REQUEST, text),
         Error::Quota(Quota::Invalid) => page(StatusCode::BAD_REQUEST),
         Error::Quota(Quota::Forbidden) => page(StatusCode::FORBIDDEN),
-        Error::Limited(limited) => text_html(ratelimit::status(limited), text),
+        Error::Limited(limited) => text_html(ratelimit::status(*limited), text),
         Error::TooLarge => text_plain(StatusCode::PAYLOAD_TOO_LARGE, text),
         Error::SourceTooLarge => page(StatusCode::PAYLOAD_TOO_LARGE),
-        Error::Body(reason) => page(body_status(&reason)),
-        Error::Link(error) => links::refused(&error),
-        Error::Behind { path, error } => behind(&path, *error, account),
-        Error::Version(error) => versions::refused(&error),
+        Error::Body(reason) => page(body_status(reason)),
+        Error::Large(error) => slo::answer(error),
+        Error::Link(error) => links::refused(error),
+        Error::Behind { path, error } => behind(path, error, account),
+        Error::Version(error) => versions::refused(error),
         Error::History(error) => versions::refused_history(error),
-        Error::Refused(status, text) if text.is_empty() => page(status),
-        Error::Refused(status, text) => text_html(status, text),
+        Error::Refused(status, text) if text.is_empty() => page(*status),
+        Error::Refused(status, text) => text_html(*status, text.clone()),
     }
 }
 
-fn behind(path: &str, error: Error, account: Option<&str>) -> Response<Body> {
+fn behind(path: &str, error: &Error, account: Option<&str>) -> Response<Body> {
     let mut response = operation(error, account);
     // It is percent-encoded.
     if let Ok(path) = HeaderValue::from_str(path) {

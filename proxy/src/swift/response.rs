@@ -24,6 +24,11 @@ pub fn page(status: StatusCode) -> Response<Body> {
     }
 }
 
+/// What the page of a status says, as two plain lines.
+pub fn page_lines(status: StatusCode) -> String {
+    explanation(status).map_or_else(String::new, |(title, text)| format!("{title}\n{text}"))
+}
+
 /// An answer whose body is one sentence, marked as HTML.
 pub fn text_html(status: StatusCode, text: impl Into<Cow<'static, str>>) -> Response<Body> {
     with_type(status, text.into(), HTML)

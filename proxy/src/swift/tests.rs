@@ -2,6 +2,10 @@
 
 mod backend;
 mod bulk;
+mod large;
+mod links;
+mod listings;
+mod versions;
 
 use std::sync::Arc;
 
@@ -35,7 +39,14 @@ impl Rig {
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
-        let mut request = request.body(body::full(sent.as_ref().to_vec())).unwrap();
+        let request = self.of(groups, request.body(body::full(sent.as_ref().to_vec())).unwrap());
+        let (parts, body) = super::answer(&self.proxy, request).await.into_parts();
+        let body = body::read_to_end(body, 1 << 20).await.unwrap();
+        Seen { status: parts.status, headers: parts.headers, body: String::from_utf8(body.to_vec()).unwrap() }
+    }
+
+    /// A request of a user of these groups.
+    fn of(&self, groups: &[&str], mut request: Request<body::Body>) -> Request<body::Body> {
         let groups: Vec<String> = groups.iter().map(|group| (*group).to_owned()).collect();
         let identity = Identity { user: groups[0].clone(), groups, reseller_admin: false, reseller_reader: false };
         let context = Context {
@@ -45,9 +56,7 @@ impl Rig {
             grant: None,
         };
         request.extensions_mut().insert(context);
-        let (parts, body) = super::answer(&self.proxy, request).await.into_parts();
-        let body = body::read_to_end(body, 1 << 20).await.unwrap();
-        Seen { status: parts.status, headers: parts.headers, body: String::from_utf8(body.to_vec()).unwrap() }
+        request
     }
 
     /// The same, of the admin of `AUTH_a`.

@@ -87,7 +87,7 @@ pub(super) fn refused(error: &VersionError) -> Response<Body> {
 }
 
 /// Why a container is not told to keep versions the old way.
-pub(super) fn refused_history(error: HistoryError) -> Response<Body> {
+pub(super) fn refused_history(error: &HistoryError) -> Response<Body> {
     let text = error.to_string();
     match error {
         HistoryError::BothModes => text_plain(StatusCode::BAD_REQUEST, text),

@@ -6,6 +6,7 @@ mod access;
 mod edge;
 mod forms;
 mod limits;
+mod oracle;
 mod rig;
 mod signed;
 mod sites;

@@ -11,7 +11,7 @@ mod url_base;
 
 use bytes::Bytes;
 use futures_util::stream;
-use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HOST, LOCATION, REFERER};
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HOST, LOCATION, REFERER, WWW_AUTHENTICATE};
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 use http_body::Frame;
@@ -212,6 +212,9 @@ impl Visit<'_> {
             return response;
         }
         *own.status_mut() = status;
+        if let Some(challenge) = response.headers().get(WWW_AUTHENTICATE) {
+            own.headers_mut().insert(WWW_AUTHENTICATE, challenge.clone());
+        }
         own
     }
 

@@ -26,16 +26,14 @@ pub(in crate::ops) async fn delete(
     name: &ObjectName,
     version: Option<Version>,
 ) -> Result<Deleted, Error> {
-    match Location::of(call, name).await? {
-        Some(location) if location.mode == Mode::History => {
-            push(call, &location, name).await?;
-        }
-        Some(location) => {
-            if pop(call, &location, name).await? {
-                return Ok(Deleted { existed: true, ..Deleted::default() });
-            }
-        }
-        None => {}
+    let Some(location) = Location::of(call, name).await? else {
+        return versions::delete(call, name, version).await;
+    };
+    if location.mode == Mode::Stack && pop(call, &location, name).await? {
+        return Ok(Deleted { existed: true, ..Deleted::default() });
+    }
+    if location.mode == Mode::History {
+        push(call, &location, name).await?;
     }
     versions::delete(call, name, version).await
 }
@@ -125,7 +123,7 @@ impl Stack<'_> {
             found => found.map_err(refused)?,
         };
         let most = usize::try_from(PAGE).unwrap_or(usize::MAX);
-        let rows = collect(found.into_body(), most, Entry::read).await.map_err(Error::Body);
+        let rows = collect(found.into_body(), most, Entry::read).await;
         let listed = |entry| match entry {
             Entry::Object(row) => {
                 let name = ObjectName { account: account.clone(), container: container.clone(), object: row.name };

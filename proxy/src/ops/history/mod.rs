@@ -77,7 +77,7 @@ impl Location {
             return Ok(None);
         }
         let info = call.proxy.client.container_info(&name.account, &name.container).await?;
-        Ok(info.found().and_then(|info| Self::said_by(info)))
+        Ok(info.found().and_then(Self::said_by))
     }
 
     fn said_by(info: &Arc<ContainerInfo>) -> Option<Self> {
@@ -127,13 +127,13 @@ fn written(current: &Response<Body>) -> Timestamp {
 
 /// What a step beside the request's own is refused with: 412 if it is the containers' doing, 503 if it is the cluster's.
 fn refused(error: Error) -> Error {
-    let by_cluster = match &error {
-        Error::Unavailable | Error::Body(_) => true,
-        Error::Refused(status, _) => status.is_server_error(),
-        _ => false,
-    };
     tracing::debug!(%error, "a version cannot be kept");
-    if by_cluster { Error::Unavailable } else { Error::Refused(StatusCode::PRECONDITION_FAILED, String::new()) }
+    match error {
+        Error::Body(_) => Error::Unavailable,
+        Error::Refused(status, _) if status.is_server_error() => Error::Unavailable,
+        Error::Unavailable => error,
+        _ => Error::Refused(StatusCode::PRECONDITION_FAILED, String::new()),
+    }
 }
 
 #[cfg(test)]

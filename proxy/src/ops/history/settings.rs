@@ -72,21 +72,24 @@ mod tests {
         pairs.iter().map(|(k, v)| (HeaderName::from_static(k), HeaderValue::from_static(v))).collect()
     }
 
-    /// (request, location and mode, or why not)
+    /// A request, and the location and mode that it sets, or why not.
+    type Case = (&'static [(&'static str, &'static str)], Result<Option<(&'static str, &'static str)>, HistoryError>);
+
     #[test]
     fn requests() {
-        let (stack, history) = ("x-versions-location", "x-history-location");
-        let cases: [(&[_], Result<Option<(&str, &str)>, HistoryError>); 11] = [
+        const STACK: &str = "x-versions-location";
+        const HISTORY: &str = "x-history-location";
+        let cases: [Case; 11] = [
             (&[], Ok(None)),
-            (&[(stack, "v%20w")], Ok(Some(("v%20w", "stack")))),
-            (&[(history, "v")], Ok(Some(("v", "history")))),
-            (&[(stack, "v"), (history, "w")], Err(HistoryError::BothModes)),
-            (&[(stack, ""), (history, "w")], Ok(Some(("w", "history")))),
-            (&[(stack, "v"), (history, "")], Ok(Some(("v", "stack")))),
-            (&[(stack, "")], Ok(Some(("", "")))),
+            (&[(STACK, "v%20w")], Ok(Some(("v%20w", "stack")))),
+            (&[(HISTORY, "v")], Ok(Some(("v", "history")))),
+            (&[(STACK, "v"), (HISTORY, "w")], Err(HistoryError::BothModes)),
+            (&[(STACK, ""), (HISTORY, "w")], Ok(Some(("w", "history")))),
+            (&[(STACK, "v"), (HISTORY, "")], Ok(Some(("v", "stack")))),
+            (&[(STACK, "")], Ok(Some(("", "")))),
             (&[("x-remove-history-location", "x")], Ok(Some(("", "")))),
-            (&[("x-remove-versions-location", "x"), (stack, "v")], Ok(Some(("v", "stack")))),
-            (&[(stack, "v/w")], Err(HistoryError::WithSlash)),
+            (&[("x-remove-versions-location", "x"), (STACK, "v")], Ok(Some(("v", "stack")))),
+            (&[(STACK, "v/w")], Err(HistoryError::WithSlash)),
             (&[("x-remove-versions-location", "")], Ok(None)),
         ];
         for (request, expected) in cases {
@@ -98,7 +101,7 @@ mod tests {
             assert_eq!(set, expected.map(|found| found.map(|(l, m)| (l.to_owned(), m.to_owned()))), "{request:?}");
         }
         let off = Config { allow_versioned_writes: false, ..Config::default() };
-        let location = headers(&[(stack, "v")]);
+        let location = headers(&[(STACK, "v")]);
         assert_eq!(set(&off, &location, &mut HeaderMap::new()), Err(HistoryError::Disabled));
     }
 }

@@ -9,6 +9,7 @@ use http_body::Frame;
 use http_body_util::BodyExt as _;
 
 use super::{BadListing, Rows};
+use crate::error::Error;
 
 /// Changes rows: what it writes takes the place of the row it is given; nothing, if it writes nothing. After the last row
 /// it is given none, and may write some more. Rows that it writes by itself are put between commas.
@@ -112,6 +113,17 @@ impl<C: Change + Unpin> http_body::Body for Mapped<C> {
 /// # Errors
 /// When the listing breaks off or is none.
 pub(in crate::ops) async fn collect<T>(
+    body: Body,
+    most: usize,
+    read: impl FnMut(&[u8]) -> Result<T, BadListing>,
+) -> Result<Vec<T>, Error> {
+    collected(body, most, read).await.map_err(|error| {
+        tracing::warn!(%error, "a listing broke off");
+        Error::Unavailable
+    })
+}
+
+async fn collected<T>(
     mut body: Body,
     most: usize,
     mut read: impl FnMut(&[u8]) -> Result<T, BadListing>,

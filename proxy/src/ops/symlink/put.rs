@@ -2,7 +2,7 @@
 
 use apus_base::body::{self, Body};
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Response};
+use http::{HeaderMap, HeaderValue, Method, Response};
 use http_body_util::BodyExt as _;
 
 use super::follow::Chase;
@@ -12,14 +12,13 @@ use crate::error::Error;
 use crate::ops::Call;
 use crate::ops::get::Read;
 use crate::ops::headers::{SLO_SIZE, plain_content_type};
+use crate::ops::large::SLO_ETAG;
 use crate::ops::put::{Put, Stored, store};
 use crate::ops::resource::{ObjectName, Resource};
 use crate::ops::rows::Hash;
 
 /// The type of links that say none.
 const LINK_TYPE: HeaderValue = HeaderValue::from_static("application/symlink");
-/// What a large object says of itself.
-const SLO_ETAG: HeaderName = HeaderName::from_static("x-object-sysmeta-slo-etag");
 
 /// Stores an object, or the link that its headers ask for.
 ///

@@ -90,11 +90,7 @@ async fn archives(call: Call<'_>, account: &str, listing: &Listing) -> Result<BT
         return Ok(BTreeMap::new());
     }
     let most = usize::try_from(listing.limit).unwrap_or(usize::MAX);
-    let found = rows::collect(response.into_body(), most, |row| Ok(serde_json::from_slice::<Row>(row).ok())).await;
-    let found = found.map_err(|error| {
-        tracing::warn!(%error, account, "the listing of an account's archives broke off");
-        Error::Unavailable
-    })?;
+    let found = rows::collect(response.into_body(), most, |row| Ok(serde_json::from_slice::<Row>(row).ok())).await?;
     Ok(found.into_iter().flatten().filter_map(of_container).collect())
 }
 

@@ -75,10 +75,10 @@ pub async fn list(
     let query = in_archive(versions)?;
     let most = usize::try_from(versions.listing.limit).unwrap_or(usize::MAX);
     let read = |row: &[u8]| read_row(row, name.account);
-    let current = collect(body, most, read).await.map_err(broken)?;
+    let current = collect(body, most, read).await?;
     let archive = name::archive(name.container);
     let archived = match archived(call, name.account, &archive, &query).await? {
-        Some(body) => collect(body, most, read).await.map_err(broken)?,
+        Some(body) => collect(body, most, read).await?,
         None => Vec::new(),
     };
     let mut page = Page::new(&archive, versions);
@@ -88,11 +88,6 @@ pub async fn list(
     let json = serde_json::to_vec(&rows).map_err(|_| Error::Unavailable)?;
     head.headers.insert(header::CONTENT_LENGTH, HeaderValue::from(json.len()));
     Ok(Response::from_parts(head, body::full(json)))
-}
-
-fn broken(error: body::BodyError) -> Error {
-    tracing::warn!(%error, "a listing of versions broke off");
-    Error::Unavailable
 }
 
 fn read_row(row: &[u8], account: &str) -> Result<Entry, BadListing> {

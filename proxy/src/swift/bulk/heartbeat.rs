@@ -9,7 +9,7 @@ use bytes::Bytes;
 use futures_util::future::{BoxFuture, Either, select};
 use futures_util::stream::{self, StreamExt as _};
 use http::header::CONTENT_TYPE;
-use http::{HeaderValue, Response};
+use http::{HeaderValue, Response, StatusCode};
 use http_body::Frame;
 use http_body_util::{BodyExt as _, StreamBody};
 
@@ -35,12 +35,24 @@ pub async fn answer(work: Work, format: Option<Format>, every: Duration) -> Resp
     let rendered = format.unwrap_or(Format::Text);
     let body = match race(work, every).await {
         Ok(report) => body::full(report.render(rendered)),
-        Err(work) => beating(work, rendered, every),
+        Err(work) => beating(work, rendered, every, if is_xml(rendered) { XML_BEAT } else { BEAT }),
     };
     let mut response = Response::new(body);
     let kind = format.map_or(HTML, |format| HeaderValue::from_static(format.media_type()));
     response.headers_mut().insert(CONTENT_TYPE, kind);
     response
+}
+
+/// Answers with 202 and the first beat before anything is done, for clients that asked to be kept waiting.
+pub fn answer_at_once(work: Work, format: Format, every: Duration) -> Response<Body> {
+    let mut response = Response::new(beating(work, format, every, BEAT));
+    *response.status_mut() = StatusCode::ACCEPTED;
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(format.media_type()));
+    response
+}
+
+fn is_xml(format: Format) -> bool {
+    matches!(format, Format::Xml | Format::TextXml)
 }
 
 /// The report, or the work itself if it takes longer than that.
@@ -51,9 +63,8 @@ async fn race(work: Work, patience: Duration) -> Result<Report, Work> {
     }
 }
 
-fn beating(work: Work, format: Format, every: Duration) -> Body {
-    let is_xml = matches!(format, Format::Xml | Format::TextXml);
-    let first = Bytes::from_static(if is_xml { XML_BEAT } else { BEAT }.as_bytes());
+fn beating(work: Work, format: Format, every: Duration, first: &'static str) -> Body {
+    let first = Bytes::from_static(first.as_bytes());
     let rest = stream::unfold(Some(work), move |work| async move {
         match race(work?, every).await {
             Ok(report) => Some((Bytes::from(format!("{SEPARATOR}{}", report.render(format))), None)),
@@ -67,7 +78,6 @@ fn beating(work: Work, format: Format, every: Duration) -> Body {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use http::StatusCode;
 
     async fn body(work: Work, format: Option<Format>) -> (Response<()>, String) {
         let (parts, body) = answer(work, format, Duration::from_secs(10)).await.into_parts();
@@ -97,5 +107,13 @@ mod tests {
         assert_eq!(response.headers()[CONTENT_TYPE], "text/plain");
         let (_, xml) = body(work(25), Some(Format::Xml)).await;
         assert!(xml.starts_with("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n \r\n\r\n<delete>\n"), "{xml}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_asked_to_wait_hears_at_once() {
+        let response = answer_at_once(work(15), Format::Xml, Duration::from_secs(10));
+        assert_eq!(response.status(), StatusCode::ACCEPTED);
+        let text = body::read_to_end(response.into_body(), 4096).await.unwrap();
+        assert!(text.starts_with(b"  \r\n\r\n<delete>\n"), "{text:?}");
     }
 }

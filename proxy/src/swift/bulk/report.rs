@@ -34,6 +34,11 @@ impl Report {
         Self { root, values, errors: Vec::new() }
     }
 
+    /// A report of nothing but what failed.
+    pub fn of_failures(root: &'static str) -> Self {
+        Self { root, values: Vec::new(), errors: Vec::new() }
+    }
+
     /// Sets a value of its own, as `Number Deleted`.
     pub fn set(&mut self, name: &'static str, value: impl Into<Value>) {
         match self.values.iter_mut().find(|(other, _)| *other == name) {
