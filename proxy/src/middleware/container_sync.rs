@@ -5,6 +5,8 @@
 //! nonce and the container's own `X-Container-Sync-Key`, one in a line. It is for that one container, and what is written
 //! has the version that it has in the other cluster.
 
+mod target;
+
 use std::collections::BTreeMap;
 
 use http::header::{HeaderValue, WWW_AUTHENTICATE};
@@ -38,6 +40,8 @@ const SYNC_TO: HeaderName = HeaderName::from_static("x-container-sync-to");
 pub struct Config {
     /// Whether containers may be synced to any URL, not only to `//realm/cluster/account/container`.
     pub allow_full_urls: bool,
+    /// The hosts of those URLs that containers may be synced to.
+    pub allowed_sync_hosts: Vec<String>,
     /// Which cluster this is, `//realm/cluster`, for `/info`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub current: Option<String>,
@@ -61,7 +65,12 @@ pub struct Realm {
 
 impl Default for Config {
     fn default() -> Self {
-        Self { allow_full_urls: true, current: None, realms: BTreeMap::new() }
+        Self {
+            allow_full_urls: true,
+            allowed_sync_hosts: vec!["127.0.0.1".into()],
+            current: None,
+            realms: BTreeMap::new(),
+        }
     }
 }
 
@@ -118,12 +127,9 @@ fn check_target(
         let text = "Cannot configure container sync on a container with object versioning configured.";
         return Err(Box::new(text_html(StatusCode::BAD_REQUEST, text)));
     }
-    if !proxy.config.container_sync.allow_full_urls && !to.as_bytes().starts_with(b"//") {
-        let text = "Full URLs are not allowed for X-Container-Sync-To values. Only realm values of the format \
-                    //realm/cluster/account/container are allowed.\n";
-        return Err(Box::new(text_html(StatusCode::BAD_REQUEST, text)));
-    }
-    Ok(())
+    let to = String::from_utf8_lossy(to.as_bytes());
+    let checked = if sets { target::check(&to, &proxy.config.container_sync) } else { Ok(()) };
+    checked.map_err(|reason| Box::new(text_html(StatusCode::BAD_REQUEST, reason.to_string())))
 }
 
 /// Whether the signature holds; if not, what the log says of it.

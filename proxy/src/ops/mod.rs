@@ -105,14 +105,18 @@ impl Call<'_> {
         }
     }
 
+    /// The version of what is written: a new one, but what another cluster writes into its copy keeps its own.
+    fn version(&self) -> Timestamp {
+        let grant = self.parts.extensions.get::<Context>().and_then(|context| context.grant.as_ref());
+        match grant {
+            Some(Grant::Sync { written: Some(written), .. }) => *written,
+            _ => self.proxy.clock.next(),
+        }
+    }
+
     /// The headers of a write, with its version.
     fn write_headers(&self) -> (HeaderMap, Timestamp) {
-        let context = self.parts.extensions.get::<Context>();
-        let synced = context.and_then(|context| match context.grant {
-            Some(Grant::Sync { written, .. }) => written,
-            _ => None,
-        });
-        let (mut headers, now) = (self.backend_headers(), synced.unwrap_or_else(|| self.proxy.clock.next()));
+        let (mut headers, now) = (self.backend_headers(), self.version());
         headers.insert(TIMESTAMP, timestamp_value(now));
         (headers, now)
     }

@@ -46,7 +46,7 @@ impl Put {
     /// # Errors
     /// When a rule is broken.
     pub(super) fn settle(&mut self, call: Call<'_>) -> Result<Timestamp, Error> {
-        let written = *self.written.get_or_insert_with(|| call.proxy.clock.next());
+        let written = *self.written.get_or_insert_with(|| call.version());
         if !self.own {
             self.headers = described(call, &self.name, &self.headers, written)?;
             self.own = true;

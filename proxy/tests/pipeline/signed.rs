@@ -1,6 +1,6 @@
 //! Signed URLs.
 
-use crate::rig::{Rig, Seen};
+use crate::rig::{Rig, Seen, request};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE;
 use hmac::{Hmac, KeyInit as _, Mac as _};
@@ -175,4 +175,18 @@ async fn without_an_answer_about_keys_it_is_nobodys_fault() {
     rig.lose_backend();
     let line = format!("GET /v1/AUTH_test/d/o?{}", signed("akey", "GET", "/v1/AUTH_test/d/o"));
     assert_eq!(rig.ask(&line, &[]).await.status, StatusCode::SERVICE_UNAVAILABLE);
+}
+
+#[tokio::test]
+async fn a_url_for_one_object_deletes_no_list_and_stores_no_archive() {
+    let rig = rig().await;
+    for (method, more) in [("POST", "bulk-delete"), ("DELETE", "bulk-delete"), ("PUT", "extract-archive=tar")] {
+        let query = signed("akey", method, "/v1/AUTH_test/d/o");
+        let list = if method == "PUT" { Vec::new() } else { b"d/o\n".to_vec() };
+        let headers = [("content-length", "4")];
+        let request = request(&format!("{method} /v1/AUTH_test/d/o?{query}&{more}"), &headers);
+        let seen = rig.send(request.map(|_| apus_base::body::full(list))).await;
+        assert!(seen.body.contains("400 Bad Request\n"), "{}", seen.body);
+        assert!(rig.backend.asked(&Method::DELETE, "AUTH_test/d/o").is_none(), "{method}");
+    }
 }

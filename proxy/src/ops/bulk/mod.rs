@@ -14,6 +14,8 @@ use http::request::Parts;
 use http::{Method, Request, Uri};
 use serde::{Deserialize, Serialize};
 
+use crate::context::Context;
+
 /// The limits of bulk requests, the `[proxy.bulk]` table.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -49,12 +51,18 @@ impl Default for Config {
 }
 
 /// The request for which one of many operations is done: the same client's, and nothing of what was asked of the whole.
+///
+/// A signature was for the whole, whose query it does not cover: without this, a signed URL for one POST could be made
+/// into one that deletes a whole account.
 pub fn single(whole: &Parts, method: Method) -> Parts {
     let (mut parts, ()) = Request::new(()).into_parts();
     parts.method = method;
     parts.uri = Uri::try_from(whole.uri.path()).unwrap_or_default();
     parts.version = whole.version;
     parts.extensions = whole.extensions.clone();
+    if let Some(context) = parts.extensions.get_mut::<Context>() {
+        context.grant = None;
+    }
     if let Some(referer) = whole.headers.get(REFERER) {
         parts.headers.insert(REFERER, referer.clone());
     }

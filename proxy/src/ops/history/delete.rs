@@ -40,7 +40,7 @@ pub(in crate::ops) async fn delete(
 
 async fn push(call: Call<'_>, location: &Location, name: &ObjectName) -> Result<(), Error> {
     keep(call, location, name).await?;
-    let now = call.proxy.clock.next();
+    let now = call.version();
     store(call, marker(location.version(name, now), now)).await.map_err(refused)?;
     Ok(())
 }
