@@ -106,10 +106,10 @@ mod tests {
         }
     }
 
-    /// `name = value`, not a sentence.
+    /// `name = value` or `[table]`, not a sentence.
     fn is_key(line: &str) -> bool {
-        line.split_once(" = ")
-            .is_some_and(|(name, _)| name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_'))
+        let is_name = |name: &str| name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_');
+        line.starts_with('[') || line.split_once(" = ").is_some_and(|(name, _)| is_name(name))
     }
 
     #[test]

@@ -11,8 +11,11 @@ use crate::auth::reseller::{InvalidResellers, Reseller};
 use crate::auth::token::WeakSecret;
 use crate::auth::user::{InvalidUser, Secret, User};
 use crate::constraints::Constraints;
+use crate::middleware::{access_log, container_sync, etag_quoter, list_endpoints, name_check, read_only};
 use crate::middleware::{crossdomain, domain_remap, formpost, staticweb, tempurl};
-use crate::ops::bulk;
+
+use crate::ops::{bulk, symlink, versions};
+use crate::ratelimit::{self, InvalidRate};
 
 /// How a proxy behaves.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -54,6 +57,10 @@ pub struct Config {
     pub expose_info: bool,
     /// Sections, or `section.key`, that `/info` hides.
     pub disallowed_sections: Vec<String>,
+    /// Symlinks.
+    pub symlink: symlink::Config,
+    /// Keeping what is overwritten and deleted.
+    pub versioned_writes: versions::Config,
     /// While this file exists, `/healthcheck` answers 503, so that a load balancer takes the node out.
     pub disable_path: Option<PathBuf>,
     /// The end of every transaction id of this node, to tell nodes apart in logs.
@@ -76,6 +83,24 @@ pub struct Config {
     pub account_quotas: bool,
     /// The limits of bulk requests.
     pub bulk: bulk::Config,
+    /// How often accounts and containers may be written to.
+    pub ratelimit: ratelimit::Config,
+    /// What may be written.
+    pub read_only: read_only::Config,
+    /// What paths may not hold.
+    pub name_check: name_check::Config,
+    /// Whether ETags are quoted.
+    pub etag_quoter: etag_quoter::Config,
+    /// Whether anybody may ask where something is stored.
+    pub list_endpoints: list_endpoints::Config,
+    /// Other clusters that keep containers like ours.
+    pub container_sync: container_sync::Config,
+    /// Whether `X-Open-Expired: true` reaches objects that expired and are not gone yet.
+    pub allow_open_expired: bool,
+    /// What operators sign their requests for `/info` with; without it nobody sees what is for operators.
+    pub admin_key: Option<Secret>,
+    /// What the access log says more, and less.
+    pub access_log: access_log::Config,
     /// The certificate with which the public port speaks TLS; without it, plain HTTP.
     pub tls: Option<TlsFiles>,
     /// Whether clients may speak HTTP/2.
@@ -115,6 +140,12 @@ pub enum InvalidConfig {
     /// Tokens could be forged.
     #[error(transparent)]
     TokenSecret(#[from] WeakSecret),
+    /// A rate is none.
+    #[error(transparent)]
+    Rate(#[from] InvalidRate),
+    /// What paths may not match is no regular expression.
+    #[error("forbidden_regexp: {0}")]
+    NameCheck(#[from] regex::Error),
     /// The certificate cannot be used.
     #[error(transparent)]
     Tls(#[from] TlsError),
@@ -145,6 +176,8 @@ impl Default for Config {
             strict_cors_mode: true,
             expose_info: true,
             disallowed_sections: vec!["swift.valid_api_versions".into(), "swift.auto_create_account_prefix".into()],
+            symlink: symlink::Config::default(),
+            versioned_writes: versions::Config::default(),
             disable_path: None,
             trans_id_suffix: String::new(),
             tempurl: tempurl::Config::default(),
@@ -156,6 +189,15 @@ impl Default for Config {
             container_quotas: true,
             account_quotas: true,
             bulk: bulk::Config::default(),
+            ratelimit: ratelimit::Config::default(),
+            read_only: read_only::Config::default(),
+            name_check: name_check::Config::default(),
+            etag_quoter: etag_quoter::Config::default(),
+            list_endpoints: list_endpoints::Config::default(),
+            container_sync: container_sync::Config::default(),
+            allow_open_expired: false,
+            admin_key: None,
+            access_log: access_log::Config::default(),
             tls: None,
             http2: true,
             require_proxy_protocol: false,

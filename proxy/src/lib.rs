@@ -12,6 +12,7 @@ pub mod error;
 pub mod middleware;
 pub mod ops;
 pub mod pipeline;
+pub mod ratelimit;
 pub mod swift;
 
 use std::net::SocketAddr;
@@ -30,6 +31,8 @@ use apus_base::serve::{Front, Service, Tls};
 
 use auth::Auth;
 pub use config::{Config, InvalidConfig};
+use middleware::name_check::NameCheck;
+use ratelimit::Ratelimit;
 
 /// What all requests share. Clones are the same proxy, for work that outlives its request's handler.
 #[derive(Clone)]
@@ -44,6 +47,10 @@ pub struct Proxy {
     pub clock: Arc<Clock>,
     /// The users, their tokens and whose accounts there are.
     pub auth: Arc<Auth>,
+    /// Who asked how often.
+    pub ratelimit: Arc<Ratelimit>,
+    /// What paths may not hold.
+    pub name_check: Option<Arc<NameCheck>>,
     /// What stands before HTTP on the public port.
     pub front: Front,
 }
@@ -56,9 +63,11 @@ impl Proxy {
     pub fn new(config: Config, client: ClusterClient, clock: Arc<Clock>) -> Result<Self, InvalidConfig> {
         let auth = Arc::new(Auth::new(&config)?);
         let cluster = Arc::clone(client.cluster());
+        let ratelimit = Arc::new(Ratelimit::new(&config.ratelimit)?);
+        let name_check = NameCheck::new(&config.name_check)?.map(Arc::new);
         let tls = config.tls.clone().map(|files| Tls::load(files, config.http2)).transpose()?.map(Arc::new);
         let front = Front { tls, require_proxy_protocol: config.require_proxy_protocol, http2: config.http2 };
-        Ok(Self { config: Arc::new(config), client, cluster, clock, auth, front })
+        Ok(Self { config: Arc::new(config), client, cluster, clock, auth, ratelimit, name_check, front })
     }
 }
 

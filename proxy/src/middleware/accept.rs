@@ -80,6 +80,11 @@ pub fn best(accept: &str) -> Result<Format, NoFormat> {
     ranges.iter().find_map(fitting).ok_or(NoFormat::NotAcceptable)
 }
 
+/// Whether some range fits the format.
+pub(super) fn allows(accept: &str, format: Format) -> bool {
+    accept.is_empty() || accept.split(',').filter_map(range).any(|range| range.fits(format))
+}
+
 /// Reads `main/sub;name=value;q=0.5`.
 fn range(text: &str) -> Option<Range<'_>> {
     let mut pieces = text.split(';');

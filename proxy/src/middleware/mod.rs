@@ -3,16 +3,22 @@
 pub mod accept;
 pub mod access_log;
 pub mod catch_errors;
+pub mod container_sync;
 pub mod cors;
 pub mod crossdomain;
 pub mod domain_remap;
+pub mod etag_quoter;
 pub mod formpost;
 pub mod gatekeeper;
 pub mod healthcheck;
 pub mod info;
+pub mod list_endpoints;
 pub mod listing_formats;
+pub mod name_check;
+pub mod ratelimit;
+pub mod read_only;
 mod render;
-mod rows;
+pub mod request_line;
 pub mod signature;
 pub mod staticweb;
 pub mod tempauth;
@@ -51,14 +57,14 @@ fn requoted(path: &str) -> String {
     percent_encode(&percent_decode_str(path).collect::<Vec<u8>>(), QUOTED).to_string()
 }
 
-/// The beginning of URLs by which a client reaches us as it just did.
+/// The beginning of URLs by which a client reaches us as it just did; a scheme's own port goes without saying.
 fn own_url(proxy: &Proxy, parts: &Parts) -> String {
-    let host = parts.headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or("localhost");
-    let scheme = match proxy.config.storage_url_scheme {
-        Scheme::Http => "http",
-        Scheme::Https => "https",
-        Scheme::Default if parts.extensions.get::<Secure>().is_some() => "https",
-        Scheme::Default => "http",
+    let secure = match proxy.config.storage_url_scheme {
+        Scheme::Http => false,
+        Scheme::Https => true,
+        Scheme::Default => parts.extensions.get::<Secure>().is_some(),
     };
-    format!("{scheme}://{host}")
+    let (scheme, port) = if secure { ("https", ":443") } else { ("http", ":80") };
+    let host = parts.headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or("localhost");
+    format!("{scheme}://{}", host.strip_suffix(port).unwrap_or(host))
 }

@@ -8,6 +8,7 @@ use http::{HeaderMap, HeaderName, Method, Response, StatusCode};
 use super::Call;
 use super::headers::pick;
 use super::resource::{ObjectName, Resource};
+use super::versions::{self, Version};
 use crate::error::Error;
 
 /// By which a request chooses whether and which part of an object it gets; the object servers judge them.
@@ -25,13 +26,17 @@ pub struct Read {
     pub headers: HeaderMap,
     /// Whether all replicas are asked for the newest version.
     pub newest: bool,
+    /// Whether a symlink is read itself, instead of what it stands for.
+    pub as_link: bool,
+    /// Which version, where it is not the current one.
+    pub version: Option<Version>,
 }
 
 impl Read {
     /// A read under the conditions and for the ranges of a client's request.
     pub fn asked(name: ObjectName, method: Method, request: &HeaderMap, newest: bool) -> Self {
         let headers = pick(request, |header| CONDITIONS.contains(header));
-        Self { name, method, headers, newest }
+        Self { name, method, headers, newest, as_link: false, version: None }
     }
 }
 
@@ -43,18 +48,22 @@ impl Read {
 /// When the caller may not, there is no such object, or no server answers.
 pub async fn get(call: Call<'_>, read: Read) -> Result<Response<Body>, Error> {
     call.authorize(&read.method, &Resource::Object(read.name.clone())).await?;
-    stored(call, &read).await
+    versions::read(call, read).await
 }
 
 /// Reads an object as the object servers have it.
 ///
 /// A container that is not known does not stop a read: where its object is, there is an answer.
-async fn stored(call: Call<'_>, read: &Read) -> Result<Response<Body>, Error> {
+///
+/// # Errors
+/// As [`get`], but anybody may.
+pub(super) async fn stored(call: Call<'_>, read: &Read) -> Result<Response<Body>, Error> {
     let (client, name) = (&call.proxy.client, &read.name);
     let info = client.container_info(&name.account, &name.container).await?;
     let policy = info.found().map_or_else(|| client.cluster().policies.default_index(), |info| info.policy);
     let mut headers = call.backend_headers();
     headers.extend(read.headers.clone());
+    call.open_expired(&mut headers);
     let target = Target::Object(name.target(policy));
     let response = client.read(read.method.clone(), &target, None, &headers, read.newest).await?;
     match response.status() {

@@ -9,26 +9,35 @@ pub mod bulk;
 pub mod container;
 pub mod copy;
 pub mod delete;
+mod duplicate;
 pub mod get;
 pub mod headers;
+pub mod history;
 pub mod listing;
 pub mod post;
 pub mod put;
 pub mod quota;
 pub mod resource;
+pub(crate) mod rows;
+pub mod symlink;
+pub mod versions;
 
 use apus_base::client::{Answer, ContainerInfo, NoAnswer, ObjectPath, Target};
 use apus_base::policy::PolicyIndex;
 use apus_base::timestamp::Timestamp;
 use apus_base::wire::header::{TIMESTAMP, TRANS_ID};
 use http::request::Parts;
-use http::{HeaderMap, HeaderValue, Method, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 
 use crate::Proxy;
 use crate::auth::{self, Access, Granted};
-use crate::context::Context;
+use crate::constraints::is_true;
+use crate::context::{Context, Grant};
 use crate::error::Error;
 use resource::{ObjectName, Resource};
+
+/// By which object servers show what expired.
+const OPEN_EXPIRED: HeaderName = HeaderName::from_static("x-backend-open-expired");
 
 /// On whose behalf an operation is done.
 #[derive(Clone, Copy)]
@@ -66,9 +75,21 @@ impl Call<'_> {
         headers
     }
 
+    /// Asks the object servers for an object that expired, where the client does and may.
+    fn open_expired(&self, headers: &mut HeaderMap) {
+        if self.proxy.config.allow_open_expired && is_true(&self.parts.headers, "x-open-expired") {
+            headers.insert(OPEN_EXPIRED, HeaderValue::from_static("true"));
+        }
+    }
+
     /// The headers of a write, with its version.
     fn write_headers(&self) -> (HeaderMap, Timestamp) {
-        let (mut headers, now) = (self.backend_headers(), self.proxy.clock.next());
+        let context = self.parts.extensions.get::<Context>();
+        let synced = context.and_then(|context| match context.grant {
+            Some(Grant::Sync { written, .. }) => written,
+            _ => None,
+        });
+        let (mut headers, now) = (self.backend_headers(), synced.unwrap_or_else(|| self.proxy.clock.next()));
         headers.insert(TIMESTAMP, timestamp_value(now));
         (headers, now)
     }

@@ -10,8 +10,8 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use apus_base::client::{AccountInfo, ContainerInfo, Usage};
 use apus_base::policy::{Policies, PolicyIndex};
 
-use super::Call;
 use super::resource::ObjectName;
+use super::{Call, versions};
 use crate::error::Error;
 
 /// What can be limited, as headers name it.
@@ -42,7 +42,7 @@ pub enum Quota {
     Forbidden,
 }
 
-/// Refuses an object for which its container or its account has no room. Reseller admins are not held to the account's.
+/// Refuses an object for which its container, its versions included, or its account has no room. Reseller admins are not held to the account's.
 pub(super) async fn check(
     call: Call<'_>,
     name: &ObjectName,
@@ -51,7 +51,9 @@ pub(super) async fn check(
 ) -> Result<(), Error> {
     let length = length.unwrap_or(0);
     if call.proxy.config.container_quotas {
-        of_container(container, length)?;
+        let has_quota = container.meta.contains_key(KINDS[0]);
+        let archived = if has_quota { versions::archived_bytes(call, &name.account, container).await? } else { 0 };
+        of_container(container, archived, length)?;
     }
     if !call.proxy.config.account_quotas || call.is_reseller_admin() {
         return Ok(());
@@ -71,9 +73,9 @@ fn exceeds(quota: Option<&String>, used: u64, more: u64) -> bool {
     quota.and_then(|quota| amount(quota)).is_some_and(|quota| quota < used.saturating_add(more))
 }
 
-fn of_container(container: &ContainerInfo, length: u64) -> Result<(), Quota> {
+fn of_container(container: &ContainerInfo, archived: u64, length: u64) -> Result<(), Quota> {
     let quota = |kind: &str| container.meta.get(kind);
-    let bytes = exceeds(quota(KINDS[0]), container.bytes, length);
+    let bytes = exceeds(quota(KINDS[0]), container.bytes.saturating_add(archived), length);
     let count = exceeds(quota(KINDS[1]), container.object_count, 1);
     if bytes || count { Err(Quota::Exceeded) } else { Ok(()) }
 }

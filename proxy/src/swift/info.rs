@@ -14,7 +14,7 @@ pub fn info(proxy: &Proxy) -> Value {
         "policies": policies,
         "allow_account_management": config.allow_account_management,
         "account_autocreate": config.account_autocreate,
-        "allow_open_expired": false,
+        "allow_open_expired": config.allow_open_expired,
     });
     // Constraints are a struct of numbers and texts, so they always become an object.
     if let (Some(section), Ok(Value::Object(limits))) =

@@ -8,11 +8,13 @@ pub mod bulk;
 mod container;
 mod copy;
 mod info;
+mod links;
 pub mod listing;
 mod object;
 pub mod path;
 mod refusal;
 pub mod response;
+mod versions;
 
 use apus_base::body::Body;
 use http::request::Parts;
@@ -28,9 +30,6 @@ pub(crate) use refusal::body_status;
 use refusal::{Refusal, with_allow};
 
 pub use info::info;
-
-/// What a request line has beside its method and its target: two spaces, `HTTP/1.1`, and the end of the line.
-const LINE_OVERHEAD: usize = 12;
 
 /// Answers a request that passed the whole pipeline.
 pub async fn answer(proxy: &Proxy, request: Request<Body>) -> Response<Body> {
@@ -48,12 +47,7 @@ pub async fn answer(proxy: &Proxy, request: Request<Body>) -> Response<Body> {
 }
 
 fn locate(proxy: &Proxy, parts: &Parts) -> Result<Resource, Refusal> {
-    let constraints = &proxy.config.constraints;
-    let target = parts.uri.path_and_query().map_or("", |target| target.as_str());
-    if parts.method.as_str().len() + target.len() + LINE_OVERHEAD >= constraints.max_request_line {
-        return Err(Refusal::TooLongLine);
-    }
-    let resource = path::parse(parts.uri.path(), &constraints.valid_api_versions)?;
+    let resource = path::parse(parts.uri.path(), &proxy.config.constraints.valid_api_versions)?;
     let host = parts.headers.get(http::header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
     let name = host.split(':').next().unwrap_or_default();
     if proxy.config.deny_host_headers.iter().any(|denied| denied == name) {

@@ -6,13 +6,17 @@ use http::header::{
 };
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
 
-use super::copy;
 use super::refusal::Refusal;
 use super::response::page;
+use super::{copy, links, versions};
 use crate::constraints::{is_true, message_length};
+use crate::error::Error;
 use crate::ops::get::Read;
+use crate::ops::headers::plain_content_type;
+use crate::ops::post::Posted;
 use crate::ops::put::{Put, Stored};
 use crate::ops::resource::ObjectName;
+use crate::ops::versions::{VERSION_ID, VersionError, restore};
 use crate::ops::{Call, delete, get, post, put};
 
 /// What 405 lists.
@@ -26,18 +30,19 @@ pub(super) async fn answer(call: Call<'_>, name: &ObjectName, body: Body) -> Res
         "GET" | "HEAD" => read(call, name).await,
         "PUT" if headers.get("x-copy-from").is_some_and(|from| !from.is_empty()) => copy::from(call, name).await,
         "PUT" => {
-            let put = Put { name: name.clone(), headers: headers.clone(), length: message_length(headers), body };
-            Ok(stored(&put::put(call, put).await?))
+            let put = Put::new(name.clone(), headers.clone(), message_length(headers), body);
+            Ok(stored(&match versions::asked(call)? {
+                Some(version) => restore(call, put, version).await?,
+                None => put::put(call, put).await?,
+            }))
         }
         "COPY" => copy::to(call, name).await,
-        "POST" => {
-            post::post(call, name, headers).await?;
-            Ok(page(StatusCode::ACCEPTED))
-        }
-        "DELETE" => {
-            delete::delete(call, name).await?;
-            Ok(page(StatusCode::NO_CONTENT))
-        }
+        "POST" if versions::asked(call)?.is_some() => Err(Error::from(VersionError::Post).into()),
+        "POST" => Ok(match post::post(call, name, headers).await? {
+            Posted::Done => page(StatusCode::ACCEPTED),
+            Posted::OnLink { path, etag } => links::redirect(&path, etag.as_deref()),
+        }),
+        "DELETE" => Ok(versions::deleted(&delete::delete_version(call, name, versions::asked(call)?).await?)),
         _ => Err(Refusal::Method(ALLOWED)),
     }
 }
@@ -45,8 +50,13 @@ pub(super) async fn answer(call: Call<'_>, name: &ObjectName, body: Body) -> Res
 async fn read(call: Call<'_>, name: &ObjectName) -> Result<Response<Body>, Refusal> {
     let newest = is_true(&call.parts.headers, "x-newest");
     let method = if call.parts.method == Method::HEAD { Method::HEAD } else { Method::GET };
+    Ok(answered(get::get(call, asked(call, name, method, newest)?).await?))
+}
+
+/// What a request reads.
+pub(super) fn asked(call: Call<'_>, name: &ObjectName, method: Method, newest: bool) -> Result<Read, Refusal> {
     let read = Read::asked(name.clone(), method, &call.parts.headers, newest);
-    Ok(answered(get::get(call, read).await?))
+    Ok(Read { as_link: links::as_link(call.parts.uri.query()), version: versions::asked(call)?, ..read })
 }
 
 /// What a read of an object gave, or why it gave nothing: 412 has no body, 416 has the page of its status.
@@ -77,6 +87,7 @@ pub(super) fn stored(stored: &Stored) -> Response<Body> {
             response.headers_mut().insert(name, value);
         }
     }
+    versions::tell(response.headers_mut(), VERSION_ID, stored.version);
     response
 }
 
@@ -89,7 +100,7 @@ pub(super) fn shown(mut response: Response<Body>) -> Response<Body> {
     headers.remove("x-put-timestamp");
     headers.insert(ACCEPT_RANGES, HeaderValue::from_static("bytes"));
     bare_etag(headers);
-    if let Some(kind) = headers.get(CONTENT_TYPE).and_then(public_content_type) {
+    if let Some(kind) = headers.get(CONTENT_TYPE).map(plain_content_type) {
         headers.insert(CONTENT_TYPE, kind);
     }
     response
@@ -101,14 +112,6 @@ fn bare_etag(headers: &mut HeaderMap) {
     if let Some(Ok(bare)) = bare.map(|bare| HeaderValue::from_bytes(&bare)) {
         headers.insert(ETAG, bare);
     }
-}
-
-/// A content type without the `swift_bytes` that the cluster keeps at its end; `None` if it has none.
-fn public_content_type(value: &HeaderValue) -> Option<HeaderValue> {
-    let bytes = value.as_bytes();
-    let at = bytes.iter().rposition(|b| *b == b';')?;
-    let own = bytes[at + 1..].trim_ascii_start().starts_with(b"swift_bytes=");
-    own.then(|| HeaderValue::from_bytes(&bytes[..at]).ok()).flatten()
 }
 
 #[cfg(test)]
@@ -147,9 +150,9 @@ mod tests {
     #[test]
     fn a_newer_version_is_202() {
         let written = "1712345678.12345".parse().unwrap();
-        let taken = stored(&Stored { etag: Some("abc".into()), written });
+        let taken = stored(&Stored { etag: Some("abc".into()), written, ..Stored::default() });
         assert_eq!((taken.status(), &taken.headers()["etag"]), (StatusCode::CREATED, &HeaderValue::from_static("abc")));
         assert_eq!(taken.headers()["last-modified"], "Fri, 05 Apr 2024 19:34:39 GMT");
-        assert_eq!(stored(&Stored { etag: None, written }).status(), StatusCode::ACCEPTED);
+        assert_eq!(stored(&Stored { written, ..Stored::default() }).status(), StatusCode::ACCEPTED);
     }
 }

@@ -1,15 +1,17 @@
 //! Every no of the Swift face: which status and which text a client gets for what went wrong.
 
 use apus_base::body::{Body, BodyError};
-use http::header::ALLOW;
+use http::header::{ALLOW, CONTENT_LOCATION};
 use http::{HeaderValue, Response, StatusCode};
 
 use super::listing::BadListing;
 use super::path::BadPath;
 use super::response::{page, text_html, text_plain, unauthorized};
+use super::{links, versions};
 use crate::auth::Denied;
 use crate::constraints::{BadLength, Invalid};
 use crate::error::Error;
+use crate::middleware::ratelimit;
 use crate::ops::quota::Quota;
 
 /// Why a request was not done.
@@ -24,9 +26,6 @@ pub(super) enum Refusal {
     /// The query of a listing is wrong.
     #[error(transparent)]
     Listing(#[from] BadListing),
-    /// The request line is longer than allowed.
-    #[error("the request line is too long")]
-    TooLongLine,
     /// The `Host` is one that the operator denies.
     #[error("Invalid host header")]
     Host,
@@ -61,7 +60,6 @@ impl Refusal {
             Self::Listing(BadListing::Utf8(_)) | Self::CopyBody => text_plain(StatusCode::BAD_REQUEST, text),
             Self::Listing(BadListing::Limit(_)) => text_html(StatusCode::PRECONDITION_FAILED, text),
             Self::CopyHeader(_) => text_html(StatusCode::PRECONDITION_FAILED, text),
-            Self::TooLongLine => page(StatusCode::URI_TOO_LONG),
             Self::Host => text_html(StatusCode::FORBIDDEN, text),
             Self::Method(allowed) => with_allow(page(StatusCode::METHOD_NOT_ALLOWED), allowed),
         }
@@ -97,12 +95,26 @@ fn operation(error: Error, account: Option<&str>) -> Response<Body> {
         Error::Quota(Quota::InvalidBytes | Quota::InvalidCount) => text_html(StatusCode::BAD_REQUEST, text),
         Error::Quota(Quota::Invalid) => page(StatusCode::BAD_REQUEST),
         Error::Quota(Quota::Forbidden) => page(StatusCode::FORBIDDEN),
+        Error::Limited(limited) => text_html(ratelimit::status(limited), text),
         Error::TooLarge => text_plain(StatusCode::PAYLOAD_TOO_LARGE, text),
         Error::SourceTooLarge => page(StatusCode::PAYLOAD_TOO_LARGE),
         Error::Body(reason) => page(body_status(&reason)),
+        Error::Link(error) => links::refused(&error),
+        Error::Behind { path, error } => behind(&path, *error, account),
+        Error::Version(error) => versions::refused(&error),
+        Error::History(error) => versions::refused_history(error),
         Error::Refused(status, text) if text.is_empty() => page(status),
         Error::Refused(status, text) => text_html(status, text),
     }
+}
+
+fn behind(path: &str, error: Error, account: Option<&str>) -> Response<Body> {
+    let mut response = operation(error, account);
+    // It is percent-encoded.
+    if let Ok(path) = HeaderValue::from_str(path) {
+        response.headers_mut().insert(CONTENT_LOCATION, path);
+    }
+    response
 }
 
 fn gone() -> Response<Body> {

@@ -5,6 +5,8 @@
 mod access;
 mod edge;
 mod forms;
+mod limits;
+mod oracle;
 mod rig;
 mod signed;
 mod sites;

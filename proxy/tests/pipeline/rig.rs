@@ -47,7 +47,7 @@ impl Service for Backend {
         let is_read = matches!(parts.method, Method::GET | Method::HEAD);
         let mut response = Response::builder().status(if is_read { 200 } else { 204 });
         for (name, value) in headers {
-            response = response.header(name, value);
+            response = response.header(name, value.as_bytes());
         }
         let content = if parts.method == Method::GET { body::full(content) } else { body::empty() };
         response.body(content).unwrap()
@@ -72,6 +72,11 @@ impl Backend {
     /// What was put there, whole.
     pub(crate) fn stored(&self, names: &str) -> Option<Bytes> {
         self.stored.lock().unwrap().get(names).cloned()
+    }
+
+    /// All that was put since this was last asked.
+    pub(crate) fn take_stored(&self) -> BTreeMap<String, Bytes> {
+        std::mem::take(&mut self.stored.lock().unwrap())
     }
 
     /// The headers of the last request of that method about that resource.

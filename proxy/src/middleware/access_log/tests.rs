@@ -9,7 +9,7 @@ fn entry(method: Method, headers: &[(&'static str, &str)], received: &Arc<Receiv
     let (mut parts, ()) = request.body(()).unwrap().into_parts();
     let peer = ([10, 0, 0, 9], 1234).into();
     parts.extensions.insert(Context { trans_id: "tx1".into(), peer, identity: None, grant: None });
-    Entry::begin(&parts, Arc::clone(received), 16)
+    Entry::begin(&parts, Arc::clone(received), &Arc::default())
 }
 
 #[test]

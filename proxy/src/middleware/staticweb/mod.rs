@@ -11,7 +11,7 @@ mod url_base;
 
 use bytes::Bytes;
 use futures_util::stream;
-use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HOST, LOCATION, REFERER};
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HOST, LOCATION, REFERER, WWW_AUTHENTICATE};
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 use http_body::Frame;
@@ -22,7 +22,6 @@ use serde_json::{Value, json};
 
 use apus_base::body::{self, Body, BodyError};
 
-use super::rows::{BadListing, Rows};
 use super::tempurl::SignedPrefix;
 use super::{own_url, requoted, with_target};
 use crate::Proxy;
@@ -31,6 +30,7 @@ use crate::constraints::is_true;
 use crate::context::Context;
 use crate::ops::headers::pick;
 use crate::ops::resource::{ObjectName, Resource};
+use crate::ops::rows::{BadListing, Rows};
 use crate::pipeline::{Answer, Next};
 use crate::swift::response::{QUOTED, page, text_html};
 use crate::swift::{denied, path};
@@ -212,6 +212,9 @@ impl Visit<'_> {
             return response;
         }
         *own.status_mut() = status;
+        if let Some(challenge) = response.headers().get(WWW_AUTHENTICATE) {
+            own.headers_mut().insert(WWW_AUTHENTICATE, challenge.clone());
+        }
         own
     }
 

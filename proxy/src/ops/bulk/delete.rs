@@ -11,6 +11,7 @@ use crate::error::Error;
 use crate::ops::container::{self, ContainerName};
 use crate::ops::resource::Resource;
 use crate::ops::{Call, delete};
+use crate::ratelimit::pass;
 
 /// The wait before the first retry; each further one waits so many times longer, as Swift does.
 const RETRY_INTERVAL_SECS: f64 = 1.5;
@@ -59,6 +60,7 @@ async fn patiently(call: Call<'_>, resource: &Resource) -> Result<(), Error> {
 }
 
 async fn one(call: Call<'_>, resource: &Resource) -> Result<(), Error> {
+    pass(call.proxy, &call.parts.method, resource).await?;
     match resource {
         Resource::Object(name) => delete::delete(call, name).await,
         Resource::Container(account, container) => container::delete(call, ContainerName { account, container }).await,

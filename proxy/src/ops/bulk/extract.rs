@@ -21,7 +21,8 @@ use crate::ops::Call;
 use crate::ops::container::{self, ContainerName};
 use crate::ops::headers::pick;
 use crate::ops::put::{Put, put};
-use crate::ops::resource::ObjectName;
+use crate::ops::resource::{ObjectName, Resource};
+use crate::ratelimit::pass;
 
 /// Pieces of a file between the archive and the object servers; each is up to 64 KiB.
 const PIECES_IN_FLIGHT: usize = 4;
@@ -162,9 +163,12 @@ impl Extraction<'_> {
             Err(failure) => return Ok(Err(failure)),
         };
         let container_failure = self.make_container(&name.container).await?;
+        if let Err(limited) = pass(self.call.proxy, &Method::PUT, &Resource::Object(name.clone())).await {
+            return Ok(Err(Error::from(limited).into()));
+        }
         let (pieces, body) = channel();
         let length = Ok(Some(member.size));
-        let store = put(self.call, Put { name, headers, length, body });
+        let store = put(self.call, Put::new(name, headers, length, body));
         let (stored, fed) = tokio::join!(store, feed(&mut self.archive, pieces));
         fed?;
         if stored.is_err() {

@@ -67,7 +67,7 @@ fn containers_have_limits() {
         ("x-container-meta-quota-bytes", "abc", 2, Ok(())),
     ] {
         let container = ContainerInfo::from_headers(&headers(&[&used[..], &[(name, value)]].concat()));
-        assert_eq!(of_container(&container, length), expected, "{name}: {value}");
+        assert_eq!(of_container(&container, 0, length), expected, "{name}: {value}");
     }
 }
 

@@ -42,7 +42,7 @@ impl From<Error> for Ended {
 }
 
 /// What a bulk request asks for.
-pub(super) enum Bulk {
+pub enum Bulk {
     /// To delete the names in its body.
     Delete,
     /// To store the files of the archive in its body; `None` for an archive that nobody can read.
@@ -51,7 +51,7 @@ pub(super) enum Bulk {
 
 impl Bulk {
     /// Reads a method and a query; `None` if it is no bulk request.
-    pub(super) fn asked(method: &Method, query: Option<&str>) -> Option<Self> {
+    pub fn asked(method: &Method, query: Option<&str>) -> Option<Self> {
         let query = query?;
         let find = |wanted: &str| parameters(query).find(|(name, _)| name == wanted).map(|(_, value)| value);
         match *method {

@@ -19,12 +19,14 @@ use tokio_util::task::AbortOnDropHandle;
 use crate::{Config, Proxy};
 
 /// What it keeps of an account, a container or an object: headers and bytes.
-type Kept = (HeaderMap, Vec<u8>);
+pub(super) type Kept = (HeaderMap, Vec<u8>);
 
 /// What it keeps, by names.
 #[derive(Default)]
 pub(super) struct Backend {
-    kept: Mutex<BTreeMap<Vec<String>, Kept>>,
+    pub(super) kept: Mutex<BTreeMap<Vec<String>, Kept>>,
+    /// What cannot be written now.
+    pub(super) broken: Mutex<Vec<Vec<String>>>,
 }
 
 impl Backend {
@@ -39,6 +41,16 @@ impl Backend {
         let (exists, is_object) = (kept.contains_key(&names), names.len() == 3);
         let below = kept.keys().any(|other| other.len() > names.len() && other.starts_with(&names));
         let status = match method.as_str() {
+            "PUT" | "POST" | "DELETE" if self.broken.lock().unwrap().contains(&names) => 503,
+            "PUT" if is_object && exists && headers.contains_key("if-none-match") => 412,
+            "POST" if is_object && exists => {
+                let (old, _) = kept.entry(names).or_default();
+                let replaced: Vec<_> =
+                    old.keys().filter(|name| name.as_str().starts_with("x-object-meta-")).cloned().collect();
+                replaced.iter().for_each(|name| drop(old.remove(name)));
+                old.extend(headers.iter().filter(|(_, v)| !v.is_empty()).map(|(n, v)| (n.clone(), v.clone())));
+                return posted(old);
+            }
             "PUT" if is_object => {
                 let etag = HeaderValue::from_str(&format!("{:x}", Md5Hex(&body))).unwrap();
                 let headers = headers.into_iter().filter_map(|(name, value)| Some((name?, value)));
@@ -85,6 +97,15 @@ fn read(method: &Method, (headers, bytes): &(HeaderMap, Vec<u8>), is_object: boo
     response.body(if method == Method::HEAD { body::empty() } else { body::full(bytes) }).unwrap()
 }
 
+/// The answer to a POST, which tells the object's system metadata.
+fn posted(headers: &HeaderMap) -> Response<Body> {
+    let mut response = Response::builder().status(202);
+    for (name, value) in headers.iter().filter(|(name, _)| name.as_str().starts_with("x-object-sysmeta-")) {
+        response = response.header(name, value);
+    }
+    response.body(body::empty()).unwrap()
+}
+
 struct Md5Hex<'a>(&'a [u8]);
 
 impl std::fmt::LowerHex for Md5Hex<'_> {
@@ -100,7 +121,10 @@ impl Service for Backend {
         let Ok(path) = BackendPath::parse(parts.uri.path()) else {
             return apus_base::serve::plain(http::StatusCode::BAD_REQUEST, "Bad path");
         };
-        let names = [Some(path.account), path.container, path.object].into_iter().flatten().collect();
+        let names: Vec<String> = [Some(path.account), path.container, path.object].into_iter().flatten().collect();
+        if let Some(listing) = self.listing(&parts, &names) {
+            return listing;
+        }
         match body::read_to_end(body, 1 << 20).await {
             Ok(bytes) => self.answer(&parts.method, names, parts.headers, bytes.to_vec()),
             Err(_) => apus_base::serve::plain(http::StatusCode::BAD_REQUEST, "Body"),

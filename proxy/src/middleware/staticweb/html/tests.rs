@@ -103,9 +103,9 @@ fn sizes() {
 proptest! {
     #[test]
     fn no_name_leaves_its_place(name in "\\PC{0,20}", kind in "\\PC{0,20}", date in "\\PC{0,20}") {
-        let row = Row::Object { name: name.clone(), bytes: 1, content_type: kind, last_modified: date };
+        let row = Row::Object { name, bytes: 1, content_type: kind, last_modified: date };
         let line = line(&row, 0, "");
-        // Eleven tags of ours and no more.
+        // Ten tags of ours and no more.
         prop_assert_eq!((line.matches('<').count(), line.matches('>').count()), (10, 10), "{}", line);
     }
 }
