@@ -81,9 +81,11 @@ pub(super) async fn serve<S: Service>(server: Arc<Server<S>>, socket: TcpStream,
     };
     match arrived.map_err(Lost::from).flatten() {
         Ok(Arrived { io, received, peer, http2: true }) => {
-            http2::serve(&server, Stream::opaque(io, received), peer).await
+            http2::serve(&server, Stream::opaque(io, received), peer).await;
         }
-        Ok(Arrived { io, received, peer, .. }) => http1::serve(&server, Stream::of_requests(io, received), peer).await,
+        Ok(Arrived { io, received, peer, .. }) => {
+            http1::serve(&server, Stream::of_requests(io, received), peer).await;
+        }
         Err(error) => tracing::debug!(%address, %error, "a connection came to nothing"),
     }
 }

@@ -179,7 +179,7 @@ impl http_body::Body for Drawn {
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.size.clone()
+        self.size
     }
 }
 
