@@ -70,6 +70,17 @@ struct Queued {
     is_async: bool,
 }
 
+/// What became of a task.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Outcome {
+    /// The object is gone, or newer than the task: the row can go.
+    Done,
+    /// There is no such object, or it has another expiry: the row waits until that is certain.
+    Waits,
+    /// Too few servers could do it.
+    Failed,
+}
+
 impl Expirer {
     /// An expirer with its share of the work, which tells its counts to `metrics`.
     pub fn new(config: Config, share: Share, client: ClusterClient, recon: ReconCache, metrics: &Metrics) -> Self {
@@ -190,8 +201,9 @@ impl Expirer {
         let mut done = Vec::new();
         while let Some((queued, is_done)) = deleting.next().await {
             match is_done {
-                true => done.push(queued),
-                false => {
+                Outcome::Done => done.push(queued),
+                Outcome::Waits => progress.count("waiting"),
+                Outcome::Failed => {
                     progress.fail();
                     self.counters.failed.inc();
                 }
@@ -203,26 +215,27 @@ impl Expirer {
         self.dequeue(done, progress).await;
     }
 
-    /// Deletes the object of a task, and says whether the row can go.
-    async fn delete(&self, queued: &Queued) -> bool {
+    /// Deletes the object of a task.
+    async fn delete(&self, queued: &Queued) -> Outcome {
         let status = match self.ask(queued).await {
             Ok(status) => status,
             Err(error) => {
                 tracing::error!(%error, task = queued.row, "an expired object cannot be deleted now");
-                return false;
+                return Outcome::Failed;
             }
         };
         crash::point(DELETED);
         match status {
-            status if status.is_success() || status == StatusCode::CONFLICT => true,
-            StatusCode::NOT_FOUND if queued.is_async => true,
+            status if status.is_success() || status == StatusCode::CONFLICT => Outcome::Done,
+            StatusCode::NOT_FOUND if queued.is_async => Outcome::Done,
             // A server that was away may still bring an object of that expiry, so the row has to wait.
             StatusCode::NOT_FOUND | StatusCode::PRECONDITION_FAILED => {
-                clock::now().secs().saturating_sub(queued.task.at.secs()) > self.config.reclaim_age.as_secs()
+                let age = clock::now().secs().saturating_sub(queued.task.at.secs());
+                if age > self.config.reclaim_age.as_secs() { Outcome::Done } else { Outcome::Waits }
             }
             status => {
                 tracing::error!(%status, task = queued.row, "an expired object is not deleted");
-                false
+                Outcome::Failed
             }
         }
     }
