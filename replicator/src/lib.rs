@@ -4,5 +4,7 @@
 //! of its own and knows nothing of the others.
 
 pub mod pass;
+pub mod replicate;
 
 pub use pass::{Filter, Pass, Progress};
+pub use replicate::Replicate;
