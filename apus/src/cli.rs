@@ -10,6 +10,7 @@ use clap::{Args, Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
 
 use crate::error::StartError;
+use crate::pass::PassArguments;
 use crate::roles::Role;
 
 /// A Swift-compatible object store: every role and tool in one binary.
@@ -41,6 +42,8 @@ pub(crate) enum Command {
         #[arg(long, value_name = "FILE")]
         config: PathBuf,
     },
+    /// Run one background pass of this node: once, or for ever.
+    Pass(PassArguments),
     /// Make and change rings: `apus ring FILE.builder VERB ...`, in swift-ring-builder's words.
     #[command(disable_help_flag = true)]
     Ring {
@@ -92,10 +95,10 @@ impl FromStr for CrashPoint {
 }
 
 /// Sends logs to standard error while `work` runs.
-pub(crate) fn logged(filter: &str, work: impl FnOnce() -> Result<(), StartError>) -> Result<ExitCode, StartError> {
+pub(crate) fn logged<T>(filter: &str, work: impl FnOnce() -> Result<T, StartError>) -> Result<T, StartError> {
     let filter = EnvFilter::try_new(filter).map_err(|e| StartError::LogFilter(e.to_string()))?;
     tracing_subscriber::fmt().json().flatten_event(true).with_env_filter(filter).with_writer(std::io::stderr).init();
-    work().map(|()| ExitCode::SUCCESS)
+    work()
 }
 
 /// Runs a verb of the ring builder.

@@ -5,6 +5,7 @@ mod config;
 mod data;
 mod error;
 mod node;
+mod pass;
 mod rings;
 mod roles;
 mod serve;
@@ -33,7 +34,10 @@ fn run(options: Options) -> Result<ExitCode, error::StartError> {
     }
     match options.command {
         Command::Ring { arguments } => Ok(cli::ring(arguments)),
-        Command::Up(arguments) => cli::logged(&options.log, || up::run(&arguments)),
-        Command::Serve { roles, config } => cli::logged(&options.log, || serve::run(&roles, &config)),
+        Command::Pass(arguments) => cli::logged(&options.log, || pass::run(arguments)),
+        Command::Up(arguments) => cli::logged(&options.log, || up::run(&arguments)).map(|()| ExitCode::SUCCESS),
+        Command::Serve { roles, config } => {
+            cli::logged(&options.log, || serve::run(&roles, &config)).map(|()| ExitCode::SUCCESS)
+        }
     }
 }

@@ -66,12 +66,12 @@ pub(crate) async fn serve(node: Node, bound: Vec<Bound>, announce: impl FnOnce()
     node.check_devices(&bound)?;
     let (face, storage) = (CancellationToken::new(), CancellationToken::new());
     let (mut faces, mut servers) = (JoinSet::new(), JoinSet::new());
-    for Bound { role, listener, .. } in bound {
-        match role {
-            Role::Proxy => _ = faces.spawn(node.proxy(listener, face.clone())?),
-            Role::Account => _ = servers.spawn(node.account(listener, storage.clone())),
-            Role::Container => _ = servers.spawn(node.container(listener, storage.clone())),
-            Role::Object => _ = servers.spawn(node.object(listener, storage.clone())),
+    for bound in bound {
+        match bound.role {
+            Role::Proxy => _ = faces.spawn(node.proxy(bound.listener, face.clone())?),
+            Role::Account => _ = servers.spawn(node.account(bound, storage.clone())),
+            Role::Container => _ = servers.spawn(node.container(bound.listener, storage.clone())),
+            Role::Object => _ = servers.spawn(node.object(bound, storage.clone())),
         }
     }
     announce();

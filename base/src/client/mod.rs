@@ -27,6 +27,7 @@ mod put;
 mod read;
 mod resume;
 mod route;
+pub mod rows;
 mod stats;
 mod target;
 mod updates;

@@ -1,0 +1,120 @@
+//! `apus pass NAME`: one background pass of this node in a process of its own, once or for ever.
+//!
+//! The roles may run meanwhile: a pass shares nothing with them but the disks and the network. A pass that does not want to
+//! find the listings locked must ask the servers, as replication of objects and the updater do.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use apus_base::metrics::Metrics;
+use apus_replicator::{Filter, Pass, pass};
+use clap::{Args, ValueEnum};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+use crate::cli;
+use crate::config::NodeConfig;
+use crate::error::StartError;
+use crate::node::Node;
+use crate::rings::Addresses;
+use crate::serve;
+
+#[derive(Debug, Args)]
+pub(crate) struct PassArguments {
+    /// Which pass.
+    #[arg(value_enum)]
+    name: PassName,
+    /// The node's configuration.
+    #[arg(long, value_name = "FILE")]
+    config: PathBuf,
+    /// Go over everything once, say what was done, and end; the exit status is 1 if anything failed.
+    #[arg(long)]
+    once: bool,
+    /// Only this device; may be given several times, as may the two below.
+    #[arg(long = "device", value_name = "NAME")]
+    devices: Vec<String>,
+    /// Only this partition.
+    #[arg(long = "partition", value_name = "NUMBER")]
+    partitions: Vec<u32>,
+    /// Only this storage policy.
+    #[arg(long = "policy", value_name = "INDEX")]
+    policies: Vec<u32>,
+    /// For `expire`: into how many shares the work is divided. [default: as the configuration says, or not at all]
+    #[arg(long, value_name = "N", requires = "process")]
+    processes: Option<u64>,
+    /// For `expire`: which of the shares, from 0, to do.
+    #[arg(long, value_name = "N", requires = "processes")]
+    process: Option<u64>,
+}
+
+/// The passes there are.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum PassName {
+    /// Tells container servers the rows that they did not hear when an object was written.
+    Update,
+    /// Deletes objects whose time has come.
+    Expire,
+    /// Empties accounts that were deleted.
+    Reap,
+}
+
+/// What is the same for every pass.
+struct Run {
+    once: bool,
+    filter: Filter,
+    stop: CancellationToken,
+}
+
+/// Runs until the pass has ended or a signal comes.
+pub(crate) fn run(arguments: PassArguments) -> Result<ExitCode, StartError> {
+    let mut config = NodeConfig::read(&arguments.config)?;
+    if let (Some(processes), Some(process)) = (arguments.processes, arguments.process) {
+        (config.expirer.processes, config.expirer.process) = (processes, process);
+        config.check(&arguments.config)?;
+    }
+    let cluster = config.cluster(&arguments.config)?;
+    serve::runtime()?.block_on(async {
+        let node = Node::new(config, cluster, Addresses::default())?;
+        let run = Run {
+            once: arguments.once,
+            filter: Filter {
+                devices: arguments.devices.into_iter().collect(),
+                partitions: arguments.partitions.into_iter().collect(),
+                policies: arguments.policies.into_iter().collect(),
+            },
+            stop: stop_at_signal()?,
+        };
+        let metrics = Metrics::new("pass");
+        match arguments.name {
+            PassName::Update => run.pass(&node.updater(&metrics), node.pause(arguments.name)).await,
+            PassName::Expire => run.pass(&node.expirer(None, &metrics), node.pause(arguments.name)).await,
+            PassName::Reap => run.pass(&node.reaper(&arguments.config, &metrics)?, node.pause(arguments.name)).await,
+        }
+    })
+}
+
+impl Run {
+    async fn pass<P: Pass>(&self, pass: &P, pause: Duration) -> Result<ExitCode, StartError> {
+        if !self.once {
+            pass::forever(pass, pause, None, &self.stop).await;
+            return Ok(ExitCode::SUCCESS);
+        }
+        let report = pass::once(pass, &self.filter, &self.stop, cli::say).await;
+        Ok(if report.failures() == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    }
+}
+
+fn stop_at_signal() -> Result<CancellationToken, StartError> {
+    let mut terminate = signal(SignalKind::terminate()).map_err(StartError::Runtime)?;
+    let stop = CancellationToken::new();
+    let stopping = stop.clone();
+    tokio::spawn(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = tokio::signal::ctrl_c() => {}
+        }
+        stopping.cancel();
+    });
+    Ok(stop)
+}
