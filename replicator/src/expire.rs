@@ -251,7 +251,10 @@ impl Expirer {
         let count = done.len() as u64;
         let rows = done.into_iter().map(|queued| {
             let (account, container) = (expiring::ACCOUNT.to_owned(), queued.container);
-            Row { update: RowUpdate { partition: 0, account, container, row: tombstone(queued.row, now) }, told: Vec::new() }
+            Row {
+                update: RowUpdate { partition: 0, account, container, row: tombstone(queued.row, now) },
+                told: Vec::new(),
+            }
         });
         for told in self.teller.tell(rows.collect()).await {
             if !told.everywhere {
@@ -266,7 +269,10 @@ impl Expirer {
     async fn remove(&self, container: &str) {
         let target = Target::Container { account: expiring::ACCOUNT, container };
         let mut headers = HeaderMap::new();
-        headers.extend(HeaderValue::try_from(clock::now().internal()).map(|now| (http::HeaderName::from_static(header::TIMESTAMP), now)));
+        headers.extend(
+            HeaderValue::try_from(clock::now().internal())
+                .map(|now| (http::HeaderName::from_static(header::TIMESTAMP), now)),
+        );
         match self.client().write(Method::DELETE, &target, &headers).await {
             // Somebody was quicker, or a row has come meanwhile.
             Ok(outcome) => tracing::debug!(container, status = %outcome.best.status, "an empty container of the queue"),
@@ -290,10 +296,8 @@ impl Pass for Expirer {
         }
         self.work(round, progress, stop).await;
         let expired = progress.report().counts.get("expired").copied().unwrap_or_default();
-        let entries = [
-            ("object_expiration_pass", json!(started.elapsed().as_secs_f64())),
-            ("expired_last_pass", json!(expired)),
-        ];
+        let entries =
+            [("object_expiration_pass", json!(started.elapsed().as_secs_f64())), ("expired_last_pass", json!(expired))];
         self.recon.merge("object", entries.into_iter().map(|(key, value)| (key.to_owned(), value)).collect());
     }
 }

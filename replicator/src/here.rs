@@ -48,7 +48,9 @@ mod tests {
         assert!(here("127.0.0.9:6200").has(&device("127.0.0.9", 6200)));
         assert!(!here("127.0.0.9:6200").has(&device("127.0.0.8", 6200)));
         assert!(here("0.0.0.0:6200").has(&device("127.0.0.8", 6200)));
-        assert!(!here("0.0.0.0:6200").has(&device("192.0.2.1", 6200)) && !here("0.0.0.0:6200").has(&device("127.0.0.8", 1)));
+        assert!(
+            !here("0.0.0.0:6200").has(&device("192.0.2.1", 6200)) && !here("0.0.0.0:6200").has(&device("127.0.0.8", 1))
+        );
         assert!(!here("0.0.0.0:6200").has(&device("host.example", 6200)));
     }
 }

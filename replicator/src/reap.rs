@@ -91,13 +91,7 @@ enum Remains {
 
 impl Reaper {
     /// A reaper beside the account server that is `here`, which tells its counts to `metrics`.
-    pub fn new(
-        config: Config,
-        here: Here,
-        client: ClusterClient,
-        recon: ReconCache,
-        metrics: &Metrics,
-    ) -> Self {
+    pub fn new(config: Config, here: Here, client: ClusterClient, recon: ReconCache, metrics: &Metrics) -> Self {
         let counters = Counters::default();
         metrics.register("objects_reaped", "Objects of deleted accounts that were deleted", counters.objects.clone());
         let containers = "Containers of deleted accounts that were deleted";
@@ -120,7 +114,8 @@ impl Reaper {
         while let Some(after) = marker.take()
             && !stop.is_cancelled()
         {
-            let found: Result<DeletedAccounts, Remains> = self.ask(at, &format!("{}?marker={after}", update_path(&at.device))).await;
+            let found: Result<DeletedAccounts, Remains> =
+                self.ask(at, &format!("{}?marker={after}", update_path(&at.device))).await;
             let found = match found {
                 Ok(found) => found,
                 Err(error) => {
@@ -160,7 +155,9 @@ impl Reaper {
         if age < self.config.delay_reaping.as_secs() {
             return;
         }
-        let Some(share) = self.share(&deleted.account, at).filter(|share| filter.partition(share.partition)) else { return };
+        let Some(share) = self.share(&deleted.account, at).filter(|share| filter.partition(share.partition)) else {
+            return;
+        };
         tracing::info!(account = deleted.account, containers = deleted.containers, "a deleted account is being reaped");
         let before = progress.report().failures();
         if let Err(error) = self.reap(&share, filter, progress, stop).await {

@@ -63,6 +63,7 @@ use apus_base::fs::Devices;
 use apus_base::link::Link;
 use apus_base::metrics::Metrics;
 use apus_base::policy::PolicyIndex;
+use apus_base::recon::ReconCache;
 use apus_base::ring::{Device, Ring};
 use apus_base::timestamp::{TICKS_PER_SECOND, Timestamp};
 use apus_base::wire::replication::PartitionDigest;
@@ -70,12 +71,14 @@ use apus_object::store::index::{self, Shelf, Table};
 use arc_swap::ArcSwap;
 use futures_util::{StreamExt as _, stream};
 use prometheus_client::metrics::counter::Counter;
+use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
 pub use config::Config;
 use partition::{Partition, Side};
 
-use crate::pass::{Filter, Pass, Progress};
+use crate::Here;
+use crate::pass::{Filter, Pass, Progress, Report};
 
 /// Devices that are replicated at the same time.
 const MAX_DEVICES: usize = 8;
@@ -88,8 +91,8 @@ pub struct Replicate {
     devices: Arc<Devices>,
     rings: Arc<ArcSwap<Rings>>,
     link: Arc<Link>,
-    /// Where this node answers replication, as the rings say it.
-    own: (String, u16),
+    here: Here,
+    recon: ReconCache,
     counters: Counters,
 }
 
@@ -117,13 +120,14 @@ pub(crate) struct Run<'a> {
 }
 
 impl Replicate {
-    /// For the devices that the rings give to the node whose replication answers on `own`, an IP or name and a port.
+    /// For the devices that the rings give to the object server that is `here`.
     pub fn new(
         config: Config,
         devices: Arc<Devices>,
         rings: Arc<ArcSwap<Rings>>,
         link: Arc<Link>,
-        own: (String, u16),
+        here: Here,
+        recon: ReconCache,
         metrics: &Metrics,
     ) -> Self {
         let counters = Counters::default();
@@ -136,7 +140,24 @@ impl Replicate {
             counters.removed.clone(),
         );
         metrics.register("replication_failures", "What could not be done", counters.failures.clone());
-        Self { config, devices, rings, link, own, counters }
+        Self { config, devices, rings, link, here, recon, counters }
+    }
+
+    /// Runs for ever. It rests before the first pass too, for some part of the interval, so that nodes that start together do
+    /// not all ask each other at once.
+    pub async fn run(&self, stop: &CancellationToken) {
+        let mut part = [0];
+        // Without any randomness it is the whole interval.
+        let _ = getrandom::fill(&mut part);
+        let mut rest = self.pause().mul_f64(1.0 - f64::from(part[0]) / 256.0);
+        while self.config.interval > 0 {
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = tokio::time::sleep(rest) => {}
+            }
+            self.once(&Filter::default(), &Progress::default(), stop).await;
+            rest = self.pause();
+        }
     }
 
     /// How long the daemon waits between two passes.
@@ -144,8 +165,15 @@ impl Replicate {
         Duration::from_secs(self.config.interval)
     }
 
-    fn is_own(&self, device: &Device) -> bool {
-        device.replication_ip == self.own.0 && device.replication_port == self.own.1
+    /// What Swift's recon tools look for.
+    async fn tell_recon(&self, report: &Report) {
+        let stats = json!({ "replication_stats": report, "replication_time": report.seconds,
+            "replication_last": report.ended, "object_replication_time": report.seconds / 60.0,
+            "object_replication_last": report.ended });
+        let (recon, entries) = (self.recon.clone(), stats.as_object().cloned().unwrap_or_default());
+        if tokio::task::spawn_blocking(move || recon.merge("object", entries)).await.is_err() {
+            tracing::error!("the recon cache was not written");
+        }
     }
 
     fn cutoff(&self) -> Timestamp {
@@ -162,14 +190,16 @@ impl Pass for Replicate {
         let policies = rings.objects.iter().filter(|(policy, _)| filter.policy(**policy));
         let shelves: Vec<(PolicyIndex, &Arc<Ring>, &Device)> = policies
             .flat_map(|(policy, ring)| ring.devices().iter().flatten().map(move |device| (*policy, ring, device)))
-            .filter(|(_, _, device)| self.is_own(device) && filter.device(&device.device))
+            .filter(|(_, _, device)| self.here.has(device) && filter.device(&device.device))
             .collect();
         let run = |(policy, ring, device)| self.device(policy, Arc::clone(ring), device, filter, progress, stop);
         stream::iter(shelves).for_each_concurrent(MAX_DEVICES, run).await;
+        let report = progress.report();
+        self.counters.failures.inc_by(report.failures());
         if filter.is_everything() && !stop.is_cancelled() {
             self.counters.passes.inc();
+            self.tell_recon(&report).await;
         }
-        self.counters.failures.inc_by(progress.report().failures());
     }
 }
 
@@ -264,7 +294,7 @@ impl Run<'_> {
     fn is_still_handoff(&self, partition: u32) -> bool {
         let rings = self.replicate.rings.load();
         let ring = rings.objects.get(&self.shelf.policy);
-        let is_own = |primary: &Device| self.replicate.is_own(primary) && primary.device == self.device.device;
+        let is_own = |primary: &Device| self.replicate.here.has(primary) && primary.device == self.device.device;
         ring.is_some_and(|ring| !ring.primaries(partition).any(is_own))
     }
 }

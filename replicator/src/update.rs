@@ -228,8 +228,10 @@ impl Pass for Updater {
     async fn once(&self, filter: &Filter, progress: &Progress, stop: &CancellationToken) {
         let started = Instant::now();
         let rings = self.teller.client().rings();
-        let known = |name: &str| rings.objects.values().any(|ring| ring.devices().iter().flatten().any(|d| d.device == name));
-        let names: Vec<_> = self.devices.names().into_iter().filter(|name| filter.device(name) && known(name)).collect();
+        let known =
+            |name: &str| rings.objects.values().any(|ring| ring.devices().iter().flatten().any(|d| d.device == name));
+        let names: Vec<_> =
+            self.devices.names().into_iter().filter(|name| filter.device(name) && known(name)).collect();
         let sweeps = names.into_iter().map(|name| async move {
             let sweep = self.sweep(&name, filter, progress, stop).await;
             sweep.map(|sweep| (name, sweep))

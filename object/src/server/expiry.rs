@@ -59,7 +59,8 @@ impl Expiry {
     /// The row to take out of the queue, if this server is one of those that do.
     pub(super) fn removal(&self, target: &Target, headers: &HeaderMap, now: Timestamp) -> Option<RowUpdate> {
         let before = self.before.filter(|at| *at > 0 && Some(*at) != self.after.map(|due| due.at))?;
-        let wanted = !headers.contains_key(header::CLEAN_EXPIRING_QUEUE) || is_true(headers, header::CLEAN_EXPIRING_QUEUE);
+        let wanted =
+            !headers.contains_key(header::CLEAN_EXPIRING_QUEUE) || is_true(headers, header::CLEAN_EXPIRING_QUEUE);
         (wanted && is_own(headers)).then(|| update(container(target, before), removed(target, before, now)))
     }
 }

@@ -50,7 +50,8 @@ pub(super) async fn tell(
             None => Ok(()),
         }
     };
-    let (told, queued) = (told(server, target, containers, row), told(server, target, Named::of(headers, &QUEUE), addition));
+    let (told, queued) =
+        (told(server, target, containers, row), told(server, target, Named::of(headers, &QUEUE), addition));
     try_join3(told, queued, removed).await?;
     crash::point(BEFORE_ANSWER);
     Ok(())

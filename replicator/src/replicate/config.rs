@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 #[serde(deny_unknown_fields)]
 pub struct Config {
     /// Where other nodes reach this one, `HOST:PORT` in UDP, as the object rings say it (`replication_ip`,
-    /// `replication_port`); without it, the same as the object server's in TCP.
+    /// `replication_port`). Without it, it is where the object server listens in TCP.
     #[serde(default)]
     pub listen: Option<String>,
     /// This node's certificate, in PEM.
@@ -18,7 +18,7 @@ pub struct Config {
     pub key: PathBuf,
     /// The certificate of the cluster's CA.
     pub ca: PathBuf,
-    /// Seconds between two passes.
+    /// Seconds between two passes; 0 for none but those that an operator runs.
     #[serde(default = "interval")]
     pub interval: u64,
     /// Partitions of one device that are brought up to date at the same time.

@@ -73,7 +73,10 @@ mod tests {
             oldest.add("acc", container, Timestamp::from_secs(secs));
         }
         let stats = oldest.stats(1, Timestamp::from_secs(10));
-        assert_eq!((&stats["failures_oldest_timestamp"], &stats["failures_oldest_timestamp_age"]), (&json!(3.0), &json!(7.0)));
+        assert_eq!(
+            (&stats["failures_oldest_timestamp"], &stats["failures_oldest_timestamp_age"]),
+            (&json!(3.0), &json!(7.0))
+        );
         assert_eq!(stats["failures_account_container_count"], 2);
         let entry = json!({"timestamp": 3.0, "account": "acc", "container": "a"});
         let shown = json!({"oldest_count": 1, "oldest_entries": [entry]});

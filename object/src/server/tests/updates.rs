@@ -105,7 +105,10 @@ async fn the_queue_of_the_expirer_follows_each_write() {
 
     let rows: Vec<_> = fake.rows.lock().unwrap().iter().map(|(_, update)| update.clone()).collect();
     let [put, post] = &rows[..] else { panic!("two rows: {rows:?}") };
-    assert_eq!((put.partition, put.account.as_str(), put.row.name.as_str()), (4, ".expiring_objects", "0000009999-a/c/o"));
+    assert_eq!(
+        (put.partition, put.account.as_str(), put.row.name.as_str()),
+        (4, ".expiring_objects", "0000009999-a/c/o")
+    );
     assert_eq!((put.row.content_type.as_str(), put.row.size), ("text/plain;swift_expirer_bytes=5", 0));
     assert_eq!((post.row.name.as_str(), post.row.timestamps.data), ("0000008888-a/c/o", Timestamp::from_secs(101)));
     assert_eq!(post.row.timestamps.content_type, Timestamp::from_secs(100));

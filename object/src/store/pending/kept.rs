@@ -140,7 +140,8 @@ fn decode(bytes: &[u8], policy: PolicyIndex) -> Result<(RowUpdate, Vec<u32>), St
 impl Kept {
     /// Notes which devices have the row, so that they are not told again at the next pass.
     pub fn note(&self, told: &[u32]) {
-        let noted = serde_json::to_vec(told).map_err(io::Error::from).and_then(|json| xattr::set(&self.path, TOLD, &json));
+        let noted =
+            serde_json::to_vec(told).map_err(io::Error::from).and_then(|json| xattr::set(&self.path, TOLD, &json));
         if let Err(error) = noted {
             tracing::debug!(%error, path = %self.path.display(), "not noted who has this update; all are told again");
         }

@@ -34,7 +34,15 @@ fn row(op: &str, name: String, headers: &Headers<'_>, policy: PolicyIndex) -> Re
     match op {
         "DELETE" => {
             let (content_type, etag) = (String::new(), String::new());
-            Ok(ObjectRow { name, timestamps: RowTimestamps::same(data), size: 0, content_type, etag, deleted: true, policy })
+            Ok(ObjectRow {
+                name,
+                timestamps: RowTimestamps::same(data),
+                size: 0,
+                content_type,
+                etag,
+                deleted: true,
+                policy,
+            })
         }
         "PUT" => {
             let content_type = headers.timestamp("x-content-type-timestamp")?.unwrap_or(data);
@@ -96,7 +104,10 @@ mod tests {
         let (update, told) = decode(&unhex(BY_SWIFT), PolicyIndex(7)).unwrap();
         let row = update.row;
         assert_eq!((update.account.as_str(), update.container.as_str(), row.name.as_str()), ("a", "c", "oé"));
-        assert_eq!((row.size, row.content_type.as_str(), row.deleted, row.policy), (5, "text/plain", false, PolicyIndex(0)));
+        assert_eq!(
+            (row.size, row.content_type.as_str(), row.deleted, row.policy),
+            (5, "text/plain", false, PolicyIndex(0))
+        );
         assert_eq!((row.timestamps.to_string(), told), ("1712345678.12345".into(), vec![1, 2]));
         assert_eq!(row.etag, "5d41402abc4b2a76b9719d911017c592");
     }
