@@ -76,8 +76,8 @@ pub fn wanted(here: &[String], offered: &[FileName]) -> Vec<bool> {
     texts.iter().map(|text| !here.contains(text) && !obsolete.contains(text)).collect()
 }
 
-/// The files that count among these names.
-fn counting(names: &[String]) -> Vec<FileName> {
+/// The files that count among these names, sorted by name. Pure.
+pub fn counting(names: &[String]) -> Vec<FileName> {
     let obsolete = FileSet::choose(names).obsolete;
     let mut counting: Vec<&String> = names.iter().filter(|name| !obsolete.contains(name)).collect();
     counting.sort();
