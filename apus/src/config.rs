@@ -27,6 +27,8 @@ pub(crate) struct NodeConfig {
     pub(crate) container: apus_container::Config,
     #[serde(default)]
     pub(crate) object: apus_object::Config,
+    /// Without it, no object is replicated.
+    pub(crate) replication: Option<apus_replicator::replicate::Config>,
     #[serde(default)]
     pub(crate) updater: apus_replicator::update::Config,
     #[serde(default)]
@@ -87,6 +89,11 @@ impl NodeConfig {
             tls.key = folder.join(&tls.key);
         }
         config.node.recon_cache = folder.join(&config.node.recon_cache);
+        if let Some(replication) = &mut config.replication {
+            for file in [&mut replication.certificate, &mut replication.key, &mut replication.ca] {
+                *file = folder.join(&file);
+            }
+        }
         config.check(path)?;
         Ok(config)
     }

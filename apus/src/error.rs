@@ -40,6 +40,12 @@ pub(crate) enum StartError {
     Device(#[from] apus_object::StartError),
     #[error("the [proxy] table: {0}")]
     Proxy(#[from] apus_proxy::InvalidConfig),
+    #[error(transparent)]
+    Link(#[from] apus_base::link::LinkError),
+    #[error("{} has no [replication]: make certificates with `apus ca` and name them there", .path.display())]
+    NoReplication { path: PathBuf },
+    #[error("cannot make {}: {message}", .path.display())]
+    Certificate { path: PathBuf, message: String },
     #[error("a server ended unexpectedly; the log has the reason")]
     Ended,
 }

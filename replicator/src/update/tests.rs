@@ -141,8 +141,18 @@ async fn many_rows_travel_together_and_only_the_newest_of_each_object() {
     assert_eq!((report.failures(), report.counts["sent"], node.waiting()), (0, 300, 0));
     assert_eq!((*node.first.requests.lock().unwrap(), *node.second.requests.lock().unwrap()), (1, 1));
     let newest = node.first.rows.lock().unwrap().iter().find(|update| update.row.name == "000").cloned().unwrap();
-    assert_eq!((newest.row.size, newest.partition), (7, node.updater.teller.client().rings().container.partition(
-        &node.updater.teller.client().cluster().hash_path.container("a", "c").0)));
+    assert_eq!(
+        (newest.row.size, newest.partition),
+        (
+            7,
+            node.updater
+                .teller
+                .client()
+                .rings()
+                .container
+                .partition(&node.updater.teller.client().cluster().hash_path.container("a", "c").0)
+        )
+    );
     assert_eq!((node.first.told().len(), node.second.told().len()), (300, 300));
 }
 
@@ -157,7 +167,10 @@ async fn who_has_a_row_is_not_told_again() {
     assert_eq!((node.pass().await.failures(), node.waiting()), (0, 0));
     assert_eq!((node.first.told(), node.second.told()), (vec![], vec!["o".to_owned()]));
     let recon = node.updater.recon.load("object");
-    assert_eq!((&recon["async_pending"], &recon["object_updater_stats"]["failures_oldest_timestamp"]), (&json!(0), &Value::Null));
+    assert_eq!(
+        (&recon["async_pending"], &recon["object_updater_stats"]["failures_oldest_timestamp"]),
+        (&json!(0), &Value::Null)
+    );
 }
 
 #[tokio::test]

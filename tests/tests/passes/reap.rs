@@ -83,7 +83,8 @@ fn a_reaper_that_is_killed_goes_on_where_it_was() {
     cluster.pass("reap");
     assert!(cluster.holders(".data").is_empty());
     until("the accounts know it", || waiting(&mut cluster).is_empty());
-    let recon = std::fs::read_to_string(cluster.node(0).config().with_file_name("recon/account.recon")).expect("a file");
+    let recon =
+        std::fs::read_to_string(cluster.node(0).config().with_file_name("recon/account.recon")).expect("a file");
     assert!(recon.contains("account_reaper_last"), "{recon}");
 }
 

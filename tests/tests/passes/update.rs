@@ -8,7 +8,8 @@ use serde_json::{Value, json};
 fn same_everywhere(cluster: &Cluster, tester: &Session, container: &str, names: &[&str]) -> Value {
     let rows = cluster.rows("AUTH_test", container);
     assert!(rows.iter().all(|replica| *replica == rows[0]), "{rows:#?}");
-    let listed: Vec<_> = rows[0].as_array().expect("rows").iter().map(|row| row["name"].as_str().expect("a name")).collect();
+    let listed: Vec<_> =
+        rows[0].as_array().expect("rows").iter().map(|row| row["name"].as_str().expect("a name")).collect();
     assert_eq!(listed, names);
     assert_eq!(tester.list(container), names);
     rows[0].clone()
@@ -34,7 +35,9 @@ fn what_a_container_server_missed_is_told_once_it_is_back() {
     assert!(!cluster.pending_updates().is_empty());
 
     // It is still down: nothing is lost, and the pass says that something is left.
-    assert!(!cluster.node(1).pass("update", &[]).status.success() || !cluster.node(2).pass("update", &[]).status.success());
+    assert!(
+        !cluster.node(1).pass("update", &[]).status.success() || !cluster.node(2).pass("update", &[]).status.success()
+    );
     let recon = std::fs::read(cluster.node(1).config().with_file_name("recon/object.recon")).expect("a recon file");
     let recon: Value = serde_json::from_slice(&recon).expect("JSON");
     assert!(recon["object_updater_last"].is_f64() && recon["object_updater_per_device"]["d1"].is_object(), "{recon}");
@@ -134,5 +137,7 @@ fn what_is_no_update_is_set_aside_and_stops_nothing() {
     // The counts are among the object server's metrics.
     let address = cluster.node(0).address("object");
     let metrics = Request::new(address, "GET", "/metrics").send().expect(200).text();
-    assert!(metrics.contains("apus_object_updates_sent_total") && metrics.contains("apus_object_objects_expired_total"));
+    assert!(
+        metrics.contains("apus_object_updates_sent_total") && metrics.contains("apus_object_objects_expired_total")
+    );
 }
