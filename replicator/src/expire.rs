@@ -13,12 +13,13 @@ mod turns;
 
 use std::time::{Duration, Instant};
 
-use apus_base::client::{ClusterClient, Info, NoAnswer, ObjectPath, Target};
+use apus_base::client::{ClusterClient, Heard, Info, NoAnswer, ObjectPath, Target};
 use apus_base::clock;
 use apus_base::crash;
 use apus_base::expiring::{self, Task};
 use apus_base::metrics::Metrics;
 use apus_base::policy::PolicyIndex;
+use apus_base::quorum::quorum_size;
 use apus_base::recon::ReconCache;
 use apus_base::timestamp::{RowTimestamps, Timestamp};
 use apus_base::wire::{ObjectRow, RowUpdate, header};
@@ -39,6 +40,8 @@ use crate::rows::{Row, Teller};
 
 /// The condition of a deletion: only what expires then.
 const IF_DELETE_AT: &str = "x-if-delete-at";
+/// Whether an object server shows what has expired.
+const OPEN_EXPIRED: &str = "x-backend-open-expired";
 
 /// An object is deleted, and its row is still in the queue.
 pub(crate) const DELETED: &str = "expire.deleted";
@@ -246,6 +249,11 @@ impl Expirer {
             return Ok(StatusCode::NOT_FOUND);
         };
         let path = ObjectPath { policy: info.policy, account, container, object };
+        if !queued.is_async
+            && let Some(refused) = self.refused(path, *at).await?
+        {
+            return Ok(refused);
+        }
         let mut headers = HeaderMap::new();
         // A timestamp is digits and a point.
         if let Ok(at) = HeaderValue::try_from(at.normal()) {
@@ -256,6 +264,32 @@ impl Expirer {
             }
         }
         Ok(self.client().write(Method::DELETE, &Target::Object(path), &headers).await?.best.status)
+    }
+
+    /// Looks at the newest version, and says why it must stay, in the words of an object server that refuses to delete it.
+    ///
+    /// Each object server looks at its own version only. One that was down while the object was written anew, or got another
+    /// expiry, would delete the old version as of its expiry; if that is later than the new one, replication would then
+    /// delete the new one too. Once a quorum has shown that the newest version expires now, no older write can come,
+    /// and later ones win by their time.
+    async fn refused(&self, path: ObjectPath<'_>, at: Timestamp) -> Result<Option<StatusCode>, NoAnswer> {
+        let target = Target::Object(path);
+        let replicas = target.ring(&self.client().rings()).map_or(0, |ring| ring.table().row_count());
+        let mut headers = HeaderMap::new();
+        headers.insert(OPEN_EXPIRED, HeaderValue::from_static("true"));
+        let newest = self.client().read(Method::HEAD, &target, None, &headers, true).await?;
+        if newest.extensions().get::<Heard>().is_none_or(|heard| heard.0 < quorum_size(replicas)) {
+            return Err(NoAnswer { statuses: vec![newest.status().as_u16()] });
+        }
+        let text = |name: &str| newest.headers().get(name).and_then(|value| value.to_str().ok());
+        let version: Option<Timestamp> = text(header::BACKEND_TIMESTAMP).and_then(|text| text.parse().ok());
+        let expires: Option<u64> = text(header::DELETE_AT).and_then(|text| text.parse().ok());
+        Ok(match newest.status() {
+            _ if version.is_some_and(|version| version >= at) => Some(StatusCode::CONFLICT),
+            status if !status.is_success() => Some(status),
+            _ if expires != Some(at.secs()) => Some(StatusCode::PRECONDITION_FAILED),
+            _ => None,
+        })
     }
 
     /// Takes rows out of the queue. One that stays somewhere is done once more.

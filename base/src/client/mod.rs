@@ -43,6 +43,7 @@ pub use config::{ClientConfig, InvalidNodeCount, RequestNodeCount};
 pub use info::{AccountInfo, ContainerInfo, Info, Usage};
 pub use order::{Affinity, InvalidAffinity, SortingMethod};
 pub use put::{PutError, PutObject, PutOutcome};
+pub use read::Heard;
 pub use target::{ObjectPath, Rings, Target};
 pub use write::WriteOutcome;
 
