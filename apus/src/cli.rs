@@ -44,11 +44,33 @@ pub(crate) enum Command {
     },
     /// Run one background pass of this node: once, or for ever.
     Pass(PassArguments),
+    /// Make the certificates by which the nodes of a cluster know each other.
+    #[command(subcommand)]
+    Ca(CaCommand),
     /// Make and change rings: `apus ring FILE.builder VERB ...`, in swift-ring-builder's words.
     #[command(disable_help_flag = true)]
     Ring {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<OsString>,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum CaCommand {
+    /// Make a cluster's CA: DIR/ca.pem, which every node needs, and DIR/ca.key, which none does.
+    Create {
+        /// A folder that only the operator can read.
+        #[arg(value_name = "DIR")]
+        folder: PathBuf,
+    },
+    /// Make a node's certificate and key, DIR/NAME.pem and DIR/NAME.key, for the [replication] of its configuration.
+    Issue {
+        /// The folder of the CA.
+        #[arg(value_name = "DIR")]
+        folder: PathBuf,
+        /// What to call the node's files; its certificate holds no address.
+        #[arg(value_name = "NAME")]
+        node: String,
     },
 }
 
@@ -60,6 +82,12 @@ pub(crate) struct UpArguments {
     /// Where clients connect; port 0 lets the system choose. [default: 127.0.0.1:8080]
     #[arg(long, value_name = "HOST:PORT")]
     pub(crate) listen: Option<String>,
+    /// Speak HTTPS with this certificate (PEM, those that lead to a known one behind it).
+    #[arg(long, value_name = "FILE", requires = "tls_key")]
+    pub(crate) tls_certificate: Option<PathBuf>,
+    /// The certificate's private key (PEM).
+    #[arg(long, value_name = "FILE", requires = "tls_certificate")]
+    pub(crate) tls_key: Option<PathBuf>,
     /// How many devices to make at the first start. [default: 4]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=64))]
     pub(crate) devices: Option<u16>,

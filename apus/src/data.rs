@@ -3,6 +3,7 @@
 //! ```text
 //! DIR/apus.toml     configuration and secrets, readable by the owner only; written last, so a folder that has it is whole
 //! DIR/rings/        builder files and rings, which `apus ring` can change
+//! DIR/certificates/ a CA of its own, and the certificate of its one node
 //! DIR/d1 … dN/      the devices
 //! DIR/.lock         locked while a process serves the folder
 //! ```
@@ -17,6 +18,7 @@ use std::path::{Path, PathBuf};
 use apus_base::policy::Policies;
 use apus_ring_builder::{Builder, NewDevice};
 
+use crate::ca;
 use crate::cli::UpArguments;
 use crate::error::StartError;
 use crate::rings::Addresses;
@@ -28,6 +30,10 @@ const DEFAULT_REPLICAS: u16 = 3;
 const CONFIG: &str = "apus.toml";
 /// A cluster in one process has nobody to wait for.
 const MIN_PART_HOURS: u32 = 1;
+
+/// The folder of the certificates, and the name of the one node.
+const CERTIFICATES: &str = "certificates";
+const NODE: &str = "node";
 
 /// The folder.
 pub(crate) struct DataFolder {
@@ -100,6 +106,9 @@ impl DataFolder {
         for name in ["account", "container", "object"] {
             self.make_ring(name, devices, replicas)?;
         }
+        let certificates = self.root.join(CERTIFICATES);
+        ca::create(&certificates)?;
+        ca::issue(&certificates, NODE)?;
         self.write_config().map_err(unusable)
     }
 
@@ -128,6 +137,11 @@ rings = "rings"
 
 [listen]
 proxy = "127.0.0.1:8080"
+
+[replication]
+certificate = "{CERTIFICATES}/{NODE}.pem"
+key = "{CERTIFICATES}/{NODE}.key"
+ca = "{CERTIFICATES}/ca.pem"
 
 [proxy]
 # Signs the tokens that users get, so that they stay good over a restart.
@@ -191,7 +205,7 @@ fn build(devices: u16, replicas: u16) -> Result<Builder, apus_ring_builder::Erro
 }
 
 /// Makes a file appear whole and flushed.
-fn write_synced(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
+pub(crate) fn write_synced(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
     let partial = path.with_extension("partial");
     let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(mode).open(&partial)?;
     file.write_all(bytes)?;

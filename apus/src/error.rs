@@ -32,12 +32,20 @@ pub(crate) enum StartError {
     TooFewDevices { replicas: u16, devices: u16 },
     #[error("--user: {0}")]
     User(#[from] apus_proxy::auth::user::InvalidUser),
+    #[error("--tls-certificate: {0}")]
+    Tls(#[from] apus_base::serve::TlsError),
     #[error("[listen] in {} names no address for the role {role}", .path.display())]
     NoAddress { path: PathBuf, role: &'static str },
     #[error("{0}")]
     Device(#[from] apus_object::StartError),
     #[error("the [proxy] table: {0}")]
     Proxy(#[from] apus_proxy::InvalidConfig),
+    #[error(transparent)]
+    Link(#[from] apus_base::link::LinkError),
+    #[error("{} has no [replication]: make certificates with `apus ca` and name them there", .path.display())]
+    NoReplication { path: PathBuf },
+    #[error("cannot make {}: {message}", .path.display())]
+    Certificate { path: PathBuf, message: String },
     #[error("a server ended unexpectedly; the log has the reason")]
     Ended,
 }

@@ -1,5 +1,6 @@
 //! `apus`: every role and tool of the cluster in one binary.
 
+mod ca;
 mod cli;
 mod config;
 mod data;
@@ -15,7 +16,7 @@ use std::process::ExitCode;
 
 use clap::Parser as _;
 
-use crate::cli::{Command, Options};
+use crate::cli::{CaCommand, Command, Options};
 
 fn main() -> ExitCode {
     let options = Options::parse();
@@ -33,6 +34,8 @@ fn run(options: Options) -> Result<ExitCode, error::StartError> {
         point.arm();
     }
     match options.command {
+        Command::Ca(CaCommand::Create { folder }) => ca::create(&folder).map(|()| ExitCode::SUCCESS),
+        Command::Ca(CaCommand::Issue { folder, node }) => ca::issue(&folder, &node).map(|()| ExitCode::SUCCESS),
         Command::Ring { arguments } => Ok(cli::ring(arguments)),
         Command::Pass(arguments) => cli::logged(&options.log, || pass::run(arguments)),
         Command::Up(arguments) => cli::logged(&options.log, || up::run(&arguments)).map(|()| ExitCode::SUCCESS),

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::convert::Infallible;
 use std::future::Future;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -13,15 +14,17 @@ use apus_base::clock::Clock;
 use apus_base::cluster::Cluster;
 use apus_base::db::Databases;
 use apus_base::fs::Devices;
+use apus_base::link::{Identity, Link};
 use apus_base::metrics::Metrics;
 use apus_base::recon::ReconCache;
 use apus_base::ring::Ring;
 use apus_base::serve::Limits;
+use apus_object::Receiver;
 use apus_proxy::Proxy;
-use apus_replicator::Here;
 use apus_replicator::expire::{Expirer, Share};
 use apus_replicator::reap::Reaper;
 use apus_replicator::update::Updater;
+use apus_replicator::{Here, Replicate, replicate};
 use arc_swap::ArcSwap;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -43,6 +46,8 @@ pub(crate) struct Node {
     addresses: Addresses,
     rings: Rings,
     account_ring: Arc<ArcSwap<Ring>>,
+    /// All of them, as they are now.
+    current_rings: Arc<ArcSwap<Rings>>,
     /// The proxy's client, once there is one, to give it new rings.
     client: OnceLock<ClusterClient>,
     /// And that of the background passes.
@@ -58,6 +63,7 @@ impl Node {
         let devices = Arc::new(Devices::new(&config.node.devices, config.object.disk_threads));
         let databases = Arc::new(Databases::new(Arc::clone(&devices), config.object.fallocate_reserve));
         let account_ring = Arc::new(ArcSwap::new(Arc::clone(&rings.account)));
+        let current_rings = Arc::new(ArcSwap::from_pointee(rings.clone()));
         let cluster = Arc::new(cluster);
         Ok(Self {
             config,
@@ -65,6 +71,7 @@ impl Node {
             addresses,
             rings,
             account_ring,
+            current_rings,
             client: OnceLock::new(),
             passes: OnceLock::new(),
             devices,
@@ -160,21 +167,61 @@ impl Node {
         apus_container::serve(self.config.container.clone(), shared, listener, shutdown)
     }
 
-    /// The object server, the updater of its devices and its share of the expirer.
+    /// The object server and its end of replication, the updater of its devices and its share of the expirer.
     pub(crate) fn object(
         &self,
         Bound { listener, address, .. }: Bound,
         shutdown: CancellationToken,
-    ) -> impl Future<Output = ()> + Send + 'static {
+    ) -> Result<impl Future<Output = ()> + Send + 'static, StartError> {
         let metrics = Metrics::new("object");
+        let replication = self.replication(address, &metrics)?;
         let updater = self.updater(&metrics);
         let expirer = self.expirer(Some(Here::new(address)), &metrics);
         let (devices, cluster) = (Arc::clone(&self.devices), Arc::clone(&self.cluster));
         let config = self.config.object.clone();
         let serving = apus_object::serve(config, devices, cluster, metrics, listener, shutdown.clone());
-        async move {
-            tokio::join!(serving, updater.run(&shutdown), expirer.run(&shutdown));
-        }
+        Ok(async move {
+            let replicating = async {
+                if let Some((link, receiver, pass)) = replication {
+                    tokio::join!(link.serve(receiver, shutdown.clone()), pass.run(&shutdown));
+                }
+            };
+            tokio::join!(serving, replicating, updater.run(&shutdown), expirer.run(&shutdown));
+        })
+    }
+
+    /// What answers other nodes' replicators, and the replicator of this one, if it has certificates.
+    fn replication(
+        &self,
+        object: SocketAddr,
+        metrics: &Metrics,
+    ) -> Result<Option<(Arc<Link>, Arc<Receiver>, Replicate)>, StartError> {
+        let Some(config) = &self.config.replication else {
+            tracing::warn!("there is no [replication] in the configuration, so objects are not replicated");
+            return Ok(None);
+        };
+        let own = config.listen.as_deref().map(address).transpose()?.unwrap_or(object);
+        let link = Arc::new(Link::bind(own, &identity(config)?)?);
+        let (devices, cluster) = (Arc::clone(&self.devices), Arc::clone(&self.cluster));
+        let receiver = Receiver::new(devices, cluster, self.config.object.fallocate_reserve, metrics);
+        let pass = self.replicate(config, Arc::clone(&link), Here::new(object), metrics);
+        Ok(Some((link, Arc::new(receiver), pass)))
+    }
+
+    fn replicate(&self, config: &replicate::Config, link: Arc<Link>, here: Here, metrics: &Metrics) -> Replicate {
+        let (devices, rings) = (Arc::clone(&self.devices), Arc::clone(&self.current_rings));
+        Replicate::new(config.clone(), devices, rings, link, here, self.recon(), metrics)
+    }
+
+    /// The replicator by itself.
+    pub(crate) fn replicator(&self, path: &Path, metrics: &Metrics) -> Result<Replicate, StartError> {
+        let none = || StartError::NoReplication { path: path.to_owned() };
+        let config = self.config.replication.as_ref().ok_or_else(none)?;
+        let link = Arc::new(Link::asking(&identity(config)?)?);
+        let object = self.config.listen.of(Role::Object);
+        let object =
+            object.ok_or_else(|| StartError::NoAddress { path: path.to_owned(), role: Role::Object.name() })?;
+        Ok(self.replicate(config, link, Here::new(address(object)?), metrics))
     }
 
     pub(crate) fn updater(&self, metrics: &Metrics) -> Updater {
@@ -210,6 +257,9 @@ impl Node {
     /// How long a pass that is run for ever rests.
     pub(crate) fn pause(&self, pass: PassName) -> Duration {
         match pass {
+            PassName::Replicate => {
+                Duration::from_secs(self.config.replication.as_ref().map_or(0, |replication| replication.interval))
+            }
             PassName::Update => self.config.updater.interval,
             PassName::Expire => self.config.expirer.interval,
             PassName::Reap => self.config.reaper.interval,
@@ -247,6 +297,7 @@ impl Node {
 
     fn use_rings(&self, rings: Rings) {
         self.account_ring.store(Arc::clone(&rings.account));
+        self.current_rings.store(Arc::new(rings.clone()));
         for client in [&self.client, &self.passes].into_iter().filter_map(OnceLock::get) {
             client.set_rings(rings.clone());
         }
@@ -257,4 +308,13 @@ impl Node {
     pub(crate) async fn close(&self) {
         self.databases.close().await;
     }
+}
+
+fn identity(config: &replicate::Config) -> Result<Identity, StartError> {
+    let identity = Identity::read(&config.certificate, &config.key, &config.ca);
+    identity.map_err(|error| StartError::Link(error.into()))
+}
+
+fn address(text: &str) -> Result<SocketAddr, StartError> {
+    text.parse().map_err(|_| StartError::Address(text.to_owned()))
 }

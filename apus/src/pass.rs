@@ -51,6 +51,8 @@ pub(crate) struct PassArguments {
 /// The passes there are.
 #[derive(Clone, Copy, Debug, ValueEnum)]
 pub(crate) enum PassName {
+    /// Copies objects to the devices where they belong, and brings handoffs home.
+    Replicate,
     /// Tells container servers the rows that they did not hear when an object was written.
     Update,
     /// Deletes objects whose time has come.
@@ -87,6 +89,9 @@ pub(crate) fn run(arguments: PassArguments) -> Result<ExitCode, StartError> {
         };
         let metrics = Metrics::new("pass");
         match arguments.name {
+            PassName::Replicate => {
+                run.pass(&node.replicator(&arguments.config, &metrics)?, node.pause(arguments.name)).await
+            }
             PassName::Update => run.pass(&node.updater(&metrics), node.pause(arguments.name)).await,
             PassName::Expire => run.pass(&node.expirer(None, &metrics), node.pause(arguments.name)).await,
             PassName::Reap => run.pass(&node.reaper(&arguments.config, &metrics)?, node.pause(arguments.name)).await,

@@ -2,7 +2,8 @@
 //! how disks and databases are touched (`fs`, `db`), and how sockets are (`serve`, `client`).
 //!
 //! A module here never imports a room. `timestamp`, `hash_path`, `policy`, `quorum`, `ring`, `pickle` and `wire` are
-//! pure: values in, values out, no clock, no I/O. Only `fs` and `db` touch a disk, only `serve` and `client` a socket.
+//! pure: values in, values out, no clock, no I/O. Only `fs` and `db` touch a disk (`serve` and `link` read their certificates),
+//! only `serve`, `client` and `link` a socket.
 
 pub mod body;
 pub mod client;
@@ -14,6 +15,7 @@ pub mod db;
 pub mod expiring;
 pub mod fs;
 pub mod hash_path;
+pub mod link;
 pub mod listing;
 pub mod metrics;
 pub mod pickle;

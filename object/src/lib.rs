@@ -2,12 +2,14 @@
 //!
 //! [`store`] is what an object is and how it gets on a disk; the server speaks Swift's backend HTTP in front of it:
 //! `GET HEAD PUT POST DELETE /<device>/<partition>/<account>/<container>/<object>`. [`serve`] runs it; [`check_device`] says in one
-//! sentence why a folder cannot be a device.
+//! sentence why a folder cannot be a device. [`Receiver`] takes what the replicators of other nodes push.
 
 mod config;
+mod replication;
 mod server;
 pub mod store;
 
 pub use config::Config;
+pub use replication::Receiver;
 pub use server::{StartError, check_device, serve};
-pub use store::CRASH_POINTS;
+pub use store::{CRASH_POINTS, RECEIVE_CRASH_POINTS};

@@ -8,11 +8,13 @@ mod here;
 mod listing;
 pub mod pass;
 pub mod reap;
+pub mod replicate;
 mod rows;
 pub mod update;
 
 pub use here::Here;
 pub use pass::{Filter, Pass, Progress};
+pub use replicate::Replicate;
 
 /// The places where the crash tests kill a pass that updates, expires or reaps.
 pub const CRASH_POINTS: &[&str] = &[

@@ -103,6 +103,10 @@ impl ClusterBuilder {
         let proxies: Vec<_> =
             (0..self.proxies).map(|i| Node::new(folder.path(), &format!("proxy{i}"), &["proxy"])).collect();
         self.build_rings(&folder.path().join("rings"), &nodes);
+        ca(folder.path(), &["create"], &[]);
+        for node in &nodes {
+            ca(folder.path(), &["issue"], &[&node.name]);
+        }
         for node in nodes.iter().chain(&proxies) {
             fs::write(node.config(), self.config(folder.path(), node).to_string()).expect("a configuration");
         }
@@ -153,8 +157,29 @@ impl ClusterBuilder {
             let section = config.entry(section.clone()).or_insert_with(|| Table::new().into());
             section.as_table_mut().expect("a table").extend(more.clone());
         }
+        if node.roles.contains(&"object") {
+            config.insert("replication".into(), self.replication(root, node).into());
+        }
         config
     }
+
+    /// Replication only when a story runs it.
+    fn replication(&self, root: &Path, node: &Node) -> Table {
+        let file = |name: &str| root.join("ca").join(name).display().to_string();
+        let (certificate, key, ca) =
+            (file(&format!("{}.pem", node.name)), file(&format!("{}.key", node.name)), file("ca.pem"));
+        let mut settings = table([("certificate", &*certificate), ("key", &*key), ("ca", &*ca)]);
+        settings.insert("interval".into(), 0.into());
+        for (_, more) in self.settings.iter().filter(|(name, _)| name == "replication") {
+            settings.extend(more.clone());
+        }
+        settings
+    }
+}
+
+/// `apus ca VERB DIR ...`, as an operator would.
+fn ca(root: &Path, verb: &[&str], names: &[&str]) {
+    tools::run(Command::new(tools::binary()).arg("ca").args(verb).arg(root.join("ca")).args(names));
 }
 
 fn table<'a>(pairs: impl IntoIterator<Item = (&'a str, &'a str)>) -> Table {
@@ -238,11 +263,12 @@ impl Node {
         }
     }
 
-    /// Runs a pass of this node once, beside its servers.
+    /// Runs a pass of this node once, beside its servers; returns what it said, whether or not it did all of its work.
+    #[track_caller]
     pub fn pass(&self, name: &str, arguments: &[&str]) -> Output {
         let mut command = Command::new(tools::binary());
         command.args(["pass", name, "--once", "--config"]).arg(self.config()).args(arguments);
-        command.output().expect("a pass")
+        command.output().unwrap_or_else(|e| panic!("cannot run {command:?}: {e}"))
     }
 
     /// The same with a crash point armed; says whether the pass came there and died.
@@ -311,6 +337,11 @@ impl Cluster {
     /// The folder of a node's one device.
     pub fn device(&self, node: usize) -> PathBuf {
         device_folder(self.folder.path(), node)
+    }
+
+    /// The folder of the rings and their builder files.
+    pub fn rings(&self) -> PathBuf {
+        self.folder.path().join("rings")
     }
 
     /// Where the first proxy answers.

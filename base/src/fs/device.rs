@@ -12,6 +12,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use prometheus_client::metrics::counter::Counter;
 
+use super::changes::KnownChanges;
 use super::dirs::{DurableDirs, NewDirs};
 use super::queue::DiskQueue;
 
@@ -24,6 +25,7 @@ pub struct Device {
     identity: (u64, u64),
     queue: DiskQueue,
     dirs: DurableDirs,
+    changes: KnownChanges,
 }
 
 /// Why a device cannot serve.
@@ -87,6 +89,7 @@ impl Devices {
             identity,
             queue: DiskQueue::new(self.queue_threads),
             dirs: DurableDirs::new(self.flushes.clone()),
+            changes: KnownChanges::default(),
         });
         open.insert(name.to_owned(), Arc::clone(&device));
         Ok(device)
@@ -172,6 +175,20 @@ impl Device {
     pub fn flush_dir(&self, path: &Path) -> std::io::Result<()> {
         self.flushes().inc();
         File::open(path)?.sync_all()
+    }
+
+    /// Flushes the whole filesystem of the device to stable storage: for many files at once, where a flush of each would
+    /// take longer. A device is a filesystem of its own, so little else is waiting there. Blocking.
+    ///
+    /// # Errors
+    /// What the system says; then nothing is known about what is there.
+    pub fn flush_all(&self) -> std::io::Result<()> {
+        self.flushes().inc();
+        Ok(rustix::fs::syncfs(File::open(&self.path)?)?)
+    }
+
+    pub(super) fn known_changes(&self) -> &KnownChanges {
+        &self.changes
     }
 
     fn flushes(&self) -> &Counter {

@@ -1,14 +1,17 @@
-//! The disk: devices and whether they are there, files that appear whole, folders that stay, and one bounded queue of
+//! The disk: devices and whether they are there, files that appear whole, folders that stay, what
+//! changed since somebody looked, and one bounded queue of
 //! work for each device.
 //!
 //! Only this module and `db` touch a disk by themselves; rooms do it through a device's queue.
 
+mod changes;
 mod device;
 mod dirs;
 mod queue;
 mod reserve;
 mod tmp;
 
+pub use changes::{Mark, Taken};
 pub use device::{Device, DeviceError, Devices};
 pub use dirs::NewDirs;
 pub use queue::{DiskQueue, QueueError};

@@ -64,7 +64,7 @@ impl TmpFile {
     ///
     /// # Errors
     /// `AlreadyExists` when the name is taken, or what the system says.
-    pub fn link(self, target: &Path) -> io::Result<()> {
+    pub fn link(&self, target: &Path) -> io::Result<()> {
         let by_fd = PathBuf::from(format!("/proc/self/fd/{}", self.file.as_raw_fd()));
         let (from, flags) = match &self.named {
             Some(path) => (path, AtFlags::empty()),
@@ -126,6 +126,7 @@ mod tests {
             let tmp = create(device.path()).unwrap();
             tmp.file().write_all(b"whole").unwrap();
             tmp.link(&target).unwrap();
+            drop(tmp);
             assert_eq!(std::fs::read(&target).unwrap(), b"whole");
 
             let again = create(device.path()).unwrap().link(&target).unwrap_err();

@@ -39,6 +39,7 @@ macro_rules! points {
 points!(PUT, "put");
 points!(POST, "post");
 points!(DELETE, "delete");
+points!(RECEIVE, "receive");
 
 /// Before a container update is sent, the object being on stable storage.
 pub(crate) const BEFORE_UPDATE: &str = "object.update.before";
@@ -82,6 +83,16 @@ pub const CRASH_POINTS: &[&str] = &[
     PENDING_LINKED,
     PENDING_LINK_FLUSHED,
     BEFORE_ANSWER,
+];
+
+/// The points of a batch of files that another node pushes.
+pub const RECEIVE_CRASH_POINTS: &[&str] = &[
+    RECEIVE.written,
+    RECEIVE.folder_made,
+    RECEIVE.folder_flushed,
+    RECEIVE.linked,
+    RECEIVE.link_flushed,
+    RECEIVE.cleaned,
 ];
 
 #[cfg(test)]

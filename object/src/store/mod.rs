@@ -13,24 +13,27 @@
 //! [`write`](mod@write) says in its table what is true after a crash at each step. All functions block; a server runs them on the
 //! device's queue. The store owns nothing in memory: every process that has the disk can read it.
 //!
-//! Swift's `hashes.pkl` is not kept: replication is Apus's own.
+//! [`index`] keeps digests of it all for replication, in place of Swift's `hashes.pkl`; [`receive`] writes what other nodes
+//! push.
 
 pub mod attributes;
 mod crash_points;
 mod error;
+pub mod index;
 mod location;
 pub mod metadata;
 pub mod names;
 pub mod pending;
 mod quarantine;
 pub mod read;
+pub mod receive;
 pub mod write;
 
 #[cfg(test)]
 mod tests;
 
-pub use crash_points::CRASH_POINTS;
 pub(crate) use crash_points::{BEFORE_ANSWER, BEFORE_UPDATE};
+pub use crash_points::{CRASH_POINTS, RECEIVE_CRASH_POINTS};
 pub use error::StoreError;
 pub use location::Location;
 pub use metadata::Metadata;

@@ -14,6 +14,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use apus_base::timestamp::Timestamp;
 
 use super::error::{StoreError, is_not_found};
+use super::index;
 use super::location::Location;
 use super::names::{FileName, Kind};
 
@@ -54,6 +55,7 @@ fn move_away(
     moving: impl FnOnce(&Path) -> io::Result<PathBuf>,
 ) -> Result<PathBuf, StoreError> {
     let (device, from) = (&location.device, location.folder());
+    let _mark = index::mark(location)?;
     let moved = || -> io::Result<PathBuf> {
         let dirs = device.make_dirs(&Path::new("quarantined").join(location.policy.suffixed("objects")))?;
         device.flush_dirs(&dirs)?;

@@ -5,7 +5,7 @@
 //! | 1. a file without a name, the body, the metadata | nothing: such a file is gone, or swept from `tmp` at start |
 //! | 2. make the object's folder | an empty folder, which the next write uses |
 //! | 3. flush the file | as 2 |
-//! | 4. flush the folders on the way that were new | as 2 |
+//! | 4. flush the folders on the way that were new, and mark the object as changed for the index | as 2 |
 //! | 5. link the file to its name | old or new: the name may or may not have reached the disk, the file behind it is whole |
 //! | 6. flush the object's folder | new |
 //! | 7. remove the files that this one replaces | new: it wins by its timestamp, and the next write removes the rest |
@@ -29,6 +29,7 @@ use rustix::fs::FallocateFlags;
 use super::attributes;
 use super::crash_points::{DELETE, POST, PUT, Points};
 use super::error::{StoreError, is_not_found};
+use super::index;
 use super::location::Location;
 use super::metadata::{self, Metadata};
 use super::names::{FileName, Kind};
@@ -39,11 +40,13 @@ use super::read;
 const RESERVE_FROM_BYTES: u64 = 1024 * 1024;
 /// From this size on pages are dropped from the cache once they are flushed: a large object would push out many small ones.
 const DROP_CACHE_FROM_BYTES: u64 = 5 * 1024 * 1024;
+/// How often a name is tried in a folder that goes away meanwhile.
+const MAX_LINKS: usize = 5;
 
 /// A file that has no name yet.
 #[derive(Debug)]
 pub struct Staged {
-    tmp: TmpFile,
+    pub(super) tmp: TmpFile,
     length: u64,
 }
 
@@ -144,9 +147,24 @@ fn commit(
     crash::point(points.described);
 
     let device = &location.device;
-    let dirs = device.make_dirs(&location.relative()).map_err(StoreError::while_doing("make the object's folder"))?;
+    let mut dirs =
+        device.make_dirs(&location.relative()).map_err(StoreError::while_doing("make the object's folder"))?;
     crash::point(points.folder_made);
-    let linked = flush_and_link(staged, location, &dirs, &name, points);
+    device.flush_file(staged.tmp.file()).map_err(StoreError::while_doing("flush the file"))?;
+    crash::point(points.file_flushed);
+    if staged.length >= DROP_CACHE_FROM_BYTES {
+        drop_cache(staged.tmp.file());
+    }
+    let _mark = index::mark(location)?;
+    let mut linked = flush_and_link(&staged, location, &dirs, &name, points);
+    for _ in 1..MAX_LINKS {
+        // Replication has removed the folder while it was still empty.
+        if !matches!(&linked, Err(StoreError::Io { source, .. }) if is_not_found(source)) {
+            break;
+        }
+        dirs = device.make_dirs(&location.relative()).map_err(StoreError::while_doing("make the object's folder"))?;
+        linked = flush_and_link(&staged, location, &dirs, &name, points);
+    }
     if !matches!(linked, Ok(Committed::Done)) {
         dirs.undo();
         return linked;
@@ -161,17 +179,12 @@ fn commit(
 }
 
 fn flush_and_link(
-    staged: Staged,
+    staged: &Staged,
     location: &Location,
     dirs: &NewDirs,
     name: &FileName,
     points: &Points,
 ) -> Result<Committed, StoreError> {
-    location.device.flush_file(staged.tmp.file()).map_err(StoreError::while_doing("flush the file"))?;
-    crash::point(points.file_flushed);
-    if staged.length >= DROP_CACHE_FROM_BYTES {
-        drop_cache(staged.tmp.file());
-    }
     location.device.flush_dirs(dirs).map_err(StoreError::while_doing("flush the folders"))?;
     crash::point(points.folder_flushed);
     match staged.tmp.link(&dirs.path.join(name.text())) {
@@ -193,7 +206,7 @@ fn file_name(metadata: &Metadata, kind: Kind) -> Result<FileName, StoreError> {
 }
 
 /// What stays behind here is removed by the next write, so a failure is only logged.
-fn remove_obsolete(location: &Location) {
+pub(super) fn remove_obsolete(location: &Location) {
     let folder = location.folder();
     let obsolete = match read::list(location) {
         Ok(files) => files.obsolete,

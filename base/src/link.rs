@@ -1,0 +1,228 @@
+//! The link between nodes: QUIC with mutual TLS, on one UDP port for each node.
+//!
+//! Whoever has a certificate of the cluster's CA is a node of the cluster, and nobody else gets past the handshake; both ends
+//! show one. All certificates carry the same name, [`NODE_NAME`]: belonging to the cluster is what counts, and addresses
+//! change. A connection to a peer is kept and shared by all streams to it; each exchange is a stream of its own, so a long
+//! transfer holds up no question. What a peer may do is limited: streams at once, bytes in flight, silence.
+//!
+//! What can fail: the peer is not there or not one of us ([`LinkError::Connect`]), it falls silent ([`LinkError::Silent`]), or says
+//! what is no message. All are the peer's; the connection is made anew by whoever asks next.
+
+mod identity;
+mod stream;
+
+use std::collections::HashMap;
+use std::future::Future;
+use std::net::{Ipv6Addr, SocketAddr};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use quinn::{Connection, Endpoint, IdleTimeout, TransportConfig, VarInt};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+pub use identity::{Identity, IdentityError, NODE_NAME};
+pub use stream::{Receiver, Sender, Stream};
+
+use crate::wire::replication::InvalidMessage;
+
+/// How long a connection may be silent, its handshake included.
+const IDLE: Duration = Duration::from_secs(20);
+/// How often a connection in use says that it is alive.
+const KEEP_ALIVE: Duration = Duration::from_secs(5);
+/// How long a peer may take to answer the first packet.
+const CONNECT: Duration = Duration::from_secs(5);
+/// Streams that a peer may have open at once on one connection.
+const MAX_STREAMS: u32 = 64;
+/// Bytes that a peer may send on one stream before they are taken.
+const STREAM_WINDOW: u32 = 4 * 1024 * 1024;
+/// Bytes that a peer may send on all its streams before they are taken.
+const CONNECTION_WINDOW: u32 = 16 * 1024 * 1024;
+/// Connections from peers held at once: some for each node of a large cluster.
+const MAX_CONNECTIONS: usize = 1024;
+/// How long streams may go on after a shutdown was asked for.
+const GRACE: Duration = Duration::from_secs(10);
+
+/// Why an exchange with a peer failed.
+#[derive(Debug, thiserror::Error)]
+pub enum LinkError {
+    /// The socket cannot be had.
+    #[error("cannot listen for replication on {0}: {1}")]
+    Bind(SocketAddr, #[source] std::io::Error),
+    /// The identity does not make a TLS configuration.
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
+    /// No connection.
+    #[error("cannot connect to {0}: {1}")]
+    Connect(String, String),
+    /// Nothing came for too long.
+    #[error("the peer fell silent")]
+    Silent,
+    /// The stream or the connection broke off.
+    #[error("the stream broke off: {0}")]
+    Broken(String),
+    /// What came is no message.
+    #[error(transparent)]
+    Message(#[from] InvalidMessage),
+}
+
+/// One node's end of the links to all others.
+#[derive(Debug)]
+pub struct Link {
+    endpoint: Endpoint,
+    connections: Mutex<HashMap<SocketAddr, Connection>>,
+}
+
+/// What answers the streams of peers.
+pub trait Answerer: Send + Sync + 'static {
+    /// Answers one stream; what goes wrong with it is the peer's loss.
+    fn answer(self: Arc<Self>, stream: Stream) -> impl Future<Output = ()> + Send;
+}
+
+impl Link {
+    /// An end that asks, and answers once [`Link::serve`] is called.
+    ///
+    /// # Errors
+    /// When the address is taken or the identity cannot be used.
+    pub fn bind(address: SocketAddr, identity: &Identity) -> Result<Self, LinkError> {
+        let mut server = quinn::ServerConfig::with_crypto(identity.server()?);
+        server.transport_config(transport());
+        let bound = Endpoint::server(server, address).map_err(|error| LinkError::Bind(address, error))?;
+        Self::with(bound, identity)
+    }
+
+    /// An end that only asks, on a port of the system's choice.
+    ///
+    /// # Errors
+    /// When there is no port or the identity cannot be used.
+    pub fn asking(identity: &Identity) -> Result<Self, LinkError> {
+        let any: SocketAddr = (Ipv6Addr::UNSPECIFIED, 0).into();
+        // A machine without IPv6 has only the other.
+        let bound = Endpoint::client(any).or_else(|_| Endpoint::client(([0, 0, 0, 0], 0).into()));
+        Self::with(bound.map_err(|error| LinkError::Bind(any, error))?, identity)
+    }
+
+    fn with(mut endpoint: Endpoint, identity: &Identity) -> Result<Self, LinkError> {
+        let mut client = quinn::ClientConfig::new(identity.client()?);
+        client.transport_config(transport());
+        endpoint.set_default_client_config(client);
+        Ok(Self { endpoint, connections: Mutex::default() })
+    }
+
+    /// Opens a stream to the node that answers on `host` (a name or an IP) and `port`.
+    ///
+    /// # Errors
+    /// When it does not answer or is not one of us.
+    pub async fn open(&self, host: &str, port: u16) -> Result<Stream, LinkError> {
+        let failed = |why: &dyn std::fmt::Display| LinkError::Connect(format!("{host}:{port}"), why.to_string());
+        let mut found = tokio::net::lookup_host((host, port)).await.map_err(|e| failed(&e))?;
+        let address = found.next().ok_or_else(|| failed(&"no such host"))?;
+        // A connection that was kept may be dead without our knowing; then one more try, on a new one.
+        if let Some(kept) = self.kept(address)
+            && let Ok((send, receive)) = kept.open_bi().await
+        {
+            return Ok(Stream::new(send, receive));
+        }
+        let connecting = self.endpoint.connect(self.family(address), NODE_NAME).map_err(|e| failed(&e))?;
+        let connected = tokio::time::timeout(CONNECT, connecting).await.map_err(|_| failed(&"no answer"))?;
+        let connection = connected.map_err(|e| failed(&e))?;
+        let (send, receive) = connection.open_bi().await.map_err(|e| failed(&e))?;
+        self.lock().insert(address, connection);
+        Ok(Stream::new(send, receive))
+    }
+
+    fn kept(&self, address: SocketAddr) -> Option<Connection> {
+        let mut connections = self.lock();
+        let dead = connections.get(&address).is_some_and(|connection| connection.close_reason().is_some());
+        if dead {
+            connections.remove(&address);
+        }
+        connections.get(&address).cloned()
+    }
+
+    /// An IPv4 address as an IPv6 socket says it.
+    fn family(&self, address: SocketAddr) -> SocketAddr {
+        match (self.endpoint.local_addr(), address) {
+            (Ok(SocketAddr::V6(_)), SocketAddr::V4(v4)) => (v4.ip().to_ipv6_mapped(), v4.port()).into(),
+            _ => address,
+        }
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<SocketAddr, Connection>> {
+        self.connections.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Where it listens.
+    ///
+    /// # Errors
+    /// When the system does not say.
+    pub fn address(&self) -> std::io::Result<SocketAddr> {
+        self.endpoint.local_addr()
+    }
+
+    /// Answers peers until `shutdown`, then lets the streams that are open end, for ten seconds at most.
+    pub async fn serve<A: Answerer>(&self, answerer: Arc<A>, shutdown: CancellationToken) {
+        let streams = TaskTracker::new();
+        loop {
+            let incoming = tokio::select! {
+                () = shutdown.cancelled() => break,
+                incoming = self.endpoint.accept() => incoming,
+            };
+            let Some(incoming) = incoming else { break };
+            if self.endpoint.open_connections() >= MAX_CONNECTIONS {
+                incoming.refuse();
+                continue;
+            }
+            let (answerer, streams, shutdown) = (Arc::clone(&answerer), streams.clone(), shutdown.clone());
+            tokio::spawn(async move {
+                match incoming.await {
+                    Ok(connection) => accept_streams(connection, answerer, streams, shutdown).await,
+                    Err(error) => tracing::warn!(%error, "a peer was refused"),
+                }
+            });
+        }
+        streams.close();
+        if tokio::time::timeout(GRACE, streams.wait()).await.is_err() {
+            tracing::warn!("some replication streams did not finish in time and were cut off");
+        }
+        self.close();
+    }
+
+    /// Ends all connections.
+    pub fn close(&self) {
+        self.endpoint.close(VarInt::from_u32(0), b"the node is stopping");
+    }
+}
+
+async fn accept_streams<A: Answerer>(
+    connection: Connection,
+    answerer: Arc<A>,
+    streams: TaskTracker,
+    shutdown: CancellationToken,
+) {
+    loop {
+        let stream = tokio::select! {
+            () = shutdown.cancelled() => return,
+            stream = connection.accept_bi() => stream,
+        };
+        let Ok((send, receive)) = stream else { return };
+        streams.spawn(Arc::clone(&answerer).answer(Stream::new(send, receive)));
+    }
+}
+
+fn transport() -> Arc<TransportConfig> {
+    let mut transport = TransportConfig::default();
+    let idle = u32::try_from(IDLE.as_millis()).unwrap_or(u32::MAX);
+    transport
+        .max_idle_timeout(Some(IdleTimeout::from(VarInt::from_u32(idle))))
+        .keep_alive_interval(Some(KEEP_ALIVE))
+        .max_concurrent_bidi_streams(VarInt::from_u32(MAX_STREAMS))
+        .max_concurrent_uni_streams(VarInt::from_u32(0))
+        .stream_receive_window(VarInt::from_u32(STREAM_WINDOW))
+        .receive_window(VarInt::from_u32(CONNECTION_WINDOW))
+        .send_window(u64::from(CONNECTION_WINDOW));
+    Arc::new(transport)
+}
+
+#[cfg(test)]
+mod tests;

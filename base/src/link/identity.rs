@@ -1,0 +1,104 @@
+//! Who a node is: its certificate, its key, and the CA that it and its peers have theirs from.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use quinn::crypto::rustls::{QuicClientConfig, QuicServerConfig};
+use rustls::crypto::CryptoProvider;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::WebPkiClientVerifier;
+use rustls::{ClientConfig, RootCertStore, ServerConfig};
+
+/// The name in every node's certificate.
+pub const NODE_NAME: &str = "node.apus.internal";
+/// What the two ends agree to speak: another version of the protocol gets another name.
+const PROTOCOL: &[u8] = b"apus-replication/1";
+
+/// A node's certificate and key, and the CA of its cluster.
+pub struct Identity {
+    chain: Vec<CertificateDer<'static>>,
+    key: PrivateKeyDer<'static>,
+    roots: Arc<RootCertStore>,
+}
+
+/// Why files are no identity.
+#[derive(Debug, thiserror::Error)]
+pub enum IdentityError {
+    /// A file cannot be read as PEM.
+    #[error("cannot read {}: {message}", .path.display())]
+    File {
+        /// Which.
+        path: PathBuf,
+        /// What is wrong with it.
+        message: String,
+    },
+    /// They do not fit together.
+    #[error("the certificate, the key and the CA of [replication] do not fit together: {0}")]
+    Mismatch(String),
+}
+
+impl std::fmt::Debug for Identity {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Identity(secret)")
+    }
+}
+
+impl Identity {
+    /// Reads three PEM files: the node's certificate, its key, and the CA's certificate.
+    ///
+    /// # Errors
+    /// When one cannot be read or holds something else.
+    pub fn read(certificate: &Path, key: &Path, ca: &Path) -> Result<Self, IdentityError> {
+        let wrong = |path: &Path| {
+            let path = path.to_owned();
+            move |error: rustls::pki_types::pem::Error| IdentityError::File { path, message: error.to_string() }
+        };
+        let certificates = |path: &Path| -> Result<Vec<_>, IdentityError> {
+            let found = CertificateDer::pem_file_iter(path).and_then(Iterator::collect);
+            found.map_err(wrong(path))
+        };
+        let mut roots = RootCertStore::empty();
+        for root in certificates(ca)? {
+            roots.add(root).map_err(|e| IdentityError::File { path: ca.to_owned(), message: e.to_string() })?;
+        }
+        Ok(Self {
+            chain: certificates(certificate)?,
+            key: PrivateKeyDer::from_pem_file(key).map_err(wrong(key))?,
+            roots: Arc::new(roots),
+        })
+    }
+
+    /// For the end that asks: shows our certificate and wants one of our CA.
+    pub(super) fn client(&self) -> Result<Arc<QuicClientConfig>, IdentityError> {
+        let builder =
+            ClientConfig::builder_with_provider(provider()).with_protocol_versions(&[&rustls::version::TLS13]);
+        let builder = builder.map_err(mismatch)?.with_root_certificates(Arc::clone(&self.roots));
+        let mut config = builder.with_client_auth_cert(self.chain.clone(), self.key.clone_key()).map_err(mismatch)?;
+        config.alpn_protocols = vec![PROTOCOL.to_vec()];
+        QuicClientConfig::try_from(config).map(Arc::new).map_err(mismatch)
+    }
+
+    /// For the end that answers.
+    pub(super) fn server(&self) -> Result<Arc<QuicServerConfig>, IdentityError> {
+        let verifier = WebPkiClientVerifier::builder_with_provider(Arc::clone(&self.roots), provider());
+        let verifier = verifier.build().map_err(mismatch)?;
+        let builder =
+            ServerConfig::builder_with_provider(provider()).with_protocol_versions(&[&rustls::version::TLS13]);
+        let builder = builder.map_err(mismatch)?.with_client_cert_verifier(verifier);
+        let mut config = builder.with_single_cert(self.chain.clone(), self.key.clone_key()).map_err(mismatch)?;
+        config.alpn_protocols = vec![PROTOCOL.to_vec()];
+        // Data before the end of the handshake could be played back by somebody who listened.
+        config.max_early_data_size = 0;
+        QuicServerConfig::try_from(config).map(Arc::new).map_err(mismatch)
+    }
+}
+
+fn provider() -> Arc<CryptoProvider> {
+    Arc::new(rustls::crypto::ring::default_provider())
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "as map_err gives it")]
+fn mismatch(error: impl std::fmt::Display) -> IdentityError {
+    IdentityError::Mismatch(error.to_string())
+}

@@ -1,0 +1,344 @@
+//! Copies come to where they belong: what a node missed, what a handoff holds, what a lost disk held, and nothing that was
+//! deleted. Each story breaks something, runs passes once, and looks at every disk.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::os::unix::fs::FileExt as _;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use apus_base::ring::Ring;
+use apus_object::store::attributes;
+use apus_tests::{Cluster, Request, Session, bytes, disk, md5_hex, tools};
+
+/// The files of the objects on a node's device, by `partition/suffix/hash/name`, with metadata and the MD5 of the body.
+fn copies(cluster: &Cluster, node: usize) -> BTreeMap<String, String> {
+    let objects = cluster.device(node).join("objects");
+    let named = |path: PathBuf| {
+        let name = path.strip_prefix(&objects).unwrap().to_str().unwrap().to_owned();
+        let file = fs::File::open(&path).unwrap();
+        let described = attributes::read(&file).unwrap();
+        (name, format!("{} {:?}", md5_hex(&fs::read(&path).unwrap()), described.metadata))
+    };
+    let is_copy = |path: &PathBuf| path.strip_prefix(&objects).unwrap().components().count() == 4;
+    disk::files(&objects).into_iter().filter(is_copy).map(named).collect()
+}
+
+fn ring(cluster: &Cluster) -> Ring {
+    Ring::from_bytes(&fs::read(cluster.rings().join("object.ring.gz")).unwrap()).unwrap()
+}
+
+/// Every copy is on all of its primaries and nowhere else, and the same everywhere.
+#[track_caller]
+fn assert_in_place(cluster: &Cluster, nodes: usize) {
+    let ring = ring(cluster);
+    let held: Vec<_> = (0..nodes).map(|node| copies(cluster, node)).collect();
+    let all: BTreeSet<&String> = held.iter().flat_map(BTreeMap::keys).collect();
+    for name in all {
+        let partition = name.split('/').next().unwrap().parse().unwrap();
+        let primaries: BTreeSet<String> = ring.primaries(partition).map(|device| device.device.clone()).collect();
+        let holders: BTreeSet<String> =
+            (0..nodes).filter(|node| held[*node].contains_key(name)).map(|node| format!("d{node}")).collect();
+        assert_eq!(holders, primaries, "{name} is not where it belongs");
+        let contents: BTreeSet<_> = held.iter().filter_map(|copies| copies.get(name)).collect();
+        assert_eq!(contents.len(), 1, "the copies of {name} differ: {contents:?}");
+    }
+}
+
+/// Runs a whole pass on a node that finds all peers, and returns its last line.
+#[track_caller]
+fn pass(cluster: &mut Cluster, node: usize) -> String {
+    let output = cluster.node(node).pass("replicate", &[]);
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success(), "{said}{}", String::from_utf8_lossy(&output.stderr));
+    said.lines().last().expect("a report").to_owned()
+}
+
+fn pass_everywhere(cluster: &mut Cluster, nodes: usize) {
+    for node in 0..nodes {
+        pass(cluster, node);
+    }
+}
+
+const OBJECTS: usize = 12;
+
+fn body(i: usize) -> Vec<u8> {
+    // Short ones, and some that are longer than what is read and written at once.
+    bytes(i as u64, if i % 4 == 3 { 1_500_000 + i } else { 100 + i })
+}
+
+fn store_all(session: &Session, prefix: &str) {
+    for i in 0..OBJECTS {
+        session.store(&format!("c/{prefix}{i}"), body(i));
+    }
+}
+
+#[test]
+fn a_node_that_was_down_gets_all_it_missed_and_the_handoff_is_empty() {
+    let mut cluster = Cluster::builder().nodes(4).start();
+    let tester = cluster.tester();
+    tester.make("c");
+    store_all(&tester, "posted");
+    store_all(&tester, "deleted");
+    assert_in_place(&cluster, 4);
+
+    // A node is down while clients write, change and delete.
+    cluster.node(0).kill();
+    store_all(&tester, "put");
+    for i in 0..OBJECTS {
+        tester.post(&format!("c/posted{i}")).header("X-Object-Meta-I", i.to_string()).send().expect(202);
+        tester.delete(&format!("c/deleted{i}")).send().expect(204);
+    }
+
+    // It comes back; each node replicates once.
+    cluster.node(0).start(None);
+    pass_everywhere(&mut cluster, 4);
+    assert_in_place(&cluster, 4);
+    let files: Vec<_> = (0..4).flat_map(|node| copies(&cluster, node).into_keys()).collect();
+    let many = |ending: &str| files.iter().filter(|name| name.ends_with(ending)).count();
+    assert_eq!((many(".data"), many(".meta"), many(".ts")), (6 * OBJECTS, 3 * OBJECTS, 3 * OBJECTS));
+
+    // Clients see it all with any two other nodes down, and a further pass finds nothing to do.
+    assert!(!pass(&mut cluster, 0).contains("worked on"));
+    for i in 0..OBJECTS {
+        assert!(tester.get(&format!("c/put{i}")).send().expect(200).body == body(i));
+        assert_eq!(tester.head(&format!("c/posted{i}")).send().expect(200).need("X-Object-Meta-I"), i.to_string());
+        tester.get(&format!("c/deleted{i}")).send().expect(404);
+    }
+}
+
+#[test]
+fn an_emptied_device_is_filled_again() {
+    let mut cluster = Cluster::builder().start();
+    let tester = cluster.tester();
+    tester.make("c");
+    store_all(&tester, "o");
+    tester.post("c/o1").header("X-Object-Meta-Colour", "é").send().expect(202);
+    tester.delete("c/o2").send().expect(204);
+    pass_everywhere(&mut cluster, 3);
+    let before = copies(&cluster, 1);
+    assert_eq!(before.len(), OBJECTS + 1);
+
+    // The disk of a node that runs is emptied; one other is enough to fill it.
+    fs::remove_dir_all(cluster.device(1).join("objects")).unwrap();
+    let line = pass(&mut cluster, 0);
+    assert!(line.contains(&format!("pushed {}", OBJECTS + 1)), "{line}");
+    assert_eq!(copies(&cluster, 1), before);
+    assert!(!pass(&mut cluster, 2).contains("pushed"));
+}
+
+#[test]
+fn what_was_acknowledged_before_a_kill_is_replicated_after_it() {
+    let mut cluster = Cluster::builder().start();
+    let tester = cluster.tester();
+    tester.make("c");
+    store_all(&tester, "before");
+    pass_everywhere(&mut cluster, 3);
+
+    // Two of three take the writes and are killed at once.
+    cluster.node(2).kill();
+    store_all(&tester, "after");
+    cluster.node(0).kill();
+    cluster.node(1).kill();
+    for node in 0..3 {
+        cluster.node(node).start(None);
+    }
+    pass(&mut cluster, 0);
+    assert_in_place(&cluster, 3);
+    assert_eq!(copies(&cluster, 2).len(), 2 * OBJECTS);
+}
+
+#[test]
+fn a_deleted_object_does_not_come_back_from_a_node_that_was_away() {
+    // Tombstones may go at once, if the rule lets them.
+    let mut cluster = Cluster::builder().settings("replication", "reclaim_age = 0").start();
+    let tester = cluster.tester();
+    tester.make("c");
+    tester.store("c/o", "to be deleted");
+    pass_everywhere(&mut cluster, 3);
+    cluster.node(2).kill();
+    tester.delete("c/o").send().expect(204);
+
+    // As long as it is away its tombstones are kept, however old.
+    for node in 0..2 {
+        let output = cluster.node(node).pass("replicate", &[]);
+        assert!(!output.status.success(), "a peer was away and nobody said so");
+        assert!(copies(&cluster, node).keys().all(|name| name.ends_with(".ts")), "the tombstone is gone");
+    }
+
+    // It comes back and replicates first what it has.
+    cluster.node(2).start(None);
+    pass(&mut cluster, 2);
+    tester.get("c/o").send().expect(404);
+    assert!(copies(&cluster, 0).keys().chain(copies(&cluster, 1).keys()).all(|name| name.ends_with(".ts")));
+
+    // Then the others tell it, and the tombstone has done its duty everywhere.
+    for _ in 0..2 {
+        pass_everywhere(&mut cluster, 3);
+    }
+    for node in 0..3 {
+        assert_eq!(copies(&cluster, node), BTreeMap::new());
+    }
+    tester.get("c/o").header("X-Newest", "true").send().expect(404);
+}
+
+#[test]
+fn a_receiver_that_is_killed_has_the_old_version_or_the_new_one() {
+    let mut cluster = Cluster::builder().start();
+    let tester = cluster.tester();
+    tester.make("c");
+    for point in apus_object::RECEIVE_CRASH_POINTS {
+        for i in 0..OBJECTS {
+            tester.store(&format!("c/{i}"), format!("old {point} {i}"));
+        }
+        pass_everywhere(&mut cluster, 3);
+        cluster.node(2).kill();
+        for i in 0..OBJECTS {
+            tester.store(&format!("c/{i}"), format!("new {point} {i}"));
+        }
+
+        // It dies while it takes what it missed.
+        cluster.node(2).start(Some(point));
+        let output = cluster.node(0).pass("replicate", &[]);
+        assert!(!output.status.success(), "nothing failed at {point}");
+        cluster.node(2).exited();
+        cluster.node(2).start(None);
+        let (address, ring) = (cluster.node(2).address("object"), ring(&cluster));
+        for i in 0..OBJECTS {
+            let hash = apus_base::hash_path::HashPath::new("", "changeme").object("AUTH_test", "c", &i.to_string());
+            let path = format!("/d2/{}/AUTH_test/c/{i}", ring.partition(&hash.0));
+            let found = Request::new(address, "GET", path).send().expect(200);
+            assert_eq!(found.need("Etag").trim_matches('"'), md5_hex(&found.body), "{i} is torn at {point}");
+            let text = found.text().to_owned();
+            assert!(text == format!("old {point} {i}") || text == format!("new {point} {i}"), "{text} after {point}");
+        }
+
+        // The next pass finishes it.
+        pass(&mut cluster, 0);
+        assert_in_place(&cluster, 3);
+        assert!(copies(&cluster, 2).len() == OBJECTS);
+    }
+}
+
+#[test]
+fn a_damaged_copy_is_not_spread_but_put_away_and_replaced() {
+    let mut cluster = Cluster::builder().start();
+    let tester = cluster.tester();
+    tester.make("c");
+    tester.store("c/o", bytes(7, 300_000));
+    pass_everywhere(&mut cluster, 3);
+    let good = copies(&cluster, 2);
+
+    // One disk is lost, and on the one that would fill it a bit has flipped.
+    fs::remove_dir_all(cluster.device(1).join("objects")).unwrap();
+    let path = disk::with_suffix(&cluster.node(0).devices(), ".data").remove(0);
+    let file = fs::File::options().read(true).write(true).open(&path).unwrap();
+    let mut byte = [0];
+    file.read_exact_at(&mut byte, 1000).unwrap();
+    file.write_all_at(&[byte[0] ^ 1], 1000).unwrap();
+
+    pass(&mut cluster, 0);
+    assert_eq!((copies(&cluster, 0).len(), copies(&cluster, 1).len()), (0, 0), "a damaged copy was spread");
+    assert!(cluster.device(0).join("quarantined/objects").exists());
+    pass(&mut cluster, 2);
+    assert_eq!((copies(&cluster, 0), copies(&cluster, 1)), (good.clone(), good));
+}
+
+#[test]
+fn partitions_move_when_the_ring_says_so() {
+    let mut cluster = Cluster::builder().nodes(4).start();
+    let tester = cluster.tester();
+    tester.make("c");
+    store_all(&tester, "o");
+    assert!(!copies(&cluster, 3).is_empty());
+
+    // A device is drained.
+    let builder = cluster.rings().join("object.builder");
+    let verb = |arguments: &[&str]| {
+        tools::run(Command::new(tools::binary()).arg("ring").arg(&builder).args(arguments));
+    };
+    verb(&["set_weight", "d3", "0"]);
+    verb(&["rebalance", "-f"]);
+    pass(&mut cluster, 3);
+    assert_eq!(copies(&cluster, 3), BTreeMap::new());
+    assert_in_place(&cluster, 4);
+    assert!(folders(&cluster.device(3).join("objects")).is_empty(), "empty folders are left");
+}
+
+fn folders(folder: &Path) -> Vec<PathBuf> {
+    fs::read_dir(folder).into_iter().flatten().flatten().map(|e| e.path()).filter(|path| path.is_dir()).collect()
+}
+
+#[test]
+fn a_pass_does_what_its_filter_lets_through() {
+    let mut cluster = Cluster::builder().policies(&["gold", "silver"]).start();
+    let tester = cluster.tester();
+    tester.make("c");
+    store_all(&tester, "o");
+    fs::remove_dir_all(cluster.device(1).join("objects")).unwrap();
+    let first: String = copies(&cluster, 0).keys().next().unwrap().split('/').next().unwrap().into();
+
+    for nothing in [["--policy", "1"], ["--device", "d9"], ["--partition", "4000000000"]] {
+        cluster.node(0).pass("replicate", &nothing);
+        assert_eq!(copies(&cluster, 1), BTreeMap::new(), "{nothing:?}");
+    }
+    cluster.node(0).pass("replicate", &["--policy", "0", "--device", "d0", "--partition", &first]);
+    let brought = copies(&cluster, 1);
+    assert!(!brought.is_empty() && brought.keys().all(|name| name.split('/').next() == Some(&first)), "{brought:?}");
+}
+
+/// `cargo test --release -p apus-tests --test replication -- --ignored --nocapture`: how fast an emptied device is filled
+/// against `rsync -a --xattrs` of the same files in the same run, and what a pass costs that finds nothing to do.
+#[test]
+#[ignore = "takes minutes and prints figures"]
+fn how_fast() {
+    const MANY: usize = 20_000;
+    let mut cluster = Cluster::builder().start();
+    let tester = cluster.tester();
+    tester.make("c");
+    std::thread::scope(|scope| {
+        for worker in 0..16 {
+            let tester = tester.clone();
+            scope.spawn(move || {
+                (worker..MANY).step_by(16).for_each(|i| tester.store(&format!("c/{i}"), bytes(i as u64, 4096)));
+            });
+        }
+    });
+    pass_everywhere(&mut cluster, 3);
+    let seconds = |started: std::time::Instant| started.elapsed().as_secs_f64();
+
+    let (from, to) = (cluster.device(0).join("objects"), cluster.device(0).with_file_name("rsynced"));
+    let started = std::time::Instant::now();
+    tools::run(Command::new("rsync").args(["-a", "--xattrs"]).arg(&from).arg(&to));
+    let rsync = seconds(started);
+
+    fs::remove_dir_all(cluster.device(1).join("objects")).unwrap();
+    let started = std::time::Instant::now();
+    let line = pass(&mut cluster, 0);
+    let replicated = seconds(started);
+    assert_eq!(copies(&cluster, 1).len(), MANY);
+    println!("{MANY} objects of 4 KiB: rsync {rsync:.1} s, a pass {replicated:.1} s ({line})");
+
+    // The pass reads its own index once more; then it is at rest.
+    pass_everywhere(&mut cluster, 3);
+    let servers = |cluster: &mut Cluster| (0..3).map(|node| cpu_ticks(cluster.node(node).process().id())).sum::<u64>();
+    let before = servers(&mut cluster);
+    let script = format!(
+        "{} pass replicate --once --config {}; times",
+        tools::binary().display(),
+        cluster.node(0).config().display()
+    );
+    let output = tools::run(Command::new("bash").args(["-c", &script]));
+    println!(
+        "an idle pass over {MANY} objects: {} of the pass itself (user, system); {} ms of the three servers",
+        String::from_utf8_lossy(&output.stdout).lines().last().unwrap(),
+        (servers(&mut cluster) - before) * 10
+    );
+}
+
+/// The processor time of a process, in hundredths of a second.
+fn cpu_ticks(pid: u32) -> u64 {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+    let fields: Vec<_> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
+    fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap()
+}
