@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use apus_base::client::ClientConfig;
+use apus_base::crypto::{Encryption, InvalidEncryption};
 use apus_base::serve::Limits;
 use serde::{Deserialize, Serialize};
 
@@ -30,6 +31,8 @@ pub struct Config {
     pub storage_url_scheme: Scheme,
     /// The limits on what clients may send.
     pub constraints: Constraints,
+    /// Whether and with what secrets objects are encrypted.
+    pub encryption: Encryption,
     /// How the storage servers are asked.
     pub client: ClientConfig,
     /// Whether an account comes into being with the first write to it, and looks empty before.
@@ -98,6 +101,9 @@ pub enum InvalidConfig {
     /// Tokens could be forged.
     #[error(transparent)]
     TokenSecret(#[from] WeakSecret),
+    /// The root secrets make no sense.
+    #[error("encryption: {0}")]
+    Encryption(#[from] InvalidEncryption),
     /// Where tokens are asked for is no folder of the URL.
     #[error("auth_prefix must begin and end with a slash and have something in between, as in \"/auth/\", not {0:?}")]
     AuthPrefix(String),
@@ -114,6 +120,7 @@ impl Default for Config {
             auth_prefix: "/auth/".into(),
             storage_url_scheme: Scheme::Http,
             constraints: Constraints::default(),
+            encryption: Encryption::default(),
             client: ClientConfig::default(),
             account_autocreate: true,
             allow_account_management: false,

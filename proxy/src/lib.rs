@@ -25,6 +25,7 @@ use apus_base::body::Body;
 use apus_base::client::ClusterClient;
 use apus_base::clock::Clock;
 use apus_base::cluster::Cluster;
+use apus_base::crypto::Keymaster;
 use apus_base::metrics::Metrics;
 use apus_base::serve::Service;
 
@@ -41,6 +42,8 @@ pub struct Proxy {
     pub cluster: Arc<Cluster>,
     /// Where the versions of writes come from.
     pub clock: Arc<Clock>,
+    /// The keys by which objects are encrypted.
+    pub keymaster: Keymaster,
     /// The users, their tokens and whose accounts there are.
     pub auth: Auth,
 }
@@ -52,8 +55,9 @@ impl Proxy {
     /// When a part of the configuration makes no sense.
     pub fn new(config: Config, client: ClusterClient, clock: Arc<Clock>) -> Result<Self, InvalidConfig> {
         let auth = Auth::new(&config)?;
+        let keymaster = Keymaster::new(&config.encryption)?;
         let cluster = Arc::clone(client.cluster());
-        Ok(Self { config, client, cluster, clock, auth })
+        Ok(Self { config, client, cluster, clock, keymaster, auth })
     }
 }
 

@@ -41,7 +41,7 @@ use http::{HeaderMap, StatusCode};
 pub use config::{ClientConfig, InvalidNodeCount, RequestNodeCount};
 pub use info::{AccountInfo, ContainerInfo, Info, Usage};
 pub use order::{Affinity, InvalidAffinity, SortingMethod};
-pub use put::{PutError, PutObject, PutOutcome};
+pub use put::{Footers, PutError, PutObject, PutOutcome};
 pub use target::{ObjectPath, Rings, Target};
 pub use write::WriteOutcome;
 

@@ -7,6 +7,7 @@
 mod batch;
 mod check;
 mod delete;
+mod footers;
 mod get;
 mod metrics;
 mod post;

@@ -69,7 +69,12 @@ fn has_prefix(name: &str, prefix: &str) -> bool {
 }
 
 fn is_user_or_system(name: &str) -> bool {
-    [USER, SYSTEM, TRANSIENT].iter().any(|prefix| has_prefix(name, prefix))
+    has_prefix(name, USER) || is_system(name)
+}
+
+/// Metadata that the cluster keeps for itself.
+pub(super) fn is_system(name: &str) -> bool {
+    has_prefix(name, SYSTEM) || has_prefix(name, TRANSIENT)
 }
 
 /// The metadata that a PUT sets beside what it is told by the body.

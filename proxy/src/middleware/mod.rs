@@ -9,7 +9,7 @@ pub mod healthcheck;
 pub mod info;
 pub mod listing_formats;
 mod render;
-mod rows;
+pub(crate) mod rows;
 pub mod tempauth;
 
 use http::{HeaderMap, HeaderValue, header};

@@ -9,7 +9,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode};
 use super::headers::{changes, hide_owners};
 use super::listing::Listing;
 use super::resource::Resource;
-use super::{Call, account as accounts};
+use super::{Call, account as accounts, crypto};
 use crate::auth::acl::{Kind, clean_acl};
 use crate::constraints::Level;
 use crate::error::Error;
@@ -51,6 +51,7 @@ pub async fn read(
     require_account(call, name.account).await?;
     let query = listing.query();
     let headers = call.backend_headers();
+    let is_listing = method == Method::GET;
     let mut response = call.proxy.client.read(method, &name.target(), Some(&query), &headers, newest).await?;
     match response.status() {
         StatusCode::NOT_FOUND => return Err(Error::NotFound),
@@ -59,6 +60,9 @@ pub async fn read(
     }
     if !owner {
         hide_owners(response.headers_mut());
+    }
+    if is_listing {
+        response = crypto::open_listing(call.proxy, name, response);
     }
     Ok(response)
 }

@@ -5,7 +5,7 @@ use apus_base::client::Target;
 use http::header::{IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_UNMODIFIED_SINCE, RANGE};
 use http::{HeaderMap, HeaderName, Method, Response, StatusCode};
 
-use super::Call;
+use super::{Call, crypto};
 use super::headers::pick;
 use super::resource::{ObjectName, Resource};
 use crate::error::Error;
@@ -46,7 +46,7 @@ pub async fn get(call: Call<'_>, read: Read) -> Result<Response<Body>, Error> {
     stored(call, &read).await
 }
 
-/// Reads an object as the object servers have it.
+/// Reads an object as the object servers have it, decrypted.
 ///
 /// A container that is not known does not stop a read: where its object is, there is an answer.
 async fn stored(call: Call<'_>, read: &Read) -> Result<Response<Body>, Error> {
@@ -55,8 +55,10 @@ async fn stored(call: Call<'_>, read: &Read) -> Result<Response<Body>, Error> {
     let policy = info.found().map_or_else(|| client.cluster().policies.default_index(), |info| info.policy);
     let mut headers = call.backend_headers();
     headers.extend(read.headers.clone());
+    crypto::mask_conditions(call.proxy, name, &mut headers)?;
     let target = Target::Object(name.target(policy));
     let response = client.read(read.method.clone(), &target, None, &headers, read.newest).await?;
+    let response = crypto::open(call.proxy, name, &read.method, response)?;
     match response.status() {
         StatusCode::NOT_MODIFIED | StatusCode::PRECONDITION_FAILED | StatusCode::RANGE_NOT_SATISFIABLE => Ok(response),
         StatusCode::NOT_FOUND => Err(Error::NotFound),

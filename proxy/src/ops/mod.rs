@@ -7,6 +7,7 @@
 pub mod account;
 pub mod container;
 pub mod copy;
+pub mod crypto;
 pub mod delete;
 pub mod get;
 pub mod headers;

@@ -4,7 +4,7 @@ use apus_base::client::Target;
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderValue, Method};
 
-use super::Call;
+use super::{Call, crypto};
 use super::headers::stored;
 use super::put::DELETE_AT;
 use super::resource::{ObjectName, Resource};
@@ -21,6 +21,7 @@ pub async fn post(call: Call<'_>, name: &ObjectName, request: &HeaderMap) -> Res
     call.proxy.config.constraints.check_metadata(request, Level::Object)?;
     let (mut headers, now) = call.write_headers();
     headers.extend(stored(request));
+    crypto::seal_metadata(call.proxy, name, &mut headers)?;
     if let Some(kind) = request.get(CONTENT_TYPE).filter(|kind| !kind.is_empty()) {
         check_content_type(kind)?;
         headers.insert(CONTENT_TYPE, kind.clone());

@@ -6,7 +6,7 @@ use apus_base::timestamp::Timestamp;
 use http::header::{CONTENT_TYPE, ETAG, IF_NONE_MATCH};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 
-use super::Call;
+use super::{Call, crypto};
 use super::headers::{content_type, stored};
 use super::resource::{ObjectName, Resource};
 use crate::constraints::{BadLength, Level, check_content_type, delete_at, is_true};
@@ -60,18 +60,23 @@ pub async fn put(call: Call<'_>, put: Put) -> Result<Stored, Error> {
         headers.insert(IF_NONE_MATCH, HeaderValue::from_static("*"));
     }
     // One that is no text is still a promise, and no body keeps it.
-    let expect_etag = put.headers.get(ETAG).map(|etag| String::from_utf8_lossy(etag.as_bytes()));
+    let expect_etag = put.headers.get(ETAG).map(|etag| String::from_utf8_lossy(etag.as_bytes()).into_owned());
+    let expect_etag = expect_etag.filter(|etag| !etag.is_empty());
+    crypto::seal_metadata(call.proxy, &put.name, &mut headers)?;
+    let outgoing = crypto::Outgoing::new(call.proxy, &put.name, &mut headers, put.body, expect_etag)?;
+    let answered = outgoing.answered();
     let stored = call.proxy.client.put_object(PutObject {
         path: put.name.target(container.policy),
         headers: &headers,
-        body: put.body,
+        body: outgoing.body,
         length,
         max_length,
-        expect_etag: expect_etag.as_deref().filter(|etag| !etag.is_empty()),
+        expect_etag: outgoing.expect_etag.as_deref(),
+        footers: outgoing.footers,
     });
     let outcome = stored.await?;
     let newer = outcome.status == StatusCode::ACCEPTED;
-    Ok(Stored { etag: outcome.etag.filter(|_| !newer), written })
+    Ok(Stored { etag: answered(outcome.etag).filter(|_| !newer), written })
 }
 
 /// Writes into `headers` what shall be stored beside the bytes, if it keeps to the rules.
@@ -109,6 +114,10 @@ impl From<PutError> for Error {
             PutError::EtagMismatch { .. } => Self::Refused(StatusCode::UNPROCESSABLE_ENTITY, String::new()),
             PutError::Body(error) => Self::Body(error),
             PutError::Refused(answer) => super::refused(&answer),
+            PutError::Footers(reason) => {
+                tracing::error!(%reason, "an object cannot be described");
+                Self::Refused(StatusCode::INTERNAL_SERVER_ERROR, String::new())
+            }
         }
     }
 }

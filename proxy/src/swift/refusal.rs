@@ -10,6 +10,7 @@ use super::response::{page, text_html, text_plain, unauthorized};
 use crate::auth::Denied;
 use crate::constraints::{BadLength, Invalid};
 use crate::error::Error;
+use crate::ops::crypto::Undecryptable;
 
 /// Why a request was not done.
 #[derive(Debug, thiserror::Error)]
@@ -90,6 +91,8 @@ fn operation(error: Error, account: Option<&str>) -> Response<Body> {
         Error::TooLarge => text_plain(StatusCode::PAYLOAD_TOO_LARGE, text),
         Error::SourceTooLarge => page(StatusCode::PAYLOAD_TOO_LARGE),
         Error::Body(reason) => page(body_status(&reason)),
+        Error::Undecryptable(Undecryptable::Keys) => text_html(StatusCode::INTERNAL_SERVER_ERROR, text),
+        Error::Undecryptable(_) => text_plain(StatusCode::INTERNAL_SERVER_ERROR, text),
         Error::Refused(status, text) if text.is_empty() => page(status),
         Error::Refused(status, text) => text_html(status, text),
     }
