@@ -41,11 +41,34 @@ pub(crate) enum Command {
         #[arg(long, value_name = "FILE")]
         config: PathBuf,
     },
+    /// Run a pass over all that is stored.
+    Pass {
+        #[command(subcommand)]
+        pass: Pass,
+    },
     /// Make and change rings: `apus ring FILE.builder VERB ...`, in swift-ring-builder's words.
     #[command(disable_help_flag = true)]
     Ring {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<OsString>,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Pass {
+    /// Bring all encrypted objects under the active root secret, and prove it, so that the others can be removed.
+    /// Killed and started again, it goes on where it was.
+    Rekey {
+        /// The configuration of a node with [proxy.encryption], in which the new secret is the active one, as at every
+        /// proxy, and the old ones still are.
+        #[arg(long, value_name = "FILE")]
+        config: PathBuf,
+        /// Give up after three rounds instead of waiting for what is out of reach.
+        #[arg(long)]
+        once: bool,
+        /// Where the pass keeps its place. [default: rekey.state beside the configuration]
+        #[arg(long, value_name = "FILE")]
+        state: Option<PathBuf>,
     },
 }
 

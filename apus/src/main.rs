@@ -5,6 +5,7 @@ mod config;
 mod data;
 mod error;
 mod node;
+mod pass;
 mod rings;
 mod roles;
 mod serve;
@@ -14,7 +15,7 @@ use std::process::ExitCode;
 
 use clap::Parser as _;
 
-use crate::cli::{Command, Options};
+use crate::cli::{Command, Options, Pass};
 
 fn main() -> ExitCode {
     let options = Options::parse();
@@ -33,6 +34,9 @@ fn run(options: Options) -> Result<ExitCode, error::StartError> {
     }
     match options.command {
         Command::Ring { arguments } => Ok(cli::ring(arguments)),
+        Command::Pass { pass: Pass::Rekey { config, once, state } } => {
+            cli::logged(&options.log, || pass::rekey(&config, once, state))
+        }
         Command::Up(arguments) => cli::logged(&options.log, || up::run(&arguments)),
         Command::Serve { roles, config } => cli::logged(&options.log, || serve::run(&roles, &config)),
     }

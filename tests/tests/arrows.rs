@@ -13,10 +13,31 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("apus-container", &["apus-base"]),
     ("apus-object", &["apus-base"]),
     ("apus-proxy", &["apus-base"]),
-    ("apus", &["apus-base", "apus-ring-builder", "apus-account", "apus-container", "apus-object", "apus-proxy"]),
+    ("apus-replicator", &["apus-base", "apus-account", "apus-container", "apus-object"]),
+    (
+        "apus",
+        &[
+            "apus-base",
+            "apus-ring-builder",
+            "apus-account",
+            "apus-container",
+            "apus-object",
+            "apus-proxy",
+            "apus-replicator",
+        ],
+    ),
     (
         "apus-tests",
-        &["apus", "apus-base", "apus-ring-builder", "apus-account", "apus-container", "apus-object", "apus-proxy"],
+        &[
+            "apus",
+            "apus-base",
+            "apus-ring-builder",
+            "apus-account",
+            "apus-container",
+            "apus-object",
+            "apus-proxy",
+            "apus-replicator",
+        ],
     ),
 ];
 

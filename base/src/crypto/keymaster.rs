@@ -147,6 +147,11 @@ impl Keymaster {
         Ok(Self { secrets, active, version: config.meta_version_to_write, disabled: config.disable_encryption })
     }
 
+    /// Whether there is no root secret at all.
+    pub fn is_empty(&self) -> bool {
+        self.secrets.is_empty()
+    }
+
     /// Whether new data is encrypted.
     pub fn encrypts(&self) -> bool {
         !self.disabled && !self.secrets.is_empty()

@@ -37,6 +37,9 @@ pub(super) fn object_headers(config: &Config, object: &Object) -> HeaderMap {
     let data_timestamp = object.data_timestamp.internal();
     insert(&mut headers, HeaderName::from_static(backend::BACKEND_DATA_TIMESTAMP), data_timestamp.as_bytes());
     insert(&mut headers, HeaderName::from_static("x-backend-durable-timestamp"), data_timestamp.as_bytes());
+    if object.rewrapping {
+        insert(&mut headers, HeaderName::from_static(backend::REWRAPPING), b"true");
+    }
     headers
 }
 
