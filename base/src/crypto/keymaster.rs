@@ -248,25 +248,27 @@ type Found<'a> = (Cow<'a, str>, Cow<'a, str>, Option<Cow<'a, str>>);
 
 /// The names in a key id's path. They may be others than those of the request: then the id is right.
 fn names_in<'a>(id: &'a KeyId, version: MetaVersion, asked: Asked<'a>) -> Result<Found<'a>, CryptoError> {
-    let (account, container, object) = asked;
-    let is_own = id.path.strip_prefix('/').and_then(|path| path.strip_prefix(account)).is_some_and(|p| p.starts_with('/'));
-    let (key_account, key_container, key_object) = if version == MetaVersion::One && !is_own {
-        (account, Some(container), Some(id.path.as_str()))
-    } else {
-        split(&id.path)?
+    let found = names(Cow::from(&id.path), version, asked);
+    let is_asked = |(a, c, o): &Found<'_>| {
+        *a == asked.0 && *c == asked.1 && (asked.2.is_none() || o.as_deref() == asked.2)
     };
-    let key_container = key_container.ok_or(CryptoError::KeyId("no container in its path"))?;
-    let is_asked = |a: &str, c: &str, o: Option<&str>| a == account && c == container && (object.is_none() || o == object);
-    if version != MetaVersion::Three
-        && !is_asked(key_account, key_container, key_object)
-        && let (Some(a), Some(c)) = (from_latin1(key_account), from_latin1(key_container))
-    {
-        let o = key_object.map(from_latin1);
-        if !matches!(o, Some(None)) && is_asked(&a, &c, o.as_ref().and_then(|o| o.as_deref())) {
-            return Ok((a.into(), c.into(), o.flatten().map(Cow::from)));
-        }
+    if version == MetaVersion::Three || found.as_ref().is_ok_and(is_asked) {
+        return found;
     }
-    Ok((key_account.into(), key_container.into(), key_object.map(Cow::from)))
+    let meant = from_latin1(&id.path).map(|path| names(path.into(), version, asked));
+    meant.and_then(Result::ok).filter(is_asked).map_or(found, Ok)
+}
+
+fn names<'a>(path: Cow<'a, str>, version: MetaVersion, (account, container, _): Asked<'a>) -> Result<Found<'a>, CryptoError> {
+    let is_own = path.strip_prefix('/').and_then(|path| path.strip_prefix(account)).is_some_and(|p| p.starts_with('/'));
+    if version == MetaVersion::One && !is_own {
+        // The name alone, of an object whose name begins with a slash.
+        return Ok((account.into(), container.into(), Some(path)));
+    }
+    let (account, container, object) = split(&path)?;
+    let container = container.ok_or(CryptoError::KeyId("no container in its path"))?;
+    let owned = |part: &str| Cow::from(part.to_owned());
+    Ok((owned(account), owned(container), object.map(owned)))
 }
 
 fn split(path: &str) -> Result<(&str, Option<&str>, Option<&str>), CryptoError> {

@@ -2,7 +2,10 @@
 
 use proptest::prelude::*;
 
-use super::{BodyKey, Cipher, CryptoError, Encryption, InvalidEncryption, Iv, Key, Keymaster, Meta, RootSecret, Sealed, seal};
+use super::{
+    BodyKey, Cipher, CryptoError, Encryption, InvalidEncryption, Iv, Key, KeyId, Keymaster, Meta, MetaVersion, RootSecret,
+    Sealed, seal,
+};
 
 fn secret(byte: u8) -> RootSecret {
     use base64::Engine as _;
@@ -51,6 +54,35 @@ fn a_body_key_comes_back_by_its_meta_only_with_the_right_key() {
     assert_eq!(meta.key_id.as_ref(), Some(&keys.id));
     assert_eq!(meta.body_key(&keys.object).unwrap(), body);
     assert_ne!(meta.body_key(&keys.container).unwrap(), body);
+}
+
+#[test]
+fn every_version_of_a_key_id_leads_back() {
+    for version in [MetaVersion::One, MetaVersion::Two, MetaVersion::Three] {
+        let config =
+            Encryption { root_secret: Some(secret(1)), meta_version_to_write: version, ..Encryption::default() };
+        let keymaster = Keymaster::new(&config).unwrap();
+        for (account, object) in ["a", "é"].into_iter().flat_map(|a| ["o", "/o", "é/☃", "/é"].map(|o| (a, o))) {
+            let keys = keymaster.active_keys(account, "☃", object).unwrap();
+            assert_eq!(keymaster.object_keys(account, "☃", object, Some(&keys.id)).unwrap(), keys);
+            assert_eq!(keymaster.container_key(account, "☃", Some(&keys.id)).unwrap(), keys.container);
+        }
+    }
+}
+
+#[test]
+fn a_key_id_of_another_place_is_believed() {
+    let config = Encryption { root_secret: Some(secret(1)), ..Encryption::default() };
+    let keymaster = Keymaster::new(&config).unwrap();
+    let elsewhere = keymaster.active_keys("a", "c", "o").unwrap();
+    assert_eq!(keymaster.object_keys("b", "d", "p", Some(&elsewhere.id)).unwrap(), elsewhere);
+    for (path, v) in [("a/c/o", "3"), ("/a", "3"), ("/a/c", "3"), ("//c/o", "2"), ("/a//o", "3"), ("/a/c/o", "4")] {
+        let id = KeyId { path: path.into(), secret_id: None, v: v.into() };
+        assert!(matches!(keymaster.object_keys("b", "d", "p", Some(&id)), Err(CryptoError::KeyId(_))), "{path} {v}");
+    }
+    let unknown = KeyId { secret_id: Some("9".into()), ..elsewhere.id };
+    let refused = keymaster.object_keys("a", "c", "o", Some(&unknown));
+    assert_eq!(refused.unwrap_err(), CryptoError::UnknownSecret(Some("9".into())));
 }
 
 proptest! {

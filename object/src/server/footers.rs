@@ -1,8 +1,7 @@
 //! Metadata behind a body: what a proxy knows only when it has seen the last byte, such as the encrypted MD5 of what it
 //! has encrypted on its way.
 //!
-//! Only system metadata may come so. What is announced in `Trailer` and does not come, or comes unannounced, is a broken
-//! request: nothing is stored.
+//! Only system metadata that `Trailer` announces may come so. With anything else the request is refused and nothing stored.
 
 use apus_base::wire::header as backend;
 use http::{HeaderMap, HeaderName, HeaderValue, header};

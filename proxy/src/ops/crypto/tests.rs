@@ -50,12 +50,12 @@ fn both(active: &str, version: &str) -> Value {
 }
 
 fn name(object: &str) -> ObjectName {
-    ObjectName { account: "AUTH_é".into(), container: "c☃".into(), object: object.into() }
+    ObjectName { account: "AUTH_a".into(), container: "c☃".into(), object: object.into() }
 }
 
 fn path(object: &str) -> String {
     let part = |text: &str| percent_encoding::utf8_percent_encode(text, percent_encoding::NON_ALPHANUMERIC).to_string();
-    format!("/v1/{}/{}/{}", part("AUTH_é"), part("c☃"), part(object))
+    format!("/v1/{}/{}/{}", part("AUTH_a"), part("c☃"), part(object))
 }
 
 fn map(pairs: &[(&str, &str)]) -> HeaderMap {
@@ -157,7 +157,7 @@ async fn what_swift_wrote_is_read_here() {
         if !plain.is_empty() {
             assert_eq!(opened.headers()["etag"], wrote["etag"].as_str().unwrap());
             let row = json!([{ "name": object, "hash": headers["x-object-sysmeta-container-update-override-etag"].to_str().unwrap() }]);
-            let container = ContainerName { account: "AUTH_é", container: "c☃" };
+            let container = ContainerName { account: "AUTH_a", container: "c☃" };
             let listing = open_listing(&proxy, container, response(200, HeaderMap::new(), row.to_string().as_bytes()));
             let listing: Value = serde_json::from_slice(&bytes_of(listing.into_body()).await).unwrap();
             assert_eq!(listing, json!([{ "name": object, "hash": wrote["etag"] }]));
@@ -278,7 +278,7 @@ async fn a_missing_or_wrong_secret_gives_no_garbage() {
         assert_eq!(refusal(get(&other, "o", &meta_only, b"")), Undecryptable::Object);
         let listed = headers["x-object-sysmeta-container-update-override-etag"].to_str().unwrap();
         let row = json!([{ "hash": listed, "name": "o" }]).to_string();
-        let container = ContainerName { account: "AUTH_é", container: "c☃" };
+        let container = ContainerName { account: "AUTH_a", container: "c☃" };
         let listing = open_listing(&other, container, response(200, HeaderMap::new(), row.as_bytes()));
         assert_eq!(bytes_of(listing.into_body()).await, br#"[{"hash":"<unknown>","name":"o"}]"#);
     }
@@ -322,6 +322,30 @@ async fn a_post_under_another_secret_than_the_put() {
     let opened = get(&proxy(&both("2", "3")), "o", &headers, &bytes).unwrap();
     assert_eq!(opened.headers()["x-object-meta-a"], "b");
     assert_eq!(bytes_of(opened.into_body()).await, b"plain");
+}
+
+#[tokio::test]
+async fn what_is_rewrapped_needs_the_new_secret_only() {
+    let long = "long ".repeat(50);
+    let meta = [("x-object-meta-a", "b"), ("x-object-meta-long", long.as_str())];
+    for (object, plain) in OBJECTS.into_iter().flat_map(|object| [(object, &b"plain"[..]), (object, b"")]) {
+        let (mut headers, bytes) = stored(&proxy(&both("", "2")), object, &meta, plain).await;
+        let name = name(object);
+        let parts = (name.account.as_str(), name.container.as_str(), object);
+        let both = proxy(&both("2", "3")).keymaster;
+        let rewrapped = apus_base::crypto::rewrap(&both, parts, &headers).unwrap().items;
+        for (name, value) in &rewrapped {
+            assert_ne!(headers.insert(name.clone(), value.clone()).unwrap(), value);
+        }
+        let only_new = proxy(&json!({ "root_secrets": { "2": ROOTS[1] }, "active_root_secret_id": "2" }));
+        let opened = get(&only_new, object, &headers, &bytes).unwrap();
+        assert_eq!((&opened.headers()["x-object-meta-a"], opened.headers()["x-object-meta-long"].to_str().unwrap()), (&http::HeaderValue::from_static("b"), long.trim_end_matches('x')));
+        assert_eq!(bytes_of(opened.into_body()).await, plain);
+        // There is nothing left to do, and what is under a secret that is not the one of its id is not touched.
+        assert!(apus_base::crypto::rewrap(&both, parts, &headers).unwrap().items.is_empty());
+        let back = proxy(&json!({ "root_secret": ROOTS[0], "root_secrets": { "2": ROOTS[0] } })).keymaster;
+        assert!(apus_base::crypto::rewrap(&back, parts, &headers).is_err());
+    }
 }
 
 #[tokio::test]
