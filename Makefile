@@ -1,5 +1,6 @@
 # make up     a running cluster on loopback        make check   format, lints, docs
 # make test   everything                           make bench   how fast it is here
+# make test-swift   the real Swift's own functional suite, against a cluster of Apus
 
 # Build output lives outside the checkout, so that RocksDB is compiled once per machine.
 CACHE ?= $(if $(XDG_CACHE_HOME),$(XDG_CACHE_HOME),$(HOME)/.cache)/apus
@@ -12,7 +13,7 @@ CARGO := cargo
 TEST := $(shell cargo nextest --version >/dev/null 2>&1 && echo "nextest run" || echo "test --no-fail-fast")
 UP ?=
 
-.PHONY: up test check bench build tools python help
+.PHONY: up test test-swift check bench build tools python help
 
 help:
 	@sed -n 's/^# //p' Makefile
@@ -27,16 +28,20 @@ up: build
 test: build python
 	$(CARGO) $(TEST) --release --locked --workspace
 
+test-swift: build python
+	@./tools/fetch-swift $(VENV) $(CACHE)/swift-sources
+	APUS_SWIFT_SOURCES=$(CACHE)/swift-sources $(CARGO) test --release --locked -p apus-tests --test swift_suite -- --ignored --nocapture --test-threads 1
+
 check: tools
 	./tools/check
 
 bench: build
 	$(CARGO) bench --locked --workspace
 
-# Debian's libclang for RocksDB's bindings, and memcached for the tests.
+# Debian's libclang for RocksDB's bindings; below, what the tests run.
 tools:
 	@./tools/install-debian libclang-dev
 
 python:
-	@./tools/install-debian memcached python3-venv
+	@./tools/install-debian memcached python3-venv curl rclone
 	@./tools/make-venv $(VENV) tests/requirements.txt

@@ -10,6 +10,7 @@ use clap::{Args, Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
 
 use crate::error::StartError;
+use crate::pass::PassArguments;
 use crate::roles::Role;
 
 /// A Swift-compatible object store: every role and tool in one binary.
@@ -41,34 +42,13 @@ pub(crate) enum Command {
         #[arg(long, value_name = "FILE")]
         config: PathBuf,
     },
-    /// Run a pass over all that is stored.
-    Pass {
-        #[command(subcommand)]
-        pass: Pass,
-    },
+    /// Run one background pass of this node: once, or for ever.
+    Pass(PassArguments),
     /// Make and change rings: `apus ring FILE.builder VERB ...`, in swift-ring-builder's words.
     #[command(disable_help_flag = true)]
     Ring {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<OsString>,
-    },
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum Pass {
-    /// Bring all encrypted objects under the active root secret, and prove it, so that the others can be removed.
-    /// Killed and started again, it goes on where it was.
-    Rekey {
-        /// The configuration of a node with [proxy.encryption], in which the new secret is the active one, as at every
-        /// proxy, and the old ones still are.
-        #[arg(long, value_name = "FILE")]
-        config: PathBuf,
-        /// Give up after three rounds instead of waiting for what is out of reach.
-        #[arg(long)]
-        once: bool,
-        /// Where the pass keeps its place. [default: rekey.state beside the configuration]
-        #[arg(long, value_name = "FILE")]
-        state: Option<PathBuf>,
     },
 }
 
@@ -80,6 +60,12 @@ pub(crate) struct UpArguments {
     /// Where clients connect; port 0 lets the system choose. [default: 127.0.0.1:8080]
     #[arg(long, value_name = "HOST:PORT")]
     pub(crate) listen: Option<String>,
+    /// Speak HTTPS with this certificate (PEM, those that lead to a known one behind it).
+    #[arg(long, value_name = "FILE", requires = "tls_key")]
+    pub(crate) tls_certificate: Option<PathBuf>,
+    /// The certificate's private key (PEM).
+    #[arg(long, value_name = "FILE", requires = "tls_certificate")]
+    pub(crate) tls_key: Option<PathBuf>,
     /// How many devices to make at the first start. [default: 4]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=64))]
     pub(crate) devices: Option<u16>,
@@ -115,10 +101,10 @@ impl FromStr for CrashPoint {
 }
 
 /// Sends logs to standard error while `work` runs.
-pub(crate) fn logged(filter: &str, work: impl FnOnce() -> Result<(), StartError>) -> Result<ExitCode, StartError> {
+pub(crate) fn logged<T>(filter: &str, work: impl FnOnce() -> Result<T, StartError>) -> Result<T, StartError> {
     let filter = EnvFilter::try_new(filter).map_err(|e| StartError::LogFilter(e.to_string()))?;
     tracing_subscriber::fmt().json().flatten_event(true).with_env_filter(filter).with_writer(std::io::stderr).init();
-    work().map(|()| ExitCode::SUCCESS)
+    work()
 }
 
 /// Runs a verb of the ring builder.

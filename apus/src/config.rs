@@ -27,6 +27,12 @@ pub(crate) struct NodeConfig {
     pub(crate) container: apus_container::Config,
     #[serde(default)]
     pub(crate) object: apus_object::Config,
+    #[serde(default)]
+    pub(crate) updater: apus_replicator::update::Config,
+    #[serde(default)]
+    pub(crate) expirer: apus_replicator::expire::Config,
+    #[serde(default)]
+    pub(crate) reaper: apus_replicator::reap::Config,
 }
 
 /// Folders; a relative one is below the configuration's own.
@@ -37,6 +43,13 @@ pub(crate) struct Places {
     pub(crate) devices: PathBuf,
     /// Holds account.ring.gz, container.ring.gz, object.ring.gz, object-1.ring.gz and so on.
     pub(crate) rings: PathBuf,
+    /// Takes account.recon, container.recon and object.recon: what the background passes did last.
+    #[serde(default = "recon_cache")]
+    pub(crate) recon_cache: PathBuf,
+}
+
+fn recon_cache() -> PathBuf {
+    "recon".into()
 }
 
 /// `HOST:PORT` for each role that this node runs.
@@ -69,7 +82,23 @@ impl NodeConfig {
         let folder = path.parent().unwrap_or(Path::new("."));
         config.node.devices = folder.join(&config.node.devices);
         config.node.rings = folder.join(&config.node.rings);
+        if let Some(tls) = &mut config.proxy.tls {
+            tls.certificate = folder.join(&tls.certificate);
+            tls.key = folder.join(&tls.key);
+        }
+        config.node.recon_cache = folder.join(&config.node.recon_cache);
+        config.check(path)?;
         Ok(config)
+    }
+
+    /// What URLs of the public face begin with.
+    pub(crate) fn scheme(&self) -> &'static str {
+        if self.proxy.tls.is_some() { "https" } else { "http" }
+    }
+
+    /// What its types alone do not say.
+    pub(crate) fn check(&self, path: &Path) -> Result<(), StartError> {
+        self.expirer.check().map_err(|e| config_error(path, &format!("[expirer]: {e}")))
     }
 
     /// The checked `[cluster]` table.
@@ -97,9 +126,10 @@ mod tests {
         }
     }
 
-    /// `name = value`, not a sentence.
+    /// `name = value` or `[table]`, not a sentence.
     fn is_key(line: &str) -> bool {
-        line.split_once(" = ").is_some_and(|(name, _)| name.bytes().all(|b| b.is_ascii_lowercase() || b == b'_'))
+        let is_name = |name: &str| name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_');
+        line.starts_with('[') || line.split_once(" = ").is_some_and(|(name, _)| is_name(name))
     }
 
     #[test]

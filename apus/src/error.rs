@@ -32,6 +32,8 @@ pub(crate) enum StartError {
     TooFewDevices { replicas: u16, devices: u16 },
     #[error("--user: {0}")]
     User(#[from] apus_proxy::auth::user::InvalidUser),
+    #[error("--tls-certificate: {0}")]
+    Tls(#[from] apus_base::serve::TlsError),
     #[error("[listen] in {} names no address for the role {role}", .path.display())]
     NoAddress { path: PathBuf, role: &'static str },
     #[error("{0}")]

@@ -6,6 +6,7 @@ mod data;
 mod error;
 mod node;
 mod pass;
+mod rekey;
 mod rings;
 mod roles;
 mod serve;
@@ -15,7 +16,7 @@ use std::process::ExitCode;
 
 use clap::Parser as _;
 
-use crate::cli::{Command, Options, Pass};
+use crate::cli::{Command, Options};
 
 fn main() -> ExitCode {
     let options = Options::parse();
@@ -34,10 +35,10 @@ fn run(options: Options) -> Result<ExitCode, error::StartError> {
     }
     match options.command {
         Command::Ring { arguments } => Ok(cli::ring(arguments)),
-        Command::Pass { pass: Pass::Rekey { config, once, state } } => {
-            cli::logged(&options.log, || pass::rekey(&config, once, state))
+        Command::Pass(arguments) => cli::logged(&options.log, || pass::run(arguments)),
+        Command::Up(arguments) => cli::logged(&options.log, || up::run(&arguments)).map(|()| ExitCode::SUCCESS),
+        Command::Serve { roles, config } => {
+            cli::logged(&options.log, || serve::run(&roles, &config)).map(|()| ExitCode::SUCCESS)
         }
-        Command::Up(arguments) => cli::logged(&options.log, || up::run(&arguments)),
-        Command::Serve { roles, config } => cli::logged(&options.log, || serve::run(&roles, &config)),
     }
 }

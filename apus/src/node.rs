@@ -3,26 +3,32 @@
 use std::collections::BTreeSet;
 use std::convert::Infallible;
 use std::future::Future;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use apus_base::client::pool::{Pool, Timeouts};
-use apus_base::client::{ClusterClient, Rings};
+use apus_base::client::{ClientConfig, ClusterClient, Rings};
 use apus_base::clock::Clock;
 use apus_base::cluster::Cluster;
 use apus_base::db::Databases;
 use apus_base::fs::Devices;
 use apus_base::metrics::Metrics;
+use apus_base::recon::ReconCache;
 use apus_base::ring::Ring;
 use apus_base::serve::Limits;
 use apus_proxy::Proxy;
+use apus_replicator::Here;
+use apus_replicator::expire::{Expirer, Share};
+use apus_replicator::reap::Reaper;
+use apus_replicator::update::Updater;
 use arc_swap::ArcSwap;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::NodeConfig;
 use crate::error::StartError;
+use crate::pass::PassName;
 use crate::rings::{self, Addresses};
 use crate::roles::Role;
 use crate::serve::Bound;
@@ -39,6 +45,8 @@ pub(crate) struct Node {
     account_ring: Arc<ArcSwap<Ring>>,
     /// The proxy's client, once there is one, to give it new rings.
     client: OnceLock<ClusterClient>,
+    /// And that of the background passes.
+    passes: OnceLock<ClusterClient>,
     devices: Arc<Devices>,
     databases: Arc<Databases>,
 }
@@ -51,7 +59,17 @@ impl Node {
         let databases = Arc::new(Databases::new(Arc::clone(&devices), config.object.fallocate_reserve));
         let account_ring = Arc::new(ArcSwap::new(Arc::clone(&rings.account)));
         let cluster = Arc::new(cluster);
-        Ok(Self { config, cluster, addresses, rings, account_ring, client: OnceLock::new(), devices, databases })
+        Ok(Self {
+            config,
+            cluster,
+            addresses,
+            rings,
+            account_ring,
+            client: OnceLock::new(),
+            passes: OnceLock::new(),
+            devices,
+            databases,
+        })
     }
 
     /// Looks at the devices that the rings give this node. A broken one is only said so, since the others can serve;
@@ -75,9 +93,9 @@ impl Node {
     fn own_devices(&self, bound: &[Bound]) -> BTreeSet<PathBuf> {
         let mut found = BTreeSet::new();
         for Bound { role, address, .. } in bound {
-            let (ip, port) = (address.ip().to_string(), address.port());
+            let here = Here::new(*address);
             let devices = self.rings_of(*role).into_iter().flat_map(|ring| ring.devices().iter().flatten());
-            let own = devices.filter(|device| device.ip == ip && device.port == port);
+            let own = devices.filter(|device| here.has(device));
             found.extend(own.map(|device| self.devices.root().join(&device.device)));
         }
         found
@@ -106,18 +124,24 @@ impl Node {
         Ok(apus_proxy::serve(Arc::new(proxy), metrics, listener, shutdown))
     }
 
+    /// The account server, and the reaper of its accounts.
     pub(crate) fn account(
         &self,
-        listener: TcpListener,
+        Bound { listener, address, .. }: Bound,
         shutdown: CancellationToken,
     ) -> impl Future<Output = ()> + Send + 'static {
+        let metrics = Metrics::new("account");
+        let reaper = self.reaper_beside(Here::new(address), &metrics);
         let shared = apus_account::Shared {
             cluster: Arc::clone(&self.cluster),
             databases: Arc::clone(&self.databases),
-            metrics: Metrics::new("account"),
+            metrics,
             limits: Limits::default(),
         };
-        apus_account::serve(self.config.account.clone(), shared, listener, shutdown)
+        let serving = apus_account::serve(self.config.account.clone(), shared, listener, shutdown.clone());
+        async move {
+            tokio::join!(serving, reaper.run(&shutdown));
+        }
     }
 
     pub(crate) fn container(
@@ -136,13 +160,73 @@ impl Node {
         apus_container::serve(self.config.container.clone(), shared, listener, shutdown)
     }
 
+    /// The object server, the updater of its devices and its share of the expirer.
     pub(crate) fn object(
         &self,
-        listener: TcpListener,
+        Bound { listener, address, .. }: Bound,
         shutdown: CancellationToken,
     ) -> impl Future<Output = ()> + Send + 'static {
+        let metrics = Metrics::new("object");
+        let updater = self.updater(&metrics);
+        let expirer = self.expirer(Some(Here::new(address)), &metrics);
         let (devices, cluster) = (Arc::clone(&self.devices), Arc::clone(&self.cluster));
-        apus_object::serve(self.config.object.clone(), devices, cluster, listener, shutdown)
+        let config = self.config.object.clone();
+        let serving = apus_object::serve(config, devices, cluster, metrics, listener, shutdown.clone());
+        async move {
+            tokio::join!(serving, updater.run(&shutdown), expirer.run(&shutdown));
+        }
+    }
+
+    pub(crate) fn updater(&self, metrics: &Metrics) -> Updater {
+        let (config, devices) = (self.config.updater.clone(), Arc::clone(&self.devices));
+        Updater::new(config, devices, self.passes(metrics), self.recon(), metrics)
+    }
+
+    /// The expirer beside the object server that is `here`, or one by itself that does all.
+    pub(crate) fn expirer(&self, here: Option<Here>, metrics: &Metrics) -> Expirer {
+        let config = self.config.expirer.clone();
+        let ring = self.rings.objects.values().next();
+        let share = match (config.processes, here, ring) {
+            (1.., _, _) => Share::Fixed { process: config.process, processes: config.processes },
+            (0, Some(here), Some(ring)) => Share::fair(&here, ring),
+            _ => Share::Everything,
+        };
+        Expirer::new(config, share, self.passes(metrics), self.recon(), metrics)
+    }
+
+    /// The reaper by itself, which asks the account server where the configuration has it.
+    pub(crate) fn reaper(&self, path: &Path, metrics: &Metrics) -> Result<Reaper, StartError> {
+        let address = self.config.listen.of(Role::Account);
+        let address =
+            address.ok_or_else(|| StartError::NoAddress { path: path.to_owned(), role: Role::Account.name() })?;
+        let address = address.parse().map_err(|_| StartError::Address(address.to_owned()))?;
+        Ok(self.reaper_beside(Here::new(address), metrics))
+    }
+
+    fn reaper_beside(&self, here: Here, metrics: &Metrics) -> Reaper {
+        Reaper::new(self.config.reaper.clone(), here, self.passes(metrics), self.recon(), metrics)
+    }
+
+    /// How long a pass that is run for ever rests.
+    pub(crate) fn pause(&self, pass: PassName) -> Duration {
+        match pass {
+            PassName::Update => self.config.updater.interval,
+            PassName::Expire => self.config.expirer.interval,
+            PassName::Reap => self.config.reaper.interval,
+            // It ends when it is done, and knows itself what to wait for.
+            PassName::Rekey => Duration::ZERO,
+        }
+    }
+
+    fn recon(&self) -> ReconCache {
+        ReconCache::new(&self.config.node.recon_cache)
+    }
+
+    /// The client of all passes; its metrics are with those of the role that needs it first.
+    fn passes(&self, metrics: &Metrics) -> ClusterClient {
+        let new =
+            || ClusterClient::new(ClientConfig::default(), Arc::clone(&self.cluster), self.rings.clone(), metrics);
+        self.passes.get_or_init(new).clone()
     }
 
     /// Puts changed ring files to use, for as long as it is awaited. A file that cannot be read leaves the old ring.
@@ -165,8 +249,8 @@ impl Node {
 
     fn use_rings(&self, rings: Rings) {
         self.account_ring.store(Arc::clone(&rings.account));
-        if let Some(client) = self.client.get() {
-            client.set_rings(rings);
+        for client in [&self.client, &self.passes].into_iter().filter_map(OnceLock::get) {
+            client.set_rings(rings.clone());
         }
         tracing::info!("the rings have changed and are in use");
     }

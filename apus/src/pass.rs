@@ -1,48 +1,132 @@
-//! `apus pass`: work over all that is stored, as the configuration of a node describes the cluster.
+//! `apus pass NAME`: one background pass of this node in a process of its own, once or for ever.
+//!
+//! The roles may run meanwhile: a pass shares nothing with them but the disks and the network. A pass that does not want to
+//! find the listings locked must ask the servers, as replication of objects and the updater do.
 
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
 
-use apus_base::client::ClusterClient;
-use apus_base::crypto::Keymaster;
 use apus_base::metrics::Metrics;
-use apus_replicator::rekey::{Counts, Outcome, Rekey};
+use apus_replicator::{Filter, Pass, pass};
+use clap::{Args, ValueEnum};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
 
 use crate::cli;
 use crate::config::NodeConfig;
 use crate::error::StartError;
-use crate::rings::{self, Addresses};
+use crate::node::Node;
+use crate::rekey;
+use crate::rings::Addresses;
 use crate::serve;
 
-/// `apus pass rekey`.
-pub(crate) fn rekey(path: &Path, once: bool, state: Option<PathBuf>) -> Result<(), StartError> {
-    let config = NodeConfig::read(path)?;
-    let cluster = config.cluster(path)?;
-    let keymaster = Keymaster::new(&config.proxy.encryption)?;
-    if keymaster.is_empty() {
-        return Err(StartError::NotEncrypted { path: path.to_owned() });
+#[derive(Debug, Args)]
+pub(crate) struct PassArguments {
+    /// Which pass.
+    #[arg(value_enum)]
+    name: PassName,
+    /// The node's configuration.
+    #[arg(long, value_name = "FILE")]
+    config: PathBuf,
+    /// Go over everything once, say what was done, and end; the exit status is 1 if anything failed.
+    #[arg(long)]
+    once: bool,
+    /// Only this device; may be given several times, as may the two below.
+    #[arg(long = "device", value_name = "NAME")]
+    devices: Vec<String>,
+    /// Only this partition.
+    #[arg(long = "partition", value_name = "NUMBER")]
+    partitions: Vec<u32>,
+    /// Only this storage policy.
+    #[arg(long = "policy", value_name = "INDEX")]
+    policies: Vec<u32>,
+    /// For `expire`: into how many shares the work is divided. [default: as the configuration says, or not at all]
+    #[arg(long, value_name = "N", requires = "process")]
+    processes: Option<u64>,
+    /// For `expire`: which of the shares, from 0, to do.
+    #[arg(long, value_name = "N", requires = "processes")]
+    process: Option<u64>,
+    /// For `rekey`: where it keeps its place. [default: rekey.state beside the configuration]
+    #[arg(long, value_name = "FILE")]
+    state: Option<PathBuf>,
+}
+
+/// The passes there are.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum PassName {
+    /// Tells container servers the rows that they did not hear when an object was written.
+    Update,
+    /// Deletes objects whose time has come.
+    Expire,
+    /// Empties accounts that were deleted.
+    Reap,
+    /// Brings all encrypted objects of the cluster under the active root secret, and proves it, so that the others can be
+    /// removed. Killed and begun anew, it goes on where it was.
+    Rekey,
+}
+
+/// What is the same for every pass.
+struct Run {
+    once: bool,
+    filter: Filter,
+    stop: CancellationToken,
+}
+
+/// Runs until the pass has ended or a signal comes.
+pub(crate) fn run(arguments: PassArguments) -> Result<ExitCode, StartError> {
+    let mut config = NodeConfig::read(&arguments.config)?;
+    if let (Some(processes), Some(process)) = (arguments.processes, arguments.process) {
+        (config.expirer.processes, config.expirer.process) = (processes, process);
+        config.check(&arguments.config)?;
     }
-    // Beside the configuration of an `apus up` are the addresses that it listens on just now.
-    let addresses = Addresses::read(&path.with_file_name(crate::data::ADDRESSES))?;
-    let rings = rings::read_all(&config.node.rings, &cluster.policies, &addresses)?;
-    let state = state.unwrap_or_else(|| path.with_file_name("rekey.state"));
-    let active = keymaster.active_id().map_or_else(|| "without an id".to_owned(), |id| format!("{id:?}"));
-    let outcome = serve::runtime()?.block_on(async {
-        let client = ClusterClient::new(config.proxy.client.clone(), Arc::new(cluster), rings, &Metrics::new("rekey"));
-        Rekey::new(client, keymaster, state).run(once, progress).await
-    })?;
-    match outcome {
-        Outcome::Proven(_) => {
-            cli::say(&format!("nothing is left under another root secret than the one {active}; the others can be removed"));
-            Ok(())
+    let cluster = config.cluster(&arguments.config)?;
+    serve::runtime()?.block_on(async {
+        let node = Node::new(config, cluster, Addresses::default())?;
+        let run = Run {
+            once: arguments.once,
+            filter: Filter {
+                devices: arguments.devices.into_iter().collect(),
+                partitions: arguments.partitions.into_iter().collect(),
+                policies: arguments.policies.into_iter().collect(),
+            },
+            stop: stop_at_signal()?,
+        };
+        let metrics = Metrics::new("pass");
+        match arguments.name {
+            PassName::Update => run.pass(&node.updater(&metrics), node.pause(arguments.name)).await,
+            PassName::Expire => run.pass(&node.expirer(None, &metrics), node.pause(arguments.name)).await,
+            // It keeps its place, so it can be stopped anywhere.
+            PassName::Rekey => tokio::select! {
+                done = rekey::run(&arguments.config, arguments.once, arguments.state) => done.map(|()| ExitCode::SUCCESS),
+                () = run.stop.cancelled() => Ok(ExitCode::FAILURE),
+            },
+            PassName::Reap => run.pass(&node.reaper(&arguments.config, &metrics)?, node.pause(arguments.name)).await,
         }
-        Outcome::Unproven(Counts { failed, unreachable, .. }) => Err(StartError::Unproven { failed, unreachable }),
+    })
+}
+
+impl Run {
+    async fn pass<P: Pass>(&self, pass: &P, pause: Duration) -> Result<ExitCode, StartError> {
+        if !self.once {
+            pass::forever(pass, pause, None, &self.stop).await;
+            return Ok(ExitCode::SUCCESS);
+        }
+        let report = pass::once(pass, &self.filter, &self.stop, cli::say).await;
+        Ok(if report.failures() == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }
 }
 
-fn progress(round: u32, counts: &Counts) {
-    let Counts { containers, objects, rewrapped, failed, unreachable } = counts;
-    cli::say(&format!(
-        "round {round}: {containers} containers, {objects} objects, {rewrapped} replicas rewrapped, {failed} failed, {unreachable} without an answer"
-    ));
+fn stop_at_signal() -> Result<CancellationToken, StartError> {
+    let mut terminate = signal(SignalKind::terminate()).map_err(StartError::Runtime)?;
+    let stop = CancellationToken::new();
+    let stopping = stop.clone();
+    tokio::spawn(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = tokio::signal::ctrl_c() => {}
+        }
+        stopping.cancel();
+    });
+    Ok(stop)
 }

@@ -49,7 +49,9 @@ pub(crate) fn run(roles: &[Role], path: &Path) -> Result<(), StartError> {
                 .ok_or_else(|| StartError::NoAddress { path: path.to_owned(), role: role.name() })?;
             bound.push(bind(role, address).await?);
         }
-        let ready: Vec<_> = bound.iter().map(|b| format!("ready http://{} {}", b.address, b.role.name())).collect();
+        let scheme = |role| if role == Role::Proxy { config.scheme() } else { "http" };
+        let ready = bound.iter().map(|b| format!("ready {}://{} {}", scheme(b.role), b.address, b.role.name()));
+        let ready: Vec<_> = ready.collect();
         let node = Node::new(config, cluster, Addresses::default())?;
         serve(node, bound, || ready.iter().for_each(|line| cli::say(line))).await
     })
@@ -66,12 +68,12 @@ pub(crate) async fn serve(node: Node, bound: Vec<Bound>, announce: impl FnOnce()
     node.check_devices(&bound)?;
     let (face, storage) = (CancellationToken::new(), CancellationToken::new());
     let (mut faces, mut servers) = (JoinSet::new(), JoinSet::new());
-    for Bound { role, listener, .. } in bound {
-        match role {
-            Role::Proxy => _ = faces.spawn(node.proxy(listener, face.clone())?),
-            Role::Account => _ = servers.spawn(node.account(listener, storage.clone())),
-            Role::Container => _ = servers.spawn(node.container(listener, storage.clone())),
-            Role::Object => _ = servers.spawn(node.object(listener, storage.clone())),
+    for bound in bound {
+        match bound.role {
+            Role::Proxy => _ = faces.spawn(node.proxy(bound.listener, face.clone())?),
+            Role::Account => _ = servers.spawn(node.account(bound, storage.clone())),
+            Role::Container => _ = servers.spawn(node.container(bound.listener, storage.clone())),
+            Role::Object => _ = servers.spawn(node.object(bound, storage.clone())),
         }
     }
     announce();

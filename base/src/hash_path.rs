@@ -60,6 +60,12 @@ impl fmt::Debug for HashPath {
 }
 
 impl PathHash {
+    /// Reads what [`PathHash::hex`] writes.
+    pub fn from_hex(hex: &str) -> Option<Self> {
+        let is_hex = hex.len() == 32 && hex.bytes().all(|b| b.is_ascii_hexdigit());
+        u128::from_str_radix(is_hex.then_some(hex)?, 16).ok().map(|number| Self(number.to_be_bytes()))
+    }
+
     /// 32 hexadecimal digits: the name of an object's folder.
     pub fn hex(&self) -> String {
         self.to_string()

@@ -2,7 +2,8 @@
 //! how disks and databases are touched (`fs`, `db`), and how sockets are (`serve`, `client`).
 //!
 //! A module here never imports a room. `timestamp`, `hash_path`, `policy`, `quorum`, `ring`, `pickle`, `crypto` and `wire` are
-//! pure: values in, values out, no clock, no I/O. Only `fs` and `db` touch a disk, only `serve` and `client` a socket.
+//! pure: values in, values out, no clock, no I/O. Only `fs` and `db` touch a disk (`serve` reads its certificate), only `serve`
+//! and `client` a socket.
 
 pub mod body;
 pub mod client;
@@ -12,6 +13,7 @@ pub mod conditional;
 pub mod crash;
 pub mod crypto;
 pub mod db;
+pub mod expiring;
 pub mod fs;
 pub mod hash_path;
 pub mod listing;
@@ -20,7 +22,9 @@ pub mod pickle;
 pub mod policy;
 pub mod quorum;
 pub mod range;
+pub mod recon;
 pub mod ring;
+pub mod seconds;
 pub mod serve;
 pub mod timestamp;
 pub mod wire;

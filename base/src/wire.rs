@@ -8,7 +8,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_perc
 use serde::{Deserialize, Serialize};
 
 use crate::policy::PolicyIndex;
-use crate::timestamp::RowTimestamps;
+use crate::timestamp::{RowTimestamps, Timestamp};
 
 /// Header names between servers, in lower case as `http` wants them.
 pub mod header {
@@ -35,6 +35,18 @@ pub mod header {
     pub const CONTAINER_DEVICE: &str = "x-container-device";
     /// The container's partition.
     pub const CONTAINER_PARTITION: &str = "x-container-partition";
+    /// When an object expires, in seconds since 1970.
+    pub const DELETE_AT: &str = "x-delete-at";
+    /// As the container headers, for the container of the queue of expiring objects.
+    pub const DELETE_AT_HOST: &str = "x-delete-at-host";
+    /// Their devices, in the same order.
+    pub const DELETE_AT_DEVICE: &str = "x-delete-at-device";
+    /// That container's partition.
+    pub const DELETE_AT_PARTITION: &str = "x-delete-at-partition";
+    /// That container's name.
+    pub const DELETE_AT_CONTAINER: &str = "x-delete-at-container";
+    /// Whether an object server shall take an object that no longer expires out of that queue.
+    pub const CLEAN_EXPIRING_QUEUE: &str = "x-backend-clean-expiring-object-queue";
     /// As the container headers, for the account servers that a container server has to tell.
     pub const ACCOUNT_HOST: &str = "x-account-host";
     /// Their devices, in the same order.
@@ -45,6 +57,12 @@ pub mod header {
     pub const REWRAP: &str = "REWRAP";
     /// In answers about an object: its metadata are halfway through a `REWRAP`, which another one ends.
     pub const REWRAPPING: &str = "x-backend-rewrapping";
+    /// Whether an account server also lists the containers of an account that was deleted: for the reaper.
+    pub const OVERRIDE_DELETED: &str = "x-backend-override-deleted";
+    /// Whether an account server takes the row of a container although the account was deleted.
+    pub const ACCOUNT_OVERRIDE_DELETED: &str = "x-account-override-deleted";
+    /// Whether names that belong to the cluster are listed too.
+    pub const ALLOW_RESERVED_NAMES: &str = "x-backend-allow-reserved-names";
     /// The transaction that a request belongs to, for logs.
     pub const TRANS_ID: &str = "x-trans-id";
 }
@@ -208,6 +226,31 @@ pub struct InventoryItem {
 pub struct UpdateAnswer {
     /// One for each row.
     pub statuses: Vec<u16>,
+}
+
+/// Accounts on one device that were deleted and still have containers, for the reaper: `GET /<device>` on an account server,
+/// `?marker=` to go on.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DeletedAccounts {
+    /// In the order of their hashes.
+    pub accounts: Vec<DeletedAccount>,
+    /// What to give as `marker` to see more; absent at the end.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub marker: Option<String>,
+}
+
+/// One of [`DeletedAccounts`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DeletedAccount {
+    /// Its name.
+    pub account: String,
+    /// When it was deleted.
+    #[serde(with = "as_text")]
+    pub deleted_at: Timestamp,
+    /// How many containers it still has.
+    pub containers: u64,
 }
 
 /// Serde by way of `Display` and `FromStr`.

@@ -241,6 +241,8 @@ fn marked(view: &View<'_>, waiting: &BTreeSet<ListingId>) -> Result<Marked, DbEr
 
 fn update(info: Info) -> Update {
     let (counts, policy, changed_at) = (store::to_report(&info), info.policy, info.changed_at);
+    // That a container is gone is told also to an account that was deleted, whose rows wait for that.
+    let override_deleted = store::is_deleted(&info);
     let name = ContainerName { account: info.account, container: info.container };
-    Update { name, counts, policy, changed_at, override_deleted: false }
+    Update { name, counts, policy, changed_at, override_deleted }
 }

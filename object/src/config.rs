@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use apus_base::fs::Reserve;
+use apus_base::seconds;
 use serde::{Deserialize, Serialize};
 
 /// How an object server works. Every field has a default.
@@ -67,20 +68,5 @@ impl Default for Config {
             shutdown_grace: Duration::from_secs(30),
             max_connections: 4096,
         }
-    }
-}
-
-/// Durations as seconds, with a fraction where wanted.
-mod seconds {
-    use std::time::Duration;
-
-    use serde::{Deserialize as _, Deserializer, Serializer};
-
-    pub(super) fn serialize<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_f64(duration.as_secs_f64())
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
-        Duration::try_from_secs_f64(f64::deserialize(deserializer)?).map_err(serde::de::Error::custom)
     }
 }

@@ -1,5 +1,26 @@
-//! Passes: work that goes through all that is stored and changes it.
+//! The replicator room: every pass that moves data from where it is to where it belongs.
 //!
-//! - [`rekey`]: brings encrypted objects under the active root secret.
+//! [`pass`] is what all passes share: the filter of `apus pass NAME`, how far one has come, once or for ever. Each pass is a module
+//! of its own and knows nothing of the others.
 
+pub mod expire;
+mod here;
+mod listing;
+pub mod pass;
+pub mod reap;
 pub mod rekey;
+mod rows;
+pub mod update;
+
+pub use here::Here;
+pub use pass::{Filter, Pass, Progress};
+
+/// The places where the crash tests kill a pass that updates, expires or reaps.
+pub const CRASH_POINTS: &[&str] = &[
+    update::BEFORE_REMOVE,
+    update::REMOVED,
+    expire::DELETED,
+    expire::DEQUEUED,
+    reap::OBJECT_DELETED,
+    reap::CONTAINER_DELETED,
+];

@@ -1,7 +1,10 @@
 //! What lies on the devices, seen with no help of a server.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
+
+use crate::md5_hex;
 
 /// All files below a folder, in order. A file that vanishes meanwhile does not count.
 pub fn files(folder: &Path) -> Vec<PathBuf> {
@@ -18,6 +21,15 @@ pub fn files(folder: &Path) -> Vec<PathBuf> {
     }
     found.sort();
     found
+}
+
+/// The MD5 of every file below a folder, by its path there: two trees with equal contents are the same.
+pub fn contents(folder: &Path) -> BTreeMap<String, String> {
+    let named = |file: PathBuf| {
+        let name = file.strip_prefix(folder).expect("below").to_string_lossy().into_owned();
+        (name, md5_hex(&fs::read(&file).expect("a file")))
+    };
+    files(folder).into_iter().map(named).collect()
 }
 
 /// The files that object writes leave on the devices in a folder: objects, temporary files, updates not yet sent.

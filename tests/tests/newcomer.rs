@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use apus_tests::{Apus, disk, md5_hex, tools};
+use apus_tests::{Apus, disk, tools};
 use tempfile::TempDir;
 
 /// How many files a real tree has, at least.
@@ -40,15 +40,6 @@ fn subfolders(folder: &Path) -> Vec<PathBuf> {
     fs::read_dir(folder).into_iter().flatten().flatten().map(|e| e.path()).filter(|p| p.is_dir()).collect()
 }
 
-/// The MD5 of every file below a folder, by its path there.
-fn content(folder: &Path) -> BTreeMap<String, String> {
-    let named = |file: PathBuf| {
-        let name = file.strip_prefix(folder).expect("below").to_string_lossy().into_owned();
-        (name, md5_hex(&fs::read(&file).expect("a file")))
-    };
-    disk::files(folder).into_iter().map(named).collect()
-}
-
 /// The stock client as a user of the one cluster.
 fn swift(apus: &Apus, folder: &Path, arguments: &[&str]) -> String {
     let address = apus.swift().address;
@@ -61,7 +52,7 @@ fn swift(apus: &Apus, folder: &Path, arguments: &[&str]) -> String {
 fn downloads_the_same(apus: &Apus, stored: &BTreeMap<String, String>) {
     let back = TempDir::new().expect("a folder");
     swift(apus, back.path(), &["download", "tree", "--object-threads", THREADS]);
-    assert!(content(back.path()) == *stored, "some files came back different");
+    assert!(disk::contents(back.path()) == *stored, "some files came back different");
 }
 
 #[test]
@@ -69,7 +60,7 @@ fn a_real_tree_comes_back_after_a_restart_and_without_a_disk() {
     // A tree of thousands of files, up by the stock client, and all of it listed.
     let tree = TempDir::new().expect("a folder");
     real_tree(tree.path());
-    let stored = content(tree.path());
+    let stored = disk::contents(tree.path());
     let mut apus = Apus::up();
     swift(&apus, tree.path(), &["upload", "tree", ".", "--object-threads", THREADS]);
     let listed = swift(&apus, tree.path(), &["list", "tree"]);
@@ -90,7 +81,7 @@ fn a_real_tree_comes_back_after_a_restart_and_without_a_disk() {
     assert_eq!(listed.lines().count(), stored.len());
     let back = TempDir::new().expect("a folder");
     swift(&apus, back.path(), &["download", "second", "--object-threads", THREADS]);
-    assert!(content(back.path()) == stored, "some files came back different");
+    assert!(disk::contents(back.path()) == stored, "some files came back different");
 }
 
 /// The fenced blocks of the README between `<!-- story:curl -->` and `<!-- /story -->`.
@@ -126,7 +117,7 @@ fn the_readmes_curl_commands_work_as_printed() {
     let output = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(output.contains("a/b/three") && output.contains("\"bytes\":3"), "{output}");
     assert!(output.contains("X-Object-Meta-Colour: blue"), "{output}");
-    assert_eq!(content(&folder.path().join("back")), content(&files));
+    assert_eq!(disk::contents(&folder.path().join("back")), disk::contents(&files));
 }
 
 #[test]

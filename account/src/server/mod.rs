@@ -1,4 +1,4 @@
-//! Swift's account server protocol: `/<device>/<partition>/<account>[/<container>]`.
+//! Swift's account server protocol: `/<device>/<partition>/<account>[/<container>]`, and for the reaper `GET /<device>`.
 
 use std::net::SocketAddr;
 
@@ -6,12 +6,13 @@ use apus_base::body::{self, Body};
 use apus_base::clock;
 use apus_base::db::info::Head;
 use apus_base::db::{DbError, ListingId};
+use apus_base::hash_path::PathHash;
 use apus_base::listing::request::{self, overrides_deleted, parsed, required, set, status};
 use apus_base::listing::{Metadata, Query, Refusal, Target};
 use apus_base::policy::{Policies, PolicyIndex};
 use apus_base::serve::{Service, plain};
 use apus_base::wire::header;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri};
 
 use crate::Shared;
 use crate::store::{self, Deleted, METADATA, Merge, Put, Row};
@@ -36,6 +37,9 @@ impl AccountServer {
 
     async fn answer(&self, request: Request<Body>) -> Result<Response<Body>, Refusal> {
         let (head, _) = request.into_parts();
+        if head.method == Method::GET && Target::device_of(&head.uri).is_ok() {
+            return self.deleted(&head.uri).await;
+        }
         let Target { device, account, container, object } = Target::parse(&head.uri)?;
         if object.is_some() {
             return Err(Refusal::BadRequest("Invalid path: accounts know no objects".into()));
@@ -113,17 +117,37 @@ impl AccountServer {
         let query = Query { path: None, ..Query::parse(query, request::shows_reserved(&asked.headers))? };
         let database = self.shared.databases.get(&asked.device).await?;
         let cluster = self.shared.cluster.clone();
+        let even_deleted = request::flag(&asked.headers, header::OVERRIDE_DELETED);
         let read = database.read::<_, DbError, _>(move |view| {
             let head = Head::load(view, id)?;
-            let live = head.as_ref().is_some_and(|head| !store::is_deleted(&head.info));
+            let live = head.as_ref().is_some_and(|head| even_deleted || !store::is_deleted(&head.info));
             let rows = live.then(|| store::listing(view, id, &cluster.policies, &query)).transpose()?;
             Ok((head, rows))
         });
         let (head, rows) = read.await?;
-        let mut response = self.described(head.as_ref(), StatusCode::OK);
+        let mut response = match even_deleted && rows.is_some() {
+            true => status(StatusCode::OK),
+            false => self.described(head.as_ref(), StatusCode::OK),
+        };
         if let Some(rows) = rows {
             *response.body_mut() = body::full(rows);
         }
+        Ok(response)
+    }
+
+    /// What waits for the reaper on a device.
+    async fn deleted(&self, uri: &Uri) -> Result<Response<Body>, Refusal> {
+        let device = Target::device_of(uri)?;
+        let marker = Query::parse(uri.query().unwrap_or_default(), false)?.marker;
+        let after = PathHash::from_hex(&marker);
+        if after.is_none() && !marker.is_empty() {
+            return Err(Refusal::BadRequest("Invalid marker: it must be a hash".into()));
+        }
+        let database = self.shared.databases.get(&device).await?;
+        let found = database.read::<_, DbError, _>(move |view| store::reapable(view, after.as_ref())).await?;
+        let json = serde_json::to_vec(&found).map_err(|error| Refusal::BadRequest(error.to_string()))?;
+        let mut response = Response::new(body::full(json));
+        response.headers_mut().insert(http::header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
         Ok(response)
     }
 

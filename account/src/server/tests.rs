@@ -191,6 +191,43 @@ async fn accounts_of_the_clusters_own_are_made_by_their_rows() {
 }
 
 #[tokio::test]
+async fn the_reaper_finds_deleted_accounts_and_what_they_still_hold() {
+    let node = Node::start().await;
+    let waiting = |marker: String| {
+        let node = &node;
+        async move {
+            let answer = node.send("GET", &format!("/d1?marker={marker}"), &[]).await;
+            serde_json::from_slice::<apus_base::wire::DeletedAccounts>(&answer.body).unwrap()
+        }
+    };
+    node.at(1, "PUT", &[]).await;
+    assert_eq!(node.row("c", "0", [1, 0, 5, 4, 40]).await, 201);
+    assert!(waiting(String::new()).await.accounts.is_empty());
+
+    node.at(9, "DELETE", &[]).await;
+    let found = waiting(String::new()).await;
+    let [account] = &found.accounts[..] else { panic!("one account: {found:?}") };
+    assert_eq!((account.account.as_str(), account.containers, found.marker), ("a", 1, None));
+    assert_eq!(account.deleted_at, Timestamp::from_secs(9));
+    assert!(waiting(cluster().hash_path.account("a").hex()).await.accounts.is_empty());
+    assert_eq!(node.send("GET", "/d1?marker=nonsense", &[]).await.status, 400);
+
+    assert_eq!(node.send("GET", "/d1/0/a", &[]).await.status, 404);
+    let even_deleted = [("x-backend-override-deleted", "true")];
+    assert_eq!(node.send("GET", "/d1/0/a", &even_deleted).await.rows()[0]["name"], "c");
+    assert_eq!(node.send("GET", "/d1/0/none", &even_deleted).await.status, 404);
+    let gone = [
+        ("x-put-timestamp", "1"),
+        ("x-delete-timestamp", "10"),
+        ("x-object-count", "0"),
+        ("x-bytes-used", "0"),
+        ("x-account-override-deleted", "yes"),
+    ];
+    assert_eq!(node.send("PUT", "/d1/0/a/c", &gone).await.status, 204);
+    assert!(waiting(String::new()).await.accounts.is_empty());
+}
+
+#[tokio::test]
 async fn bad_requests_are_told_so() {
     let node = Node::start().await;
     node.at(1, "PUT", &[]).await;

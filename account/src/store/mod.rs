@@ -2,10 +2,12 @@
 
 mod life;
 mod listing;
+mod reapable;
 mod row;
 
 pub use life::{Deleted, METADATA, Merge, Put, delete, merge, post, put};
 pub use listing::listing;
+pub use reapable::reapable;
 pub use row::Row;
 
 use apus_base::db::{Info, Kind, ListingId};

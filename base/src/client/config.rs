@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::order::{Affinity, SortingMethod};
+use crate::seconds;
 
 /// Timeouts, orders and limits of a [`ClusterClient`](super::ClusterClient).
 ///
@@ -152,22 +153,6 @@ impl<'de> Deserialize<'de> for RequestNodeCount {
             Typed::Text(text) => text,
         };
         text.parse().map_err(serde::de::Error::custom)
-    }
-}
-
-/// Durations as seconds.
-mod seconds {
-    use std::time::Duration;
-
-    use serde::{Deserialize as _, Deserializer, Serializer, de::Error as _};
-
-    pub(super) fn serialize<S: Serializer>(value: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_f64(value.as_secs_f64())
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
-        let seconds = f64::deserialize(deserializer)?;
-        Duration::try_from_secs_f64(seconds).map_err(|_| D::Error::custom("a time must be a number of seconds from 0"))
     }
 }
 

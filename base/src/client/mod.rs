@@ -29,6 +29,7 @@ mod read;
 mod replicas;
 mod resume;
 mod route;
+pub mod rows;
 mod stats;
 mod target;
 mod updates;

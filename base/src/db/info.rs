@@ -165,7 +165,11 @@ impl Info {
         to.finish()
     }
 
-    fn decode(value: &[u8]) -> Result<Self, Malformed> {
+    /// Reads what [`ListingId::info`] is the key of.
+    ///
+    /// # Errors
+    /// When it is damaged.
+    pub fn decode(value: &[u8]) -> Result<Self, Malformed> {
         let mut from = Decoder::new(value, INFO_VERSION)?;
         let info = Self {
             account: from.text()?,

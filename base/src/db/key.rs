@@ -45,6 +45,8 @@ pub struct ListingId {
     pub hash: PathHash,
 }
 
+/// The first bytes of what every account knows of itself; the hash of its path follows.
+pub const ACCOUNTS: &[u8] = b"ia";
 /// The first bytes of the index of containers to report.
 pub const DIRTY: &[u8] = b"dc";
 

@@ -92,6 +92,16 @@ impl Devices {
         Ok(device)
     }
 
+    /// The names of the folders that are there, in order; each may be a device. Lists one small folder.
+    pub fn names(&self) -> Vec<String> {
+        let entries = std::fs::read_dir(&self.root).into_iter().flatten().flatten();
+        let folders =
+            entries.filter(|entry| entry.path().is_dir()).filter_map(|entry| entry.file_name().into_string().ok());
+        let mut names: Vec<_> = folders.filter(|name| !name.starts_with('.')).collect();
+        names.sort();
+        names
+    }
+
     /// The folder that the devices are in.
     pub fn root(&self) -> &Path {
         &self.root

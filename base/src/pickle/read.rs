@@ -60,6 +60,8 @@ enum Callable {
     Bytes,
     /// `array.array(typecode, list)`.
     Array,
+    /// The dict of headers in a container update that Swift keeps for later: here a dict as any other.
+    HeaderKeyDict,
 }
 
 enum Node {
@@ -159,6 +161,7 @@ impl<'a> Machine<'a> {
             }
             b'c' => self.global()?,
             b'R' => self.reduce()?,
+            0x81 => self.new_object()?,
             other => return Err(Error::Opcode(other)),
         }
         Ok(())
@@ -299,9 +302,22 @@ impl<'a> Machine<'a> {
             ("_codecs", "encode") => Callable::Encode,
             ("__builtin__" | "builtins", "bytes") => Callable::Bytes,
             ("array", "array") => Callable::Array,
+            ("swift.common.header_key_dict" | "swift.common.swob", "HeaderKeyDict") => Callable::HeaderKeyDict,
             _ => return Err(Error::Global(format!("{module}.{name}"))),
         };
         self.stack.push(Item::Callable(callable));
+        Ok(())
+    }
+
+    /// An object made without a call: a dict of headers, which is filled like any dict.
+    fn new_object(&mut self) -> Result<(), Error> {
+        let (args, class) = (self.pop()?, self.pop()?);
+        let no_args =
+            matches!(args, Item::Heap(at) if matches!(self.heap.get(at), Some(Node::Tuple(items)) if items.is_empty()));
+        if !no_args || !matches!(class, Item::Callable(Callable::HeaderKeyDict)) {
+            return Err(Error::Malformed("an object of a class that cannot be made"));
+        }
+        self.push(Node::Dict(Vec::new()));
         Ok(())
     }
 

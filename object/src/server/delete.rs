@@ -9,6 +9,7 @@ use http::header::{HeaderMap, HeaderName};
 use http::{Request, Response, StatusCode};
 
 use super::Server;
+use super::expiry::Expiry;
 use super::refusal::Refusal;
 use super::respond::{empty, insert};
 use super::target::{Target, text, timestamp};
@@ -41,7 +42,8 @@ async fn store(server: &Arc<Server>, delete: &Arc<Delete>) -> Result<Response<Bo
     let (worker, written) = (Arc::clone(server), Arc::clone(delete));
     let before = queue.run(move || write(&worker, &written)).await??;
     if before.newest < delete.timestamp {
-        update::tell(server, &delete.target, &delete.headers, row(delete)).await?;
+        let expiry = Expiry { before: before.delete_at, after: None };
+        update::tell(server, &delete.target, &delete.headers, row(delete), expiry).await?;
     }
     let mut headers = HeaderMap::new();
     let newest = before.newest.max(delete.timestamp).internal();
@@ -54,6 +56,8 @@ async fn store(server: &Arc<Server>, delete: &Arc<Delete>) -> Result<Response<Bo
 struct Before {
     newest: Timestamp,
     content_type: Vec<u8>,
+    /// When it was to expire.
+    delete_at: Option<u64>,
     status: StatusCode,
 }
 
@@ -79,7 +83,7 @@ fn write(server: &Server, delete: &Delete) -> Result<Before, Refusal> {
         write::write_tombstone(location, delete.timestamp)?;
     }
     let content_type = metadata.get(CONTENT_TYPE).unwrap_or_default().to_vec();
-    Ok(Before { newest, content_type, status })
+    Ok(Before { newest, content_type, delete_at: read::delete_at(&metadata), status })
 }
 
 fn check_condition(

@@ -7,6 +7,7 @@
 mod batch;
 mod check;
 mod delete;
+mod expiry;
 mod footers;
 mod get;
 mod metrics;
@@ -65,13 +66,13 @@ pub async fn serve(
     config: Config,
     devices: Arc<Devices>,
     cluster: Arc<Cluster>,
+    metrics: Metrics,
     listener: TcpListener,
     shutdown: CancellationToken,
 ) {
     start::sweep(&devices).await;
     let limits =
         Limits { connections: config.max_connections, patience: config.client_timeout, grace: config.shutdown_grace };
-    let metrics = Metrics::new("object");
     let pool = Pool::new(Timeouts { connect: config.conn_timeout, response: config.node_timeout });
     let batches = Arc::new(Batches::new(pool));
     let counters = Counters::registered(&metrics, devices.flushes());

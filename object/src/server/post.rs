@@ -13,12 +13,13 @@ use http::{Request, Response, StatusCode};
 
 use super::Server;
 use super::check;
+use super::expiry::{Due, Expiry, delete_at};
 use super::refusal::Refusal;
 use super::respond::{empty, insert, post_metadata, system_headers};
 use super::target::{Target, opens_expired, text, timestamp};
 use super::update::{self, Overrides};
 use crate::store::metadata::{CONTENT_TYPE, CONTENT_TYPE_TIMESTAMP, TIMESTAMP};
-use crate::store::{Committed, Found, Metadata, Object, write};
+use crate::store::{Committed, Found, Metadata, Object, read, write};
 
 /// A POST whose headers are read.
 struct Post {
@@ -53,14 +54,14 @@ fn content_type(headers: &HeaderMap, timestamp: Timestamp) -> Result<Option<(Vec
 async fn store(server: &Arc<Server>, post: &Arc<Post>) -> Result<Response<Body>, Refusal> {
     let queue = post.target.location.device.queue();
     let (worker, written) = (Arc::clone(server), Arc::clone(post));
-    let (row, mut headers) = queue.run(move || write(&worker, &written)).await??;
+    let (row, expiry, mut headers) = queue.run(move || write(&worker, &written)).await??;
     insert(&mut headers, HeaderName::from_static("x-backend-content-type"), row.content_type.as_bytes());
-    update::tell(server, &post.target, &post.headers, row).await?;
+    update::tell(server, &post.target, &post.headers, row, expiry).await?;
     Ok(empty(StatusCode::ACCEPTED, headers))
 }
 
 /// Merges and writes. Blocking.
-fn write(server: &Server, post: &Post) -> Result<(ObjectRow, HeaderMap), Refusal> {
+fn write(server: &Server, post: &Post) -> Result<(ObjectRow, Expiry, HeaderMap), Refusal> {
     let location = &post.target.location;
     let object = match server.open(location, post.timestamp, opens_expired(&post.headers))? {
         Found::Object(object) => object,
@@ -70,9 +71,18 @@ fn write(server: &Server, post: &Post) -> Result<(ObjectRow, HeaderMap), Refusal
     let metadata = merge(server, post, &object)?;
     let row = row(&post.target, &object, &metadata);
     match write::write_meta(location, metadata, server.config.fallocate_reserve)? {
-        Committed::Done => Ok((row, system_headers(&object))),
+        Committed::Done => Ok((row, expiry(post, &object), system_headers(&object))),
         Committed::Exists => Err(Refusal::Conflict(post.timestamp)),
     }
+}
+
+/// What the POST changes about when the object expires: nothing, if only its content type is new.
+fn expiry(post: &Post, object: &Object) -> Expiry {
+    if post.timestamp <= object.timestamp() {
+        return Expiry::default();
+    }
+    let due = |at| Due { at, size: object.length, data: object.data_timestamp };
+    Expiry { before: read::delete_at(&object.metadata), after: delete_at(&post.headers).map(due) }
 }
 
 /// The metadata after this POST.

@@ -14,6 +14,7 @@ use http::{Request, Response, StatusCode};
 
 use super::Server;
 use super::check;
+use super::expiry::{Due, Expiry, delete_at};
 use super::footers;
 use super::refusal::Refusal;
 use super::respond::{empty, insert, put_metadata};
@@ -42,23 +43,25 @@ pub(super) async fn put(server: Arc<Server>, request: Request<Body>) -> Result<R
 
     let queue = put.target.location.device.queue().clone();
     let (worker, admitted) = (Arc::clone(&server), Arc::clone(&put));
-    let staged = queue.run(move || admit(&worker, &admitted)).await??;
+    let (staged, before) = queue.run(move || admit(&worker, &admitted)).await??;
     let upload = Upload { staged, digest: Digest::announced(&put.headers) };
     let limits = BodyLimits { chunk_size: server.config.chunk_size.max(1), max_file_size: server.config.max_file_size };
     let (upload, tail) = receive(body, upload, &queue, limits).await?;
     // From here on the request runs to its end also when the proxy goes away: a version without its row in the listing
     // would be worse than an answer that nobody reads.
-    update::to_the_end(async move { store(&server, &put, upload, tail).await }).await
+    update::to_the_end(async move { store(&server, &put, upload, tail, before).await }).await
 }
 
-/// Looks at what is there, and makes the file. Blocking.
-fn admit(server: &Server, put: &Put) -> Result<Staged, Refusal> {
+/// Looks at what is there and when it expires, and makes the file. Blocking.
+fn admit(server: &Server, put: &Put) -> Result<(Staged, Option<u64>), Refusal> {
     let location = &put.target.location;
+    let mut before = None;
     let newest = match server.open(location, put.timestamp, false)? {
         Found::Object(object) => {
             if Conditions::from_headers(&put.headers).forbid_overwriting(object.etag()) {
                 return Err(Refusal::precondition("there is an object already"));
             }
+            before = read::delete_at(&object.metadata);
             object.data_timestamp
         }
         Found::Deleted(timestamp) | Found::Expired(timestamp, _) => timestamp,
@@ -68,16 +71,25 @@ fn admit(server: &Server, put: &Put) -> Result<Staged, Refusal> {
     if newest >= put.timestamp {
         return Err(Refusal::Conflict(newest));
     }
-    Ok(Staged::create(location, put.length, server.config.fallocate_reserve)?)
+    Ok((Staged::create(location, put.length, server.config.fallocate_reserve)?, before))
 }
 
-async fn store(server: &Arc<Server>, put: &Arc<Put>, upload: Upload, tail: Tail) -> Result<Response<Body>, Refusal> {
+async fn store(
+    server: &Arc<Server>,
+    put: &Arc<Put>,
+    upload: Upload,
+    tail: Tail,
+    before: Option<u64>,
+) -> Result<Response<Body>, Refusal> {
     let queue = put.target.location.device.queue();
     let (worker, committed) = (Arc::clone(server), Arc::clone(put));
     let described = Arc::new(footers::merged(&put.headers, &tail.trailers)?);
     let stored = Arc::clone(&described);
     let metadata = queue.run(move || commit(&worker, &committed, upload, &tail, &stored)).await??;
-    update::tell(server, &put.target, &put.headers, row(put, &described, &metadata)).await?;
+    let size = metadata.content_length().unwrap_or(0);
+    let after = delete_at(&put.headers).map(|at| Due { at, size, data: put.timestamp });
+    let row = row(put, &described, &metadata);
+    update::tell(server, &put.target, &put.headers, row, Expiry { before, after }).await?;
     let mut headers = HeaderMap::new();
     insert(&mut headers, header::ETAG, metadata.get(ETAG).unwrap_or_default());
     Ok(empty(StatusCode::CREATED, headers))

@@ -20,6 +20,7 @@ use apus_base::wire::{ObjectRow, header};
 use http::{HeaderMap, Request, Response, StatusCode};
 
 use super::Server;
+use super::expiry::Expiry;
 use super::post::row;
 use super::refusal::Refusal;
 use super::respond::empty;
@@ -74,7 +75,8 @@ pub(super) async fn rewrap(server: Arc<Server>, request: Request<Body>) -> Resul
         let row = queue.run(move || rewrite(&worker, &rewritten)).await??;
         drop(place);
         if let Some(row) = row {
-            update::tell(&server, &rewrap.target, &rewrap.headers, row).await?;
+            // When it expires does not change.
+            update::tell(&server, &rewrap.target, &rewrap.headers, row, Expiry::default()).await?;
         }
         Ok(empty(StatusCode::ACCEPTED, HeaderMap::new()))
     })

@@ -53,7 +53,8 @@ impl Node {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap().to_string();
         let stop = CancellationToken::new();
-        tokio::spawn(super::serve(config, devices, cluster, listener, stop.clone()));
+        let metrics = apus_base::metrics::Metrics::new("object");
+        tokio::spawn(super::serve(config, devices, cluster, metrics, listener, stop.clone()));
         Self { root, address, pool: Pool::new(Timeouts::default()), _stop: stop.drop_guard() }
     }
 

@@ -7,14 +7,16 @@
 use std::future::Future;
 use std::sync::Arc;
 
+use apus_base::client::rows::Destination;
 use apus_base::crash;
 use apus_base::fs::QueueError;
+use apus_base::timestamp::Timestamp;
 use apus_base::wire::{ObjectRow, RowUpdate, header};
-use futures_util::future::join_all;
+use futures_util::future::{join_all, try_join3};
 use http::HeaderMap;
 
 use super::Server;
-use super::batch::Destination;
+use super::expiry::Expiry;
 use super::refusal::Refusal;
 use super::target::{Target, text};
 use crate::store::pending::{self, Pending};
@@ -27,50 +29,95 @@ pub(super) async fn to_the_end<T: Send + 'static>(
     tokio::spawn(write).await.map_err(|_| Refusal::from(QueueError::Panicked))?
 }
 
-/// Tells all servers that the request names, or keeps the row for later.
+/// Tells all servers that the request names, of the object's container and of the queue of expiring objects, or keeps
+/// the rows for later.
 pub(super) async fn tell(
     server: &Arc<Server>,
     target: &Target,
     headers: &HeaderMap,
     row: ObjectRow,
+    expiry: Expiry,
 ) -> Result<(), Refusal> {
     crash::point(BEFORE_UPDATE);
-    let (destinations, partition) = destinations(headers);
-    if let (Some(partition), false) = (partition, destinations.is_empty()) {
-        let (account, container) = (target.account.clone(), target.container.clone());
-        let update = RowUpdate { partition, account, container, row };
-        let told = destinations.into_iter().map(|d| server.batches.tell(d, update.clone()));
-        let answers = tokio::time::timeout(server.config.container_update_timeout, join_all(told)).await;
-        if !answers.is_ok_and(|answers| answers.iter().all(|taken| *taken)) {
-            keep(server, target, update).await?;
+    let now = newest(&row);
+    let containers = Named::of(headers, &CONTAINER).filter(|named| !named.destinations.is_empty());
+    let (account, container) = (target.account.clone(), target.container.clone());
+    let row = containers.is_some().then_some(RowUpdate { partition: 0, account, container, row });
+    let (addition, removal) = (expiry.addition(target, headers, now), expiry.removal(target, headers, now));
+    let removed = async {
+        match removal {
+            Some(removal) => keep(server, target, removal).await,
+            None => Ok(()),
         }
-    }
+    };
+    let (told, queued) =
+        (told(server, target, containers, row), told(server, target, Named::of(headers, &QUEUE), addition));
+    try_join3(told, queued, removed).await?;
     crash::point(BEFORE_ANSWER);
     Ok(())
+}
+
+/// Tells one row to whom the request names for it, or keeps it.
+async fn told(
+    server: &Arc<Server>,
+    target: &Target,
+    named: Option<Named>,
+    row: Option<RowUpdate>,
+) -> Result<(), Refusal> {
+    let Some(row) = row else { return Ok(()) };
+    let Some(Named { destinations, partition }) = named else { return keep(server, target, row).await };
+    let update = RowUpdate { partition, ..row };
+    let told = destinations.into_iter().map(|d| server.batches.tell(d, update.clone()));
+    let answers = tokio::time::timeout(server.config.container_update_timeout, join_all(told)).await;
+    if answers.is_ok_and(|answers| answers.iter().all(|taken| *taken)) {
+        return Ok(());
+    }
+    keep(server, target, update).await
 }
 
 async fn keep(server: &Arc<Server>, target: &Target, update: RowUpdate) -> Result<(), Refusal> {
     let location = target.location.clone();
     let queue = location.device.queue().clone();
-    let timestamp = update.row.timestamps.meta;
-    queue.run(move || pending::write(&location, timestamp, &Pending::new(update))).await??;
+    let hash = server.cluster.hash_path.object(&update.account, &update.container, &update.row.name);
+    let timestamp = newest(&update.row);
+    let kept = move || pending::write(&location.device, location.policy, &hash, timestamp, &Pending::new(update));
+    queue.run(kept).await??;
     server.counters.async_pendings.inc();
     Ok(())
 }
 
+/// The version that a row tells of.
+fn newest(row: &ObjectRow) -> Timestamp {
+    row.timestamps.data.max(row.timestamps.meta)
+}
+
+/// The headers that name container servers: their partition, hosts and devices.
+struct Names(&'static str, &'static str, &'static str);
+
+const CONTAINER: Names = Names(header::CONTAINER_PARTITION, header::CONTAINER_HOST, header::CONTAINER_DEVICE);
+const QUEUE: Names = Names(header::DELETE_AT_PARTITION, header::DELETE_AT_HOST, header::DELETE_AT_DEVICE);
+
 /// The container servers that a request names, and the container's partition.
-fn destinations(headers: &HeaderMap) -> (Vec<Destination>, Option<u32>) {
-    let list = |name: &str| -> Vec<String> {
-        let items = text(headers, name).unwrap_or("").split(',').map(|item| item.trim().to_owned());
-        items.filter(|item| !item.is_empty()).collect()
-    };
-    let (hosts, devices) = (list(header::CONTAINER_HOST), list(header::CONTAINER_DEVICE));
-    if hosts.len() != devices.len() {
-        tracing::error!(?hosts, ?devices, "no container update: not as many hosts as devices");
-        return (Vec::new(), None);
+struct Named {
+    destinations: Vec<Destination>,
+    partition: u32,
+}
+
+impl Named {
+    fn of(headers: &HeaderMap, Names(partition, hosts, devices): &Names) -> Option<Self> {
+        let list = |name: &str| -> Vec<String> {
+            let items = text(headers, name).unwrap_or("").split(',').map(|item| item.trim().to_owned());
+            items.filter(|item| !item.is_empty()).collect()
+        };
+        let partition = text(headers, partition).and_then(|p| p.trim().parse().ok())?;
+        let (hosts, devices) = (list(hosts), list(devices));
+        if hosts.len() != devices.len() {
+            tracing::error!(?hosts, ?devices, "no container update: not as many hosts as devices");
+            return None;
+        }
+        let pairs = hosts.into_iter().zip(devices).map(|(host, device)| Destination { host, device });
+        Some(Self { destinations: pairs.collect(), partition })
     }
-    let pairs = hosts.into_iter().zip(devices).map(|(host, device)| Destination { host, device });
-    (pairs.collect(), text(headers, header::CONTAINER_PARTITION).and_then(|p| p.trim().parse().ok()))
 }
 
 /// What the proxy wants the listing to show instead of the object's own: an encrypted object's real ETag, say.

@@ -239,10 +239,10 @@ fn a_pending_update_is_where_swift_looks() {
     };
     let update = RowUpdate { partition: 1, account: "a".into(), container: "c".into(), row };
     let pending = pending::Pending::new(update);
-    let path = pending::write(&o, at(5), &pending).unwrap();
+    let path = pending::write(&o.device, o.policy, &o.hash, at(5), &pending).unwrap();
     let name = format!("async_pending-2/{}/{}-0000000005.00000", o.hash.suffix(), o.hash.hex());
     assert_eq!(path, disk.device.path().join(name));
-    assert_eq!(pending::write(&o, at(5), &pending).unwrap(), path);
+    assert_eq!(pending::write(&o.device, o.policy, &o.hash, at(5), &pending).unwrap(), path);
     let read: pending::Pending = serde_json::from_slice(&fs::read(path).unwrap()).unwrap();
     assert_eq!((read.version, read), (1, pending));
 }

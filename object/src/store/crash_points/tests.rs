@@ -68,7 +68,7 @@ fn keep_update(o: &Location, secs: u64) {
         policy: PolicyIndex(0),
     };
     let update = RowUpdate { partition: 1, account: "a".into(), container: "c".into(), row };
-    pending::write(o, Timestamp::from_secs(secs), &Pending::new(update)).unwrap();
+    pending::write(&o.device, o.policy, &o.hash, Timestamp::from_secs(secs), &Pending::new(update)).unwrap();
 }
 
 /// What the dying process does.

@@ -1,98 +1,44 @@
 //! The ETags in a container's listing, decrypted as the rows pass by. All other bytes go on as they came.
 
 use std::borrow::Cow;
-use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::sync::Arc;
 
-use apus_base::body::{Body, BodyError};
+use apus_base::body::Body;
 use apus_base::crypto::{Keymaster, open_listed};
-use bytes::Bytes;
 use http::Response;
 use http::header::CONTENT_LENGTH;
-use http_body::Frame;
-use http_body_util::BodyExt as _;
 use serde::Deserialize;
 
 use crate::Proxy;
-use crate::middleware::rows::{BadListing, Rows};
 use crate::ops::container::ContainerName;
+use crate::ops::rows::{self, Written};
 
 /// What stands for an ETag that cannot be decrypted.
 const UNKNOWN: &str = "<unknown>";
 
 /// Decrypts a listing, JSON as container servers send it. A cluster without secrets may still hold encrypted rows.
 pub(in crate::ops) fn open_listing(proxy: &Proxy, name: ContainerName<'_>, response: Response<Body>) -> Response<Body> {
-    let (mut head, body) = response.into_parts();
-    head.headers.remove(CONTENT_LENGTH);
-    let opener = Opener {
-        keymaster: proxy.keymaster.clone(),
+    let mut response = response;
+    response.headers_mut().remove(CONTENT_LENGTH);
+    let mut opener = Opener {
+        keymaster: Arc::clone(&proxy.keymaster),
         account: name.account.to_owned(),
         container: name.container.to_owned(),
         has_complained: false,
     };
-    let listing = Listing { body, rows: Rows::default(), opener, count: 0, ended: false };
-    Response::from_parts(head, listing.boxed_unsync())
-}
-
-struct Listing {
-    body: Body,
-    rows: Rows,
-    opener: Opener,
-    count: u64,
-    ended: bool,
-}
-
-impl Listing {
-    /// The next piece with its rows' ETags decrypted; empty when no row ended in it.
-    fn take(&mut self, piece: &[u8]) -> Result<Vec<u8>, BadListing> {
-        let Self { rows, opener, count, .. } = self;
-        let mut out = Vec::with_capacity(piece.len());
-        rows.feed(piece, |row| {
-            out.extend_from_slice(if *count == 0 { b"[" } else { b", " });
-            *count += 1;
-            opener.open(row, &mut out);
+    let change = move |row: Option<&[u8]>, to: &mut Written| match row {
+        Some(row) => to.row(|out| {
+            opener.open(row, out);
             Ok(())
-        })?;
-        Ok(out)
-    }
-
-    fn end(&mut self) -> Result<Vec<u8>, BadListing> {
-        self.ended = true;
-        self.rows.end()?;
-        Ok(if self.count == 0 { b"[]".to_vec() } else { b"]".to_vec() })
-    }
-}
-
-impl http_body::Body for Listing {
-    type Data = Bytes;
-    type Error = BodyError;
-
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        while !self.ended {
-            let taken = match ready!(Pin::new(&mut self.body).poll_frame(cx)) {
-                Some(Ok(frame)) => frame.into_data().map_or(Ok(Vec::new()), |piece| self.take(&piece)),
-                Some(Err(error)) => {
-                    self.ended = true;
-                    return Poll::Ready(Some(Err(error)));
-                }
-                None => self.end(),
-            };
-            match taken {
-                Ok(out) if out.is_empty() => {}
-                Ok(out) => return Poll::Ready(Some(Ok(Frame::data(out.into())))),
-                Err(bad) => {
-                    self.ended = true;
-                    return Poll::Ready(Some(Err(BodyError::Source(Box::new(bad)))));
-                }
-            }
-        }
-        Poll::Ready(None)
-    }
+        }),
+        None => Ok(()),
+    };
+    response.map(|body| rows::map(body, change))
 }
 
 /// Decrypts the ETags of one container's rows.
 struct Opener {
-    keymaster: Keymaster,
+    keymaster: Arc<Keymaster>,
     account: String,
     container: String,
     /// One line in the log is enough for a listing.
@@ -138,7 +84,7 @@ mod tests {
     #[test]
     fn rows_that_are_not_encrypted_pass_to_the_byte() {
         let mut opener = Opener {
-            keymaster: Keymaster::default(),
+            keymaster: Arc::default(),
             account: "a".into(),
             container: "c".into(),
             has_complained: false,

@@ -1,0 +1,119 @@
+//! How far a pass is, for whoever watches.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use serde::Serialize;
+
+/// The count of what went wrong: a pass that has any did not do all of its work.
+const FAILED: &str = "failed";
+
+/// What a running pass counts. All of it may be called from many tasks.
+#[derive(Debug)]
+pub struct Progress {
+    started: Instant,
+    total: AtomicU64,
+    done: AtomicU64,
+    counts: Mutex<BTreeMap<&'static str, u64>>,
+}
+
+impl Default for Progress {
+    fn default() -> Self {
+        Self { started: Instant::now(), total: AtomicU64::new(0), done: AtomicU64::new(0), counts: Mutex::default() }
+    }
+}
+
+impl Progress {
+    /// Adds steps to what is to be done.
+    pub fn expect(&self, steps: u64) {
+        self.total.fetch_add(steps, Ordering::Relaxed);
+    }
+
+    /// One step is done.
+    pub fn step(&self) {
+        self.done.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Counts one of something, by a word that is shown as it is.
+    pub fn count(&self, what: &'static str) {
+        self.add(what, 1);
+    }
+
+    /// Counts many.
+    pub fn add(&self, what: &'static str, many: u64) {
+        *self.counts.lock().unwrap_or_else(PoisonError::into_inner).entry(what).or_default() += many;
+    }
+
+    /// Counts something that went wrong; the reason belongs in the log.
+    pub fn fail(&self) {
+        self.count(FAILED);
+    }
+
+    /// How far it is now.
+    pub fn report(&self) -> Report {
+        Report {
+            total: self.total.load(Ordering::Relaxed),
+            done: self.done.load(Ordering::Relaxed),
+            seconds: self.started.elapsed().as_secs_f64(),
+            ended: apus_base::clock::now().secs(),
+            counts: self.counts.lock().unwrap_or_else(PoisonError::into_inner).clone(),
+        }
+    }
+}
+
+/// How far a pass is, or how it ended.
+#[derive(Clone, Debug, Serialize)]
+pub struct Report {
+    /// Steps there are.
+    pub total: u64,
+    /// Steps that are done.
+    pub done: u64,
+    /// How long it has taken so far.
+    pub seconds: f64,
+    /// When this was taken, in seconds since 1970.
+    pub ended: u64,
+    /// What was counted.
+    pub counts: BTreeMap<&'static str, u64>,
+}
+
+impl Report {
+    /// What went wrong.
+    pub fn failures(&self) -> u64 {
+        self.counts.get(FAILED).copied().unwrap_or(0)
+    }
+
+    /// How long the rest takes at the pace so far.
+    pub fn remaining(&self) -> Option<Duration> {
+        #[expect(clippy::cast_precision_loss, reason = "an estimate")]
+        let pace = self.seconds / self.done as f64;
+        #[expect(clippy::cast_precision_loss, reason = "an estimate")]
+        let rest = self.total.saturating_sub(self.done) as f64;
+        Duration::try_from_secs_f64(pace * rest).ok()
+    }
+
+    /// Writes it as JSON, whole or not at all.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn save(&self, path: &Path) -> std::io::Result<()> {
+        let partial = path.with_extension("partial");
+        std::fs::write(&partial, serde_json::to_vec(self)?)?;
+        std::fs::rename(partial, path)
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} of {}", self.done, self.total)?;
+        self.counts.iter().try_for_each(|(what, many)| write!(f, ", {what} {many}"))?;
+        write!(f, ", {:.1} s", self.seconds)?;
+        match self.remaining().filter(|rest| !rest.is_zero()) {
+            Some(rest) => write!(f, ", {:.0} s left", rest.as_secs_f64()),
+            None => Ok(()),
+        }
+    }
+}
