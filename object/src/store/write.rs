@@ -118,7 +118,7 @@ pub fn write_tombstone(location: &Location, timestamp: Timestamp) -> Result<Comm
     commit(staged, location, metadata, Kind::Tombstone, &DELETE)
 }
 
-fn create_tmp(location: &Location) -> Result<TmpFile, StoreError> {
+pub(super) fn create_tmp(location: &Location) -> Result<TmpFile, StoreError> {
     TmpFile::create(location.device.path()).map_err(|error| {
         let missing = || DeviceError::Missing(location.device.name().to_owned()).into();
         if is_not_found(&error) { missing() } else { StoreError::while_doing("make a file")(error) }
@@ -198,7 +198,7 @@ fn drop_cache(file: &File) {
     let _ = rustix::fs::fadvise(file, 0, None, rustix::fs::Advice::DontNeed);
 }
 
-fn file_name(metadata: &Metadata, kind: Kind) -> Result<FileName, StoreError> {
+pub(super) fn file_name(metadata: &Metadata, kind: Kind) -> Result<FileName, StoreError> {
     let missing = || StoreError::while_doing("name the file")(io::Error::from(io::ErrorKind::InvalidInput));
     let timestamp = metadata.timestamp(metadata::TIMESTAMP).ok_or_else(missing)?;
     let content_type = metadata.timestamp(metadata::CONTENT_TYPE_TIMESTAMP).filter(|_| kind == Kind::Meta);
