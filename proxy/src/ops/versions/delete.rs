@@ -81,7 +81,8 @@ struct CurrentLink {
 /// The link to the current version, if there is one and it is not the null version.
 async fn current(call: Call<'_>, name: &ObjectName, archive: &Archive) -> Result<Option<CurrentLink>, Error> {
     let current = newest(call, name).await?;
-    let link = |found: &Response<Body>| Some(CurrentLink { to: linked(found.headers(), archive)?, written: written(found) });
+    let link =
+        |found: &Response<Body>| Some(CurrentLink { to: linked(found.headers(), archive)?, written: written(found) });
     Ok(current.as_ref().and_then(link))
 }
 
