@@ -49,6 +49,9 @@ pub(in crate::ops) struct Object {
     /// Of a static large object: its ETag, in quotes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(in crate::ops) slo_etag: Option<String>,
+    /// Whether it is a link to a version of the object itself, which clients need not know but Swift tells them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(in crate::ops) version_symlink: Option<bool>,
     /// In a listing of versions: which one,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(in crate::ops) version_id: Option<String>,
