@@ -124,7 +124,7 @@ fn list_partition(shelf: &Shelf, partition: u32, dirty: &Dirty) -> io::Result<Ta
         None => (Table::default(), list::suffixes(shelf, partition)?),
     };
     for suffix in suffixes {
-        match list::entry(&list::suffix(shelf, partition, suffix)?) {
+        match list::entry(&list::tidied(shelf, partition, suffix)?) {
             Some(entry) => _ = table.0.insert(suffix.into(), entry),
             None => _ = table.0.remove(&suffix.into()),
         }
