@@ -162,7 +162,7 @@ fn commit(
         if !matches!(&linked, Err(StoreError::Io { source, .. }) if is_not_found(source)) {
             break;
         }
-        dirs = device.make_dirs(&location.relative()).map_err(StoreError::while_doing("make the object's folder"))?;
+        dirs = make_folder(location)?;
         linked = flush_and_link(&staged, location, &dirs, &name, points);
     }
     if !matches!(linked, Ok(Committed::Done)) {
@@ -176,6 +176,19 @@ fn commit(
     crash::point(points.cleaned);
     device.check()?;
     Ok(Committed::Done)
+}
+
+/// Makes the object's folder, also when replication removes an empty one on the way to it meanwhile.
+pub(super) fn make_folder(location: &Location) -> Result<NewDirs, StoreError> {
+    let mut made = location.device.make_dirs(&location.relative());
+    for _ in 1..MAX_LINKS {
+        // When the device itself is gone, that does not help, and it is said below.
+        if !made.as_ref().is_err_and(is_not_found) {
+            break;
+        }
+        made = location.device.make_dirs(&location.relative());
+    }
+    made.map_err(StoreError::while_doing("make the object's folder"))
 }
 
 fn flush_and_link(
