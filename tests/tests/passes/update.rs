@@ -141,3 +141,49 @@ fn what_is_no_update_is_set_aside_and_stops_nothing() {
         metrics.contains("apus_object_updates_sent_total") && metrics.contains("apus_object_objects_expired_total")
     );
 }
+
+#[test]
+fn objects_are_stored_while_every_container_server_is_down() {
+    let mut cluster = Cluster::builder().without_passes().start();
+    let tester = cluster.tester();
+    tester.make("c");
+    tester.store("c/1", "x");
+    for i in 0..3 {
+        cluster.node(i).stop();
+        cluster.node(i).start_only(&["account", "object"], None);
+    }
+
+    // The proxy remembers the container, so that objects can come; nothing else can be done with it.
+    tester.get("c").send().expect(503);
+    tester.store("c/2", "x");
+    tester.post("c").header("X-Container-Meta-A", "b").send().expect(503);
+    // That made it forget.
+    tester.put("c/3").body("x").send().expect(503);
+
+    for i in 0..3 {
+        cluster.node(i).stop();
+        cluster.node(i).start(None);
+    }
+    assert_eq!(tester.list("c"), ["1"]);
+    cluster.pass("update");
+    same_everywhere(&cluster, &tester, "c", &["1", "2"]);
+}
+
+#[test]
+fn a_container_that_one_server_still_had_lives_on_with_a_new_object() {
+    let mut cluster = Cluster::builder().without_passes().settings("container", "report_interval_seconds = 1").start();
+    let tester = cluster.tester();
+    tester.make("c");
+    cluster.node(0).stop();
+    cluster.node(0).start_only(&["account", "object"], None);
+    tester.delete("c").send().expect(204);
+    cluster.node(0).stop();
+    cluster.node(0).start(None);
+
+    // One server did not hear of the deletion; the new object wakes the container everywhere.
+    tester.store("c/o", "123");
+    cluster.pass("update");
+    same_everywhere(&cluster, &tester, "c", &["o"]);
+    super::until("the account counts it", || tester.head("").send().header("X-Account-Object-Count") == Some("1"));
+    assert_eq!(tester.list(""), ["c"]);
+}
