@@ -263,6 +263,8 @@ impl Node {
             PassName::Update => self.config.updater.interval,
             PassName::Expire => self.config.expirer.interval,
             PassName::Reap => self.config.reaper.interval,
+            // It ends when it is done, and knows itself what to wait for.
+            PassName::Rekey => Duration::ZERO,
         }
     }
 

@@ -8,7 +8,7 @@ use apus_proxy::auth::user::User;
 
 use crate::cli::{self, UpArguments};
 use crate::config::NodeConfig;
-use crate::data::DataFolder;
+use crate::data::{ADDRESSES, DataFolder};
 use crate::error::StartError;
 use crate::node::Node;
 use crate::rings::Addresses;
@@ -36,6 +36,8 @@ pub(crate) fn run(arguments: &UpArguments) -> Result<(), StartError> {
     let cluster = config.cluster(&folder.config())?;
     serve::runtime()?.block_on(async {
         let (bound, addresses) = bind_all(&config, &folder).await?;
+        let file = folder.root().join(ADDRESSES);
+        addresses.write(&file).map_err(|source| StartError::Folder { path: file, source })?;
         let greeting = greeting(&config, &folder, &bound);
         let node = Node::new(config, cluster, addresses)?;
         serve::serve(node, bound, || cli::say(&greeting)).await

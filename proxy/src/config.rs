@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use apus_base::client::ClientConfig;
+use apus_base::crypto::{Encryption, InvalidEncryption};
 use apus_base::serve::{Limits, TlsError, TlsFiles};
 use serde::{Deserialize, Serialize};
 
@@ -35,6 +36,8 @@ pub struct Config {
     pub storage_url_scheme: Scheme,
     /// The limits on what clients may send.
     pub constraints: Constraints,
+    /// Whether and with what secrets objects are encrypted.
+    pub encryption: Encryption,
     /// How the storage servers are asked.
     pub client: ClientConfig,
     /// Static large objects.
@@ -144,6 +147,9 @@ pub enum InvalidConfig {
     /// Tokens could be forged.
     #[error(transparent)]
     TokenSecret(#[from] WeakSecret),
+    /// The root secrets make no sense.
+    #[error("encryption: {0}")]
+    Encryption(#[from] InvalidEncryption),
     /// A rate is none.
     #[error(transparent)]
     Rate(#[from] InvalidRate),
@@ -169,6 +175,7 @@ impl Default for Config {
             auth_prefix: "/auth/".into(),
             storage_url_scheme: Scheme::Default,
             constraints: Constraints::default(),
+            encryption: Encryption::default(),
             client: ClientConfig::default(),
             slo: SloConfig::default(),
             dlo: DloConfig::default(),

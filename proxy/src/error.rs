@@ -8,6 +8,7 @@ use crate::auth::Denied;
 use crate::auth::account_acl::InvalidAccountAcl;
 use crate::auth::acl::InvalidAcl;
 use crate::constraints::{BadLength, Invalid};
+use crate::ops::crypto::Undecryptable;
 use crate::ops::history::HistoryError;
 use crate::ops::large::LargeError;
 use crate::ops::quota::Quota;
@@ -89,6 +90,9 @@ pub enum Error {
     /// A storage server refused, or a quorum of them did; with what they said, where a client may read it.
     #[error("the storage servers answered {0}")]
     Refused(StatusCode, String),
+    /// What is stored cannot be decrypted.
+    #[error(transparent)]
+    Undecryptable(#[from] Undecryptable),
     /// Too few storage servers could do it.
     #[error("too few storage servers could do it")]
     Unavailable,

@@ -27,6 +27,7 @@ use apus_base::body::Body;
 use apus_base::client::ClusterClient;
 use apus_base::clock::Clock;
 use apus_base::cluster::Cluster;
+use apus_base::crypto::Keymaster;
 use apus_base::metrics::Metrics;
 use apus_base::serve::{Front, Service, Tls};
 
@@ -46,6 +47,8 @@ pub struct Proxy {
     pub cluster: Arc<Cluster>,
     /// Where the versions of writes come from.
     pub clock: Arc<Clock>,
+    /// The keys by which objects are encrypted.
+    pub keymaster: Arc<Keymaster>,
     /// The users, their tokens and whose accounts there are.
     pub auth: Arc<Auth>,
     /// Who asked how often.
@@ -63,12 +66,13 @@ impl Proxy {
     /// When a part of the configuration makes no sense.
     pub fn new(config: Config, client: ClusterClient, clock: Arc<Clock>) -> Result<Self, InvalidConfig> {
         let auth = Arc::new(Auth::new(&config)?);
+        let keymaster = Arc::new(Keymaster::new(&config.encryption)?);
         let cluster = Arc::clone(client.cluster());
         let ratelimit = Arc::new(Ratelimit::new(&config.ratelimit)?);
         let name_check = NameCheck::new(&config.name_check)?.map(Arc::new);
         let tls = config.tls.clone().map(|files| Tls::load(files, config.http2)).transpose()?.map(Arc::new);
         let front = Front { tls, require_proxy_protocol: config.require_proxy_protocol, http2: config.http2 };
-        Ok(Self { config: Arc::new(config), client, cluster, clock, auth, ratelimit, name_check, front })
+        Ok(Self { config: Arc::new(config), client, cluster, clock, keymaster, auth, ratelimit, name_check, front })
     }
 }
 

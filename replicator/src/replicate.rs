@@ -28,7 +28,9 @@
 //! * **A peer dies in the middle, or is not there.** What it has confirmed is flushed, the rest it never had: a file gets its
 //!   name when it is whole. It counts as a failure, nothing is removed for its sake, and the next pass goes on. A peer that
 //!   is silent for a minute is given up. This node may die at any moment for the same reasons.
-//! * **The receiver's disk is full**, or its device missing: it says so, and keeps answering. It counts as a failure.
+//! * **The receiver's disk is full**: it says so, and keeps answering. It counts as a failure.
+//! * **A primary's disk is gone** while its node answers: the first handoff stands in for it, as for a client's write, so that
+//!   there are as many copies as before. A node that does not answer at all has none standing in: it may be back soon.
 //! * **A damaged file here.** Its metadata is checked when it is opened, its body by the receiver, which then stores nothing. It is
 //!   read again here and moved to quarantine if it really is damaged; then the next pass of another replica brings a good one.
 //! * **Two objects with one hash**, or a file in the wrong place, are refused by the receiver, and stay here, counted and logged.
@@ -54,7 +56,7 @@ mod peer;
 pub mod plan;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use apus_base::client::Rings;
@@ -67,7 +69,7 @@ use apus_base::recon::ReconCache;
 use apus_base::ring::{Device, Ring};
 use apus_base::timestamp::{TICKS_PER_SECOND, Timestamp};
 use apus_base::wire::replication::PartitionDigest;
-use apus_object::store::index::{self, Shelf, Table};
+use apus_object::store::index::{self, Entry, Shelf, Table};
 use arc_swap::ArcSwap;
 use futures_util::{StreamExt as _, stream};
 use prometheus_client::metrics::counter::Counter;
@@ -117,6 +119,18 @@ pub(crate) struct Run<'a> {
     cutoff: Timestamp,
     /// Whether this device was away for so long that what only it has may have been deleted.
     stale: bool,
+    /// Peers that broke off or did not answer: not asked again in this run, since each time takes seconds.
+    lost: Mutex<HashSet<u32>>,
+}
+
+/// What a peer device said of the partitions that it shares with this one.
+enum Compared {
+    /// These differ.
+    Differing(HashSet<u32>),
+    /// Nothing.
+    Away,
+    /// Its node is there, its disk is not.
+    NoDevice,
 }
 
 impl Replicate {
@@ -227,7 +241,7 @@ impl Replicate {
         };
         let cutoff = self.cutoff();
         let stale = local::last_whole_pass(&shelf).await.is_some_and(|last| last < cutoff);
-        let run = Run { replicate: self, progress, ring, shelf, device, cutoff, stale };
+        let run = Run { replicate: self, progress, ring, shelf, device, cutoff, stale, lost: Mutex::default() };
         run.table(&table, filter, stop).await;
     }
 }
@@ -237,18 +251,12 @@ impl Run<'_> {
         let failures = self.progress.report().failures();
         let partitions: Vec<_> = table.0.iter().filter(|(partition, _)| filter.partition(**partition)).collect();
         self.progress.expect(partitions.len() as u64);
-        let compared = self.compare(partitions.iter().map(|(p, entry)| (**p, entry.digest))).await;
-        let work = partitions.into_iter().map(|(number, entry)| {
-            let targets = self.targets(*number);
-            let sides = targets.iter().map(|target| match compared.get(&target.id) {
-                Some(Some(differing)) if differing.contains(number) => Side::Differs,
-                Some(Some(_)) => Side::Same,
-                _ => Side::Away,
-            });
-            let sides = sides.collect();
-            let home = self.ring.primaries(*number).any(|primary| primary.id == self.device.id);
-            Partition { run: self, number: *number, entry: *entry, home, targets, sides }
-        });
+        let digests =
+            partitions.iter().map(|(number, entry)| PartitionDigest { partition: **number, digest: entry.digest });
+        let mut compared = self.compare(digests.clone(), |partition| self.others(partition)).await;
+        let stand_ins = self.compare(digests, |partition| self.stand_ins(partition, &compared)).await;
+        compared.extend(stand_ins);
+        let work = partitions.into_iter().map(|(number, entry)| self.partition(*number, *entry, &compared));
         let at_once = self.replicate.config.concurrency.max(1);
         stream::iter(work).for_each_concurrent(at_once, |partition| partition.replicate(stop)).await;
         if stop.is_cancelled() {
@@ -263,31 +271,58 @@ impl Run<'_> {
         }
     }
 
-    /// The devices that a partition is to be brought to.
-    fn targets(&self, partition: u32) -> Vec<Device> {
-        self.ring.primaries(partition).filter(|primary| primary.id != self.device.id).cloned().collect()
+    fn partition(&self, number: u32, entry: Entry, compared: &HashMap<u32, Compared>) -> Partition<'_> {
+        let targets: Vec<Device> =
+            self.others(number).into_iter().chain(self.stand_ins(number, compared)).cloned().collect();
+        let side = |target: &Device| match compared.get(&target.id) {
+            Some(Compared::Differing(differing)) if differing.contains(&number) => Side::Differs,
+            Some(Compared::Differing(_)) => Side::Same,
+            _ => Side::Away,
+        };
+        let sides = targets.iter().map(side).collect();
+        let home = self.ring.primaries(number).any(|primary| primary.id == self.device.id);
+        Partition { run: self, number, entry, home, targets, sides }
     }
 
-    /// Asks each peer device which of the shared partitions differ; `None` from one that does not answer.
-    async fn compare(&self, digests: impl Iterator<Item = (u32, [u8; 16])>) -> HashMap<u32, Option<HashSet<u32>>> {
+    /// The primaries of a partition but for this device.
+    fn others(&self, partition: u32) -> Vec<&Device> {
+        self.ring.primaries(partition).filter(|primary| primary.id != self.device.id).collect()
+    }
+
+    /// The devices that stand in for primaries whose disk is gone, so that there are as many copies as before: the first
+    /// handoffs, of which this device may be one.
+    fn stand_ins(&self, partition: u32, compared: &HashMap<u32, Compared>) -> Vec<&Device> {
+        let is_gone = |primary: &&&Device| matches!(compared.get(&primary.id), Some(Compared::NoDevice));
+        let gone = self.others(partition).iter().filter(is_gone).count();
+        self.ring.handoffs(partition).take(gone).filter(|handoff| handoff.id != self.device.id).collect()
+    }
+
+    /// Asks each peer device which of the partitions shared with it differ.
+    async fn compare<'r>(
+        &'r self,
+        digests: impl Iterator<Item = PartitionDigest>,
+        sharers: impl Fn(u32) -> Vec<&'r Device>,
+    ) -> HashMap<u32, Compared> {
         let mut shared: BTreeMap<u32, Vec<PartitionDigest>> = BTreeMap::new();
-        for (partition, digest) in digests {
-            for primary in self.ring.primaries(partition).filter(|primary| primary.id != self.device.id) {
-                shared.entry(primary.id).or_default().push(PartitionDigest { partition, digest });
+        for digest in digests {
+            for device in sharers(digest.partition) {
+                shared.entry(device.id).or_default().push(digest);
             }
         }
         let asked = stream::iter(shared).map(|(id, digests)| self.compare_with(id, digests));
         asked.buffer_unordered(MAX_ASKED).collect().await
     }
 
-    async fn compare_with(&self, id: u32, digests: Vec<PartitionDigest>) -> (u32, Option<HashSet<u32>>) {
-        let Some(device) = self.ring.device(id) else { return (id, None) };
-        let differing = self.peer(device).compare(&digests).await;
-        let differing = differing.inspect_err(|error| {
-            tracing::warn!(peer = device.tier_name(), %error, "a peer cannot be compared with");
-            self.progress.fail();
-        });
-        (id, differing.ok())
+    async fn compare_with(&self, id: u32, digests: Vec<PartitionDigest>) -> (u32, Compared) {
+        let Some(device) = self.ring.device(id) else { return (id, Compared::Away) };
+        match self.peer(device).compare(&digests).await {
+            Ok(differing) => (id, Compared::Differing(differing)),
+            Err(error) => {
+                tracing::warn!(peer = device.tier_name(), %error, "a peer cannot be compared with");
+                self.progress.fail();
+                (id, if error.is_missing_device() { Compared::NoDevice } else { Compared::Away })
+            }
+        }
     }
 
     /// Whether this device is still no primary of a partition, by the newest ring.

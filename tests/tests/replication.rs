@@ -169,7 +169,7 @@ fn a_deleted_object_does_not_come_back_from_a_node_that_was_away() {
     // It comes back and replicates first what it has.
     cluster.node(2).start(None);
     pass(&mut cluster, 2);
-    tester.get("c/o").send().expect(404);
+    tester.get("c/o").header("X-Newest", "true").send().expect(404);
     assert!(copies(&cluster, 0).keys().chain(copies(&cluster, 1).keys()).all(|name| name.ends_with(".ts")));
 
     // Then the others tell it, and the tombstone has done its duty everywhere.
@@ -242,6 +242,34 @@ fn a_damaged_copy_is_not_spread_but_put_away_and_replaced() {
     assert!(cluster.device(0).join("quarantined/objects").exists());
     pass(&mut cluster, 2);
     assert_eq!((copies(&cluster, 0), copies(&cluster, 1)), (good.clone(), good));
+}
+
+#[test]
+fn a_handoff_stands_in_for_a_lost_disk_until_there_is_a_new_one() {
+    let mut cluster = Cluster::builder().nodes(4).start();
+    let tester = cluster.tester();
+    tester.make("c");
+    store_all(&tester, "o");
+    let holders = |cluster: &Cluster, among: &[usize]| {
+        let mut copies_of = BTreeMap::new();
+        among
+            .iter()
+            .flat_map(|node| copies(cluster, *node).into_keys())
+            .for_each(|name| *copies_of.entry(name).or_insert(0) += 1);
+        copies_of.into_values().collect::<BTreeSet<_>>()
+    };
+    cluster.take_away(0);
+    assert!(holders(&cluster, &[1, 2, 3]).contains(&2));
+    for node in 1..4 {
+        assert!(!cluster.node(node).pass("replicate", &[]).status.success(), "a disk is gone and nobody said so");
+    }
+    assert_eq!(holders(&cluster, &[1, 2, 3]), [3].into(), "not everything has three copies");
+
+    // A new, empty disk is mounted.
+    fs::create_dir(cluster.device(0)).unwrap();
+    pass_everywhere(&mut cluster, 4);
+    assert_in_place(&cluster, 4);
+    fs::remove_dir_all(cluster.device(0).with_extension("away")).unwrap();
 }
 
 #[test]

@@ -104,7 +104,7 @@ impl Receiver {
 
     /// Checks a head: the name is of our kinds, and the metadata is of that object and that version.
     fn expected(&self, shelf: &Shelf, head: FileHead) -> Result<Expected, Outcome> {
-        let name = FileName::parse(&head.name).ok_or(Outcome::Misplaced)?;
+        let name = FileName::parse_shared(&head.name).ok_or(Outcome::Misplaced)?;
         let metadata = Metadata::from_pickle(&head.metadata).map_err(|_| Outcome::Damaged)?;
         let hash = PathHash(head.hash);
         let path = metadata.text(NAME).ok_or(Outcome::Damaged)?.to_owned();

@@ -26,7 +26,7 @@ use super::location::Location;
 use super::metadata::Metadata;
 use super::names::FileName;
 use super::read::{self, Found};
-use super::write::{Staged, remove_obsolete};
+use super::write::{Staged, make_folder, remove_obsolete};
 
 /// Up to so many files are flushed one by one: little else waits then for a flush of the whole filesystem.
 const FEW: usize = 2;
@@ -116,8 +116,7 @@ fn prepare(file: Received) -> Result<Prepared, StoreError> {
         return Ok(Prepared::Already(Kept::Done));
     }
     attributes::write(file.staged.tmp.file(), &file.metadata, file.staged.length())?;
-    let made = file.location.device.make_dirs(&file.location.relative());
-    let dirs = made.map_err(StoreError::while_doing("make the object's folder"))?;
+    let dirs = make_folder(&file.location)?;
     let _mark = index::mark(&file.location)?;
     Ok(Prepared::Step(Box::new(Step { file, dirs, _mark })))
 }

@@ -118,7 +118,7 @@ pub fn write_tombstone(location: &Location, timestamp: Timestamp) -> Result<Comm
     commit(staged, location, metadata, Kind::Tombstone, &DELETE)
 }
 
-fn create_tmp(location: &Location) -> Result<TmpFile, StoreError> {
+pub(super) fn create_tmp(location: &Location) -> Result<TmpFile, StoreError> {
     TmpFile::create(location.device.path()).map_err(|error| {
         let missing = || DeviceError::Missing(location.device.name().to_owned()).into();
         if is_not_found(&error) { missing() } else { StoreError::while_doing("make a file")(error) }
@@ -162,7 +162,7 @@ fn commit(
         if !matches!(&linked, Err(StoreError::Io { source, .. }) if is_not_found(source)) {
             break;
         }
-        dirs = device.make_dirs(&location.relative()).map_err(StoreError::while_doing("make the object's folder"))?;
+        dirs = make_folder(location)?;
         linked = flush_and_link(&staged, location, &dirs, &name, points);
     }
     if !matches!(linked, Ok(Committed::Done)) {
@@ -176,6 +176,19 @@ fn commit(
     crash::point(points.cleaned);
     device.check()?;
     Ok(Committed::Done)
+}
+
+/// Makes the object's folder, also when replication removes an empty one on the way to it meanwhile.
+pub(super) fn make_folder(location: &Location) -> Result<NewDirs, StoreError> {
+    let mut made = location.device.make_dirs(&location.relative());
+    for _ in 1..MAX_LINKS {
+        // When the device itself is gone, that does not help, and it is said below.
+        if !made.as_ref().is_err_and(is_not_found) {
+            break;
+        }
+        made = location.device.make_dirs(&location.relative());
+    }
+    made.map_err(StoreError::while_doing("make the object's folder"))
 }
 
 fn flush_and_link(
@@ -198,7 +211,7 @@ fn drop_cache(file: &File) {
     let _ = rustix::fs::fadvise(file, 0, None, rustix::fs::Advice::DontNeed);
 }
 
-fn file_name(metadata: &Metadata, kind: Kind) -> Result<FileName, StoreError> {
+pub(super) fn file_name(metadata: &Metadata, kind: Kind) -> Result<FileName, StoreError> {
     let missing = || StoreError::while_doing("name the file")(io::Error::from(io::ErrorKind::InvalidInput));
     let timestamp = metadata.timestamp(metadata::TIMESTAMP).ok_or_else(missing)?;
     let content_type = metadata.timestamp(metadata::CONTENT_TYPE_TIMESTAMP).filter(|_| kind == Kind::Meta);

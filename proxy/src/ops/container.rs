@@ -12,7 +12,7 @@ use super::listing::Listing;
 use super::resource::Resource;
 use super::rows::{self, Entry, Written};
 use super::versions::{self, Switch};
-use super::{Call, account as accounts, history, quota};
+use super::{Call, account as accounts, crypto, history, quota};
 use crate::auth::acl::{Kind, clean_acl};
 use crate::constraints::Level;
 use crate::error::Error;
@@ -93,10 +93,12 @@ pub(super) async fn stored(
     if name.container.starts_with('\0') {
         headers.insert("x-backend-allow-reserved-names", HeaderValue::from_static("true"));
     }
+    let is_listing = method == Method::GET;
     let response = call.proxy.client.read(method, &name.target(), Some(&query), &headers, newest).await?;
     match response.status() {
         StatusCode::NOT_FOUND => Err(Error::NotFound),
         status if !status.is_success() => Err(Error::Refused(status, String::new())),
+        _ if is_listing => Ok(crypto::open_listing(call.proxy, name, response)),
         _ => Ok(response),
     }
 }

@@ -15,6 +15,9 @@ use super::versions::VERSION_ID;
 use crate::constraints::is_true;
 use crate::error::Error;
 
+/// What begins the names of what a layer wants the listing to show instead of the object's own.
+const LISTED: &str = "x-object-sysmeta-container-update-override-";
+
 /// What became of a copy.
 pub enum Copied {
     /// It was stored.
@@ -106,6 +109,12 @@ fn destination_headers(source: &HeaderMap, request: &HeaderMap, whole: bool, as_
         && let Some(etag) = source.get(ETAG)
     {
         headers.insert(ETAG, etag.clone());
+    } else {
+        // What the listing shows of the source is not true of this copy.
+        let listed: Vec<_> = headers.keys().filter(|name| name.as_str().starts_with(LISTED)).cloned().collect();
+        for name in listed {
+            headers.remove(name);
+        }
     }
     headers
 }

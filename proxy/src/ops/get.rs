@@ -5,11 +5,11 @@ use apus_base::client::Target;
 use http::header::{CONTENT_TYPE, ETAG, IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_UNMODIFIED_SINCE, RANGE};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode};
 
-use super::Call;
 use super::headers::{pick, plain_content_type};
 use super::large::{self, View};
 use super::resource::{ObjectName, Resource};
 use super::versions::{self, Version};
+use super::{Call, crypto};
 use crate::error::Error;
 
 /// By which a request chooses whether and which part of an object it gets; the object servers judge them.
@@ -61,7 +61,7 @@ pub(super) async fn undivided(call: Call<'_>, read: &Read) -> Result<Response<Bo
     Ok(response)
 }
 
-/// Reads an object as the object servers have it.
+/// Reads an object as the object servers have it, decrypted.
 ///
 /// A container that is not known does not stop a read: where its object is, there is an answer.
 ///
@@ -73,9 +73,11 @@ pub(super) async fn stored(call: Call<'_>, read: &Read) -> Result<Response<Body>
     let policy = info.found().map_or_else(|| client.cluster().policies.default_index(), |info| info.policy);
     let mut headers = call.backend_headers();
     headers.extend(read.headers.clone());
+    crypto::mask_conditions(call.proxy, name, &mut headers)?;
     call.open_expired(&mut headers);
     let target = Target::Object(name.target(policy));
     let response = client.read(read.method.clone(), &target, None, &headers, read.newest).await?;
+    let response = crypto::open(call.proxy, name, &read.method, response)?;
     match response.status() {
         StatusCode::NOT_MODIFIED | StatusCode::PRECONDITION_FAILED | StatusCode::RANGE_NOT_SATISFIABLE => Ok(response),
         StatusCode::NOT_FOUND => Err(Error::NotFound),

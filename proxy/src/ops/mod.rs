@@ -8,6 +8,7 @@ pub mod account;
 pub mod bulk;
 pub mod container;
 pub mod copy;
+pub mod crypto;
 pub mod delete;
 mod duplicate;
 pub mod get;

@@ -8,7 +8,7 @@ use super::headers::stored;
 use super::put::DELETE_AT;
 use super::resource::{ObjectName, Resource};
 use super::symlink::{Link, LinkError};
-use super::{Call, versions};
+use super::{Call, crypto, versions};
 use crate::constraints::{Level, check_content_type, delete_at};
 use crate::error::Error;
 
@@ -47,6 +47,7 @@ pub(super) async fn replace(call: Call<'_>, name: &ObjectName, request: &HeaderM
     call.proxy.config.constraints.check_metadata(request, Level::Object)?;
     let (mut headers, now) = call.write_headers();
     headers.extend(stored(request));
+    crypto::seal_metadata(call.proxy, name, &mut headers)?;
     call.open_expired(&mut headers);
     if let Some(kind) = request.get(CONTENT_TYPE).filter(|kind| !kind.is_empty()) {
         check_content_type(kind)?;

@@ -12,7 +12,7 @@ use super::large::check_manifest_header;
 use super::resource::{ObjectName, Resource};
 use super::symlink::Link;
 use super::versions::Version;
-use super::{Call, history, quota, timestamp_value};
+use super::{Call, crypto, history, quota, timestamp_value};
 use crate::constraints::{BadLength, Level, check_content_type, delete_at, is_true};
 use crate::error::Error;
 
@@ -119,18 +119,22 @@ pub(super) async fn store(call: Call<'_>, mut put: Put) -> Result<Stored, Error>
     let kind =
         headers.entry(CONTENT_TYPE).or_insert_with(|| content_type(&HeaderMap::new(), &put.name.object, false)).clone();
     // One that is no text is still a promise, and no body keeps it.
-    let expect_etag = expect_etag.as_ref().map(|etag| String::from_utf8_lossy(etag.as_bytes()));
+    let expect_etag = expect_etag.as_ref().map(|etag| String::from_utf8_lossy(etag.as_bytes()).into_owned());
+    crypto::seal_metadata(call.proxy, &put.name, &mut headers)?;
+    let outgoing = crypto::Outgoing::new(call.proxy, &put.name, &mut headers, put.body, expect_etag)?;
+    let answered = outgoing.answered();
     let stored = call.proxy.client.put_object(PutObject {
         path: put.name.target(container.policy),
         headers: &headers,
-        body: put.body,
+        body: outgoing.body,
         length,
         max_length,
-        expect_etag: expect_etag.as_deref().filter(|etag| !etag.is_empty()),
+        expect_etag: outgoing.expect_etag.as_deref(),
+        footers: outgoing.footers,
     });
     let outcome = stored.await?;
     let newer = outcome.status == StatusCode::ACCEPTED;
-    let etag = outcome.etag.filter(|_| !newer);
+    let etag = answered(outcome.etag).filter(|_| !newer);
     Ok(Stored { etag, written, length: outcome.length, kind: Some(kind), ..Stored::default() })
 }
 
@@ -172,6 +176,10 @@ impl From<PutError> for Error {
             PutError::EtagMismatch { .. } => Self::Refused(StatusCode::UNPROCESSABLE_ENTITY, String::new()),
             PutError::Body(error) => Self::Body(error),
             PutError::Refused(answer) => super::refused(&answer),
+            PutError::Footers(reason) => {
+                tracing::error!(%reason, "an object cannot be described");
+                Self::Refused(StatusCode::INTERNAL_SERVER_ERROR, String::new())
+            }
         }
     }
 }

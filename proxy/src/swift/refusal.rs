@@ -13,6 +13,7 @@ use crate::auth::Denied;
 use crate::constraints::{BadLength, Invalid};
 use crate::error::Error;
 use crate::middleware::ratelimit;
+use crate::ops::crypto::Undecryptable;
 use crate::ops::quota::Quota;
 
 /// Why a request was not done.
@@ -127,6 +128,8 @@ pub(super) fn operation(error: &Error, account: Option<&str>) -> Response<Body> 
         Error::TooLarge => text_plain(StatusCode::PAYLOAD_TOO_LARGE, text),
         Error::SourceTooLarge => page(StatusCode::PAYLOAD_TOO_LARGE),
         Error::Body(reason) => page(body_status(reason)),
+        Error::Undecryptable(Undecryptable::Keys) => text_html(StatusCode::INTERNAL_SERVER_ERROR, text),
+        Error::Undecryptable(_) => text_plain(StatusCode::INTERNAL_SERVER_ERROR, text),
         Error::Large(error) => slo::answer(error),
         Error::Link(error) => links::refused(error),
         Error::Behind { path, error } => behind(path, error, account),

@@ -29,7 +29,7 @@ pub(super) struct Partition<'a> {
     pub(super) entry: Entry,
     /// Whether this device is one of its primaries.
     pub(super) home: bool,
-    /// The other primaries, or all of them.
+    /// The other primaries, or all of them, and who stands in for those whose disk is gone.
     pub(super) targets: Vec<Device>,
     /// How each target compares.
     pub(super) sides: Vec<Side>,

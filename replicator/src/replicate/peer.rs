@@ -1,7 +1,7 @@
 //! What is asked of another device, over the link to its node.
 
 use std::collections::HashSet;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use apus_base::link::{Link, LinkError, Receiver, Sender, Stream};
 use apus_base::ring::Device;
@@ -11,6 +11,7 @@ use apus_base::wire::replication::{
 use apus_object::store::index::Shelf;
 use bytes::Bytes;
 use futures_util::{StreamExt as _, stream};
+use prometheus_client::metrics::counter::Counter;
 
 use super::Run;
 use super::local::{self, Opened, Source};
@@ -27,6 +28,18 @@ pub(super) enum PeerError {
     Refused(Refusal),
     #[error("its answer makes no sense")]
     Nonsense,
+    #[error("it broke off earlier in this pass")]
+    Lost,
+    /// Not its fault: what was to be sent to it cannot be read.
+    #[error("a file here cannot be read to its end")]
+    Unreadable,
+}
+
+impl PeerError {
+    /// Whether the node answers and says that it has no such disk.
+    pub(super) fn is_missing_device(&self) -> bool {
+        matches!(self, Self::Refused(Refusal::NoDevice))
+    }
 }
 
 /// A device of another node.
@@ -34,7 +47,8 @@ pub(super) struct Peer<'a> {
     link: Arc<Link>,
     device: &'a Device,
     place: Place,
-    bytes: &'a prometheus_client::metrics::counter::Counter,
+    bytes: &'a Counter,
+    lost: &'a Mutex<HashSet<u32>>,
 }
 
 /// What became of a file: what the peer says; why it could not be asked; or nothing, since the file is gone here.
@@ -44,17 +58,29 @@ impl Run<'_> {
     pub(super) fn peer<'a>(&'a self, device: &'a Device) -> Peer<'a> {
         let place = Place { device: device.device.clone(), policy: self.shelf.policy };
         let bytes = &self.replicate.counters.bytes;
-        Peer { link: Arc::clone(&self.replicate.link), device, place, bytes }
+        Peer { link: Arc::clone(&self.replicate.link), device, place, bytes, lost: &self.lost }
     }
 }
 
 impl Peer<'_> {
-    async fn open(&self) -> Result<Stream, LinkError> {
-        self.link.open(&self.device.replication_ip, self.device.replication_port).await
+    async fn open(&self) -> Result<Stream, PeerError> {
+        if self.lost.lock().unwrap_or_else(PoisonError::into_inner).contains(&self.device.id) {
+            return Err(PeerError::Lost);
+        }
+        let opened = self.link.open(&self.device.replication_ip, self.device.replication_port).await;
+        opened.map_err(|error| self.noted(error.into()))
+    }
+
+    /// Remembers a peer that broke off.
+    fn noted(&self, error: PeerError) -> PeerError {
+        if let PeerError::Link(_) = error {
+            self.lost.lock().unwrap_or_else(PoisonError::into_inner).insert(self.device.id);
+        }
+        error
     }
 
     async fn ask(&self, request: &Request) -> Result<Answer, PeerError> {
-        match self.open().await?.ask(request).await? {
+        match self.open().await?.ask(request).await.map_err(|error| self.noted(error.into()))? {
             Answer::Refused(refusal) => Err(PeerError::Refused(refusal)),
             answer => Ok(answer),
         }
@@ -98,9 +124,9 @@ impl Peer<'_> {
                 let sending = self.send(&mut sender, shelf, files, &mut sent);
                 let confirming = confirmations(&mut receiver, &mut outcomes);
                 // Whoever fails first is the reason; what was confirmed until then stays so.
-                tokio::try_join!(sending, confirming).err()
+                tokio::try_join!(sending, confirming).err().map(|error| self.noted(error))
             }
-            Err(error) => Some(error.into()),
+            Err(error) => Some(error),
         };
         let error = Arc::new(error.unwrap_or(PeerError::Nonsense));
         let mut pushed: Vec<Pushed> = (0..many).map(|_| Err(Some(Arc::clone(&error)))).collect();
@@ -150,7 +176,7 @@ impl Peer<'_> {
         }
         while left > 0 {
             // A file that cannot be read to its end cannot be sent to its end: the stream breaks off.
-            let chunk: Bytes = file.read_on(shelf, left).await.ok_or(PeerError::Nonsense)?;
+            let chunk: Bytes = file.read_on(shelf, left).await.ok_or(PeerError::Unreadable)?;
             left -= chunk.len() as u64;
             sender.body(chunk).await?;
         }

@@ -36,14 +36,38 @@ pub fn suffixes(shelf: &Shelf, partition: u32) -> io::Result<Vec<u16>> {
 /// # Errors
 /// What the system says, but for a suffix that is not there.
 pub fn suffix(shelf: &Shelf, partition: u32, suffix: u16) -> io::Result<Vec<Version>> {
+    each_object(shelf, partition, suffix, |_, names| counting(names))
+}
+
+/// As [`suffix`], and removes files that no longer count: a writer that was killed may have left some.
+pub(super) fn tidied(shelf: &Shelf, partition: u32, suffix: u16) -> io::Result<Vec<Version>> {
+    each_object(shelf, partition, suffix, |folder, names| {
+        for name in FileSet::choose(names).obsolete {
+            if let Err(error) = std::fs::remove_file(folder.join(&name))
+                && !is_not_found(&error)
+            {
+                tracing::warn!(folder = %folder.display(), name, %error, "an older file stays");
+            }
+        }
+        counting(names)
+    })
+}
+
+fn each_object(
+    shelf: &Shelf,
+    partition: u32,
+    suffix: u16,
+    look: impl Fn(&Path, &[String]) -> Vec<FileName>,
+) -> io::Result<Vec<Version>> {
     let folder = shelf.partition(partition).join(format!("{suffix:03x}"));
     let mut found = BTreeMap::new();
     for name in names(&folder)? {
         let Some(hash) = parse_hash(&name) else { continue };
-        let files = match names(&folder.join(name)) {
+        let object = folder.join(name);
+        let files = match names(&object) {
             // Damaged: it is for who opens it to say so. It does not count, so that a good copy is brought.
             Err(error) if error.kind() == io::ErrorKind::NotADirectory => Vec::new(),
-            files => counting(&files?),
+            names => look(&object, &names?),
         };
         if !files.is_empty() {
             found.insert(hash, files);
@@ -81,7 +105,7 @@ pub fn counting(names: &[String]) -> Vec<FileName> {
     let obsolete = FileSet::choose(names).obsolete;
     let mut counting: Vec<&String> = names.iter().filter(|name| !obsolete.contains(name)).collect();
     counting.sort();
-    counting.into_iter().filter_map(|name| FileName::parse(name)).collect()
+    counting.into_iter().filter_map(|name| FileName::parse_shared(name)).collect()
 }
 
 fn parse_hash(name: &str) -> Option<PathHash> {

@@ -124,16 +124,24 @@ fn list_partition(shelf: &Shelf, partition: u32, dirty: &Dirty) -> io::Result<Ta
         None => (Table::default(), list::suffixes(shelf, partition)?),
     };
     for suffix in suffixes {
-        match list::entry(&list::suffix(shelf, partition, suffix)?) {
+        match list::entry(&list::tidied(shelf, partition, suffix)?) {
             Some(entry) => _ = table.0.insert(suffix.into(), entry),
             None => _ = table.0.remove(&suffix.into()),
         }
     }
     match table.save(&path) {
         // The partition's folder went away meanwhile, which is listed next time.
-        Err(error) if is_not_found(&error) => Ok(Table::default()),
-        saved => saved.map(|()| table),
+        Err(error) if is_not_found(&error) => return Ok(Table::default()),
+        saved => saved?,
     }
+    if table.0.is_empty() {
+        // Only if nothing at all is left in it; a writer that made it just now makes it again.
+        let below = shelf.relative().join(partition.to_string());
+        shelf.device.forget_dir(&below);
+        let _ = std::fs::remove_dir(shelf.partition(partition));
+        shelf.device.forget_dir(&below);
+    }
+    Ok(table)
 }
 
 /// Writes what was found, flushes it, and only then forgets the marks.

@@ -83,6 +83,20 @@ async fn an_index_at_rest_is_neither_listed_nor_written() {
 }
 
 #[tokio::test]
+async fn what_a_killed_writer_left_is_removed() {
+    let disk = Disk::new();
+    disk.put(1, "a", 2);
+    let table = disk.refresh().await;
+    // The new version had its name and the old one was not removed yet; the mark is there.
+    let folder = disk.object(1, "a").folder();
+    let old = folder.join("0000000001.00000.data");
+    fs::copy(folder.join("0000000002.00000.data"), &old).unwrap();
+    drop(mark(&disk.object(1, "a")).unwrap());
+    assert_eq!(disk.refresh().await, table);
+    assert!(!old.exists());
+}
+
+#[tokio::test]
 async fn folders_that_come_and_go_by_themselves_are_noticed() {
     let disk = Disk::new();
     disk.put(1, "a", 1);

@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, VecDeque};
 
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
-use http::{HeaderMap, Method};
+use http::Method;
 use percent_encoding::utf8_percent_encode;
 
 use super::error::LargeError;
@@ -143,7 +143,7 @@ impl<'a, F: FnMut(String, Result<(), Error>) + Send> Deletion<'a, F> {
 
 /// The segments of a static large object that are objects.
 async fn segments(call: Call<'_>, name: ObjectName, version: Option<Version>) -> Result<Vec<ObjectSegment>, Error> {
-    let fetched = fetch(call.owned(), name, HeaderMap::new(), version).await;
+    let fetched = fetch(call.owned(), name, version).await;
     let Manifest(segments) = match fetched {
         Err(error) if error.is_not_found() => return Err(LargeError::NoManifest.into()),
         fetched => fetched?.manifest,

@@ -20,7 +20,7 @@ use super::config::Pace;
 use super::error::LargeError;
 use super::manifest::md5_hex;
 use super::stream::{self, Broken, Part, Piece, Pieces};
-use super::{DYNAMIC, IGNORE_RANGE, append, for_segments};
+use super::{DYNAMIC, IGNORE_RANGE, append};
 use crate::error::Error;
 use crate::ops::container::{self, ContainerName};
 use crate::ops::get::{Read, undivided};
@@ -163,7 +163,7 @@ async fn contents(call: Call<'_>, read: &Read, mut head: Parts, prefix: Prefix) 
     };
     let (owned, config) = (call.owned(), &call.proxy.config.dlo);
     let total = (!is_open).then(|| wanted.end - wanted.start);
-    let segments = Segments::new(owned.clone(), prefix, page, wanted, config.pace(), for_segments(read));
+    let segments = Segments::new(owned.clone(), prefix, page, wanted, config.pace());
     let body = stream::start(owned, segments, total, Duration::from_secs(config.max_get_time)).await?;
     Ok(Response::from_parts(head, body))
 }
@@ -180,11 +180,10 @@ struct Segments {
     offset: u64,
     wanted: Range<u64>,
     pace: Pace,
-    headers: HeaderMap,
 }
 
 impl Segments {
-    fn new(call: OwnedCall, prefix: Prefix, page: Page, wanted: Range<u64>, pace: Pace, headers: HeaderMap) -> Self {
+    fn new(call: OwnedCall, prefix: Prefix, page: Page, wanted: Range<u64>, pace: Pace) -> Self {
         let mut segments = Self {
             call,
             prefix,
@@ -194,7 +193,6 @@ impl Segments {
             offset: 0,
             wanted,
             pace,
-            headers,
         };
         segments.turn_to(page);
         segments
@@ -223,7 +221,6 @@ impl Segments {
                 // What the listing says may be older than the segment; whatever has the right name belongs to it.
                 etag: None,
                 length: None,
-                headers: self.headers.clone(),
             });
         }
         None

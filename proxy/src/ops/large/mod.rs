@@ -48,9 +48,6 @@ const LISTED_ETAG: HeaderName = HeaderName::from_static("x-object-sysmeta-contai
 const ETAG_IS_AT: HeaderName = HeaderName::from_static("x-backend-etag-is-at");
 /// What of an object makes its servers send all of it, whatever range is asked for.
 const IGNORE_RANGE: HeaderName = HeaderName::from_static("x-backend-ignore-range-if-metadata-present");
-/// What of a read goes for its segments too: whether those that have expired are to be seen.
-const FOR_SEGMENTS: [HeaderName; 1] = [HeaderName::from_static("x-backend-open-expired")];
-
 /// How a large object is looked at. For other objects it makes no difference.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum View {
@@ -97,9 +94,4 @@ fn append(headers: &mut HeaderMap, name: HeaderName, item: &str) {
     if let Ok(new) = HeaderValue::try_from(new) {
         headers.insert(name, new);
     }
-}
-
-/// The headers of a read that each of its segments gets.
-fn for_segments(read: &Read) -> HeaderMap {
-    super::headers::pick(&read.headers, |name| FOR_SEGMENTS.contains(name))
 }

@@ -14,9 +14,7 @@ use super::error::LargeError;
 use super::manifest::{Manifest, Segment, md5_hex};
 use super::stream;
 use super::walk::Walk;
-use super::{
-    ETAG_IS_AT, IGNORE_RANGE, PARTS_COUNT, SLO_ETAG, SLO_SIZE, STATIC, View, append, dlo, for_segments, is_static,
-};
+use super::{ETAG_IS_AT, IGNORE_RANGE, PARTS_COUNT, SLO_ETAG, SLO_SIZE, STATIC, View, append, dlo, is_static};
 use crate::error::Error;
 use crate::ops::get::{Read, get};
 use crate::ops::resource::ObjectName;
@@ -147,7 +145,7 @@ async fn contents(
 
 /// Reads the manifest once more, whole and without conditions.
 async fn again(call: Call<'_>, read: &Read) -> Result<(Parts, Option<Manifest>), Error> {
-    let plain = Read { method: Method::GET, headers: for_segments(read), ..read.clone() };
+    let plain = Read { method: Method::GET, headers: HeaderMap::new(), ..read.clone() };
     let response = dlo::read(call, &plain).await?;
     if response.status() != StatusCode::OK || !is_static(response.headers()) {
         // It was overwritten between the two reads.
@@ -194,7 +192,7 @@ async fn answer(
         return Ok(Response::from_parts(head, body::empty()));
     }
     let owned = call.owned();
-    let walk = Walk::new(owned.clone(), read.name.account.clone(), manifest, steps, for_segments(read));
+    let walk = Walk::new(owned.clone(), read.name.account.clone(), manifest, steps);
     let total = head.headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
     let patience = Duration::from_secs(call.proxy.config.slo.max_get_time);
     let body = stream::start(owned, walk, total, patience).await?;
@@ -229,10 +227,10 @@ pub(super) struct Fetched {
 pub(super) fn fetch(
     call: OwnedCall,
     name: ObjectName,
-    mut headers: HeaderMap,
     version: Option<Version>,
 ) -> BoxFuture<'static, Result<Fetched, Error>> {
     Box::pin(async move {
+        let mut headers = HeaderMap::new();
         // If it is none any more, its last byte is enough to see that.
         headers.insert(RANGE, HeaderValue::from_static("bytes=-1"));
         append(&mut headers, IGNORE_RANGE, STATIC.as_str());

@@ -52,8 +52,6 @@ pub(super) struct Part {
     pub(super) etag: Option<String>,
     /// How many bytes have to come.
     pub(super) length: Option<u64>,
-    /// Headers of the read that it is for which concern each segment.
-    pub(super) headers: HeaderMap,
 }
 
 /// Where the pieces come from.
@@ -243,7 +241,7 @@ async fn next_of<P: Pieces>(call: OwnedCall, mut pieces: P) -> (P, Result<Option
 /// Opens a segment. In a box, because the segments of a large object are read as any object is.
 fn open(call: OwnedCall, part: Part) -> BoxFuture<'static, Result<Opened, Broken>> {
     Box::pin(async move {
-        let mut headers = part.headers.clone();
+        let mut headers = HeaderMap::new();
         if let Some(range) = &part.range
             && let Ok(value) = HeaderValue::try_from(format!("bytes={}-{}", range.start, range.end.saturating_sub(1)))
         {

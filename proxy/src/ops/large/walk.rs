@@ -7,8 +7,6 @@ use std::collections::VecDeque;
 use std::ops::Range;
 use std::sync::Arc;
 
-use http::HeaderMap;
-
 use super::answer::Step;
 use super::config::Pace;
 use super::manifest::{Manifest, ObjectSegment, Segment, name_of};
@@ -34,8 +32,6 @@ pub(super) struct Walk {
     /// Manifests that were fetched, with their names and ETags, the latest last.
     kept: VecDeque<(String, String, Arc<Manifest>)>,
     pace: Pace,
-    /// Sent with each segment's read.
-    headers: HeaderMap,
 }
 
 /// A manifest that the walk is in.
@@ -70,16 +66,10 @@ impl Frame {
 
 impl Walk {
     /// A walk of these steps through a large object of `account`.
-    pub(super) fn new(
-        call: OwnedCall,
-        account: String,
-        manifest: Manifest,
-        steps: Vec<Step>,
-        headers: HeaderMap,
-    ) -> Self {
+    pub(super) fn new(call: OwnedCall, account: String, manifest: Manifest, steps: Vec<Step>) -> Self {
         let pace = call.call().proxy.config.slo.pace();
         let (manifest, steps) = (Arc::new(manifest), VecDeque::from(steps));
-        Self { call, account, manifest, steps, frames: Vec::new(), kept: VecDeque::new(), pace, headers }
+        Self { call, account, manifest, steps, frames: Vec::new(), kept: VecDeque::new(), pace }
     }
 
     /// The segment's bytes `wanted`, or a step into it.
@@ -110,7 +100,6 @@ impl Walk {
             length: Some(wanted.end - wanted.start),
             range: (wanted != (0..object.bytes)).then_some(wanted),
             etag: Some(object.hash),
-            headers: self.headers.clone(),
         }))
     }
 
@@ -128,7 +117,7 @@ impl Walk {
             return Ok(Arc::clone(manifest));
         }
         let name = name_of(&self.account, &object.name).ok_or_else(|| nameless(object))?;
-        let fetched = slo::fetch(self.call.clone(), name.clone(), self.headers.clone(), None).await;
+        let fetched = slo::fetch(self.call.clone(), name.clone(), None).await;
         let fetched = fetched.map_err(|error| Broken::at(&name, &error))?;
         if fetched.etag != object.hash || fetched.manifest.length() != object.bytes {
             return Err(Broken::Changed(format!("{} changed", object.name)));

@@ -49,12 +49,18 @@ pub(in crate::ops) struct Object {
     /// Of a static large object: its ETag, in quotes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(in crate::ops) slo_etag: Option<String>,
+    /// Whether it is a link to a version of the object itself, which clients need not know but Swift tells them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(in crate::ops) version_symlink: Option<bool>,
     /// In a listing of versions: which one,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(in crate::ops) version_id: Option<String>,
     /// and whether it is the one that a plain GET gives.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(in crate::ops) is_latest: Option<bool>,
+    /// Whether what looks like an object is a link to its version, where versions are kept.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(in crate::ops) version_symlink: Option<bool>,
 }
 
 impl Entry {

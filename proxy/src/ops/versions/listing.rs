@@ -54,6 +54,7 @@ pub(in crate::ops) fn show(row: &mut Object, account: &str, container: &str) {
     let Some(version) = resolve(row, &name::archive(container)) else {
         return;
     };
+    row.version_symlink = Some(true);
     if let Some((object, id)) = name::parse(&version) {
         let path = format!("{ROOT}/{account}/{container}/{object}");
         row.symlink_path = Some(format!("{}?version-id={id}", utf8_percent_encode(&path, QUOTED)));

@@ -59,6 +59,7 @@ async fn what_is_overwritten_and_deleted_is_kept() {
     // Listings show the version's length and hash, and count all of them.
     let rows = rig.rows("c").await;
     assert_eq!((&rows[0]["bytes"], &rows[0]["hash"]), (&json!(5), &json!("35d6d33467aae9a2e3dccb4b6b027878")));
+    assert_eq!(rows[0]["version_symlink"], json!(true));
     assert_eq!(rows[0]["symlink_path"], format!("/v1/AUTH_a/c/o?version-id={two}"));
     assert_eq!(rig.ask("HEAD /v1/AUTH_a/c", &[], "").await.header("x-container-bytes-used"), "8");
     // A POST changes the current version.
