@@ -109,6 +109,8 @@ impl Node {
         let device = self.device();
         let mut below: Vec<_> =
             files.iter().map(|f| f.strip_prefix(&device).unwrap().to_str().unwrap().to_owned()).collect();
+        // What replication notes for itself is no file of an object.
+        below.retain(|file| !file.ends_with("/.changes"));
         below.sort();
         below
     }
