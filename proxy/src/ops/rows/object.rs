@@ -58,9 +58,6 @@ pub(in crate::ops) struct Object {
     /// and whether it is the one that a plain GET gives.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(in crate::ops) is_latest: Option<bool>,
-    /// Whether what looks like an object is a link to its version, where versions are kept.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(in crate::ops) version_symlink: Option<bool>,
 }
 
 impl Entry {
