@@ -46,7 +46,9 @@ pub(crate) enum StartError {
     NotEncrypted { path: PathBuf },
     #[error("{0}")]
     Pass(#[from] apus_replicator::rekey::BadState),
-    #[error("{failed} objects stay under other root secrets and {unreachable} requests got no answer; keep all secrets, see the log, and run the pass again")]
+    #[error(
+        "{failed} objects stay under other root secrets and {unreachable} requests got no answer; keep all secrets, see the log, and run the pass again"
+    )]
     Unproven { failed: u64, unreachable: u64 },
     #[error("a server ended unexpectedly; the log has the reason")]
     Ended,

@@ -30,7 +30,9 @@ pub(crate) async fn run(path: &Path, once: bool, state: Option<PathBuf>) -> Resu
     let outcome = Rekey::new(client, keymaster, state).run(once, progress).await?;
     match outcome {
         Outcome::Proven(_) => {
-            cli::say(&format!("nothing is left under another root secret than the one {active}; the others can be removed"));
+            cli::say(&format!(
+                "nothing is left under another root secret than the one {active}; the others can be removed"
+            ));
             Ok(())
         }
         Outcome::Unproven(Counts { failed, unreachable, .. }) => Err(StartError::Unproven { failed, unreachable }),

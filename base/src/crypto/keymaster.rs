@@ -249,9 +249,8 @@ type Found<'a> = (Cow<'a, str>, Cow<'a, str>, Option<Cow<'a, str>>);
 /// The names in a key id's path. They may be others than those of the request: then the id is right.
 fn names_in<'a>(id: &'a KeyId, version: MetaVersion, asked: Asked<'a>) -> Result<Found<'a>, CryptoError> {
     let found = names(Cow::from(&id.path), version, asked);
-    let is_asked = |(a, c, o): &Found<'_>| {
-        *a == asked.0 && *c == asked.1 && (asked.2.is_none() || o.as_deref() == asked.2)
-    };
+    let is_asked =
+        |(a, c, o): &Found<'_>| *a == asked.0 && *c == asked.1 && (asked.2.is_none() || o.as_deref() == asked.2);
     if version == MetaVersion::Three || found.as_ref().is_ok_and(is_asked) {
         return found;
     }
@@ -259,7 +258,11 @@ fn names_in<'a>(id: &'a KeyId, version: MetaVersion, asked: Asked<'a>) -> Result
     meant.and_then(Result::ok).filter(is_asked).map_or(found, Ok)
 }
 
-fn names<'a>(path: Cow<'a, str>, version: MetaVersion, (account, container, _): Asked<'a>) -> Result<Found<'a>, CryptoError> {
+fn names<'a>(
+    path: Cow<'a, str>,
+    version: MetaVersion,
+    (account, container, _): Asked<'a>,
+) -> Result<Found<'a>, CryptoError> {
     let is_own = path.strip_prefix('/').and_then(|path| path.strip_prefix(account)).is_some_and(|p| p.starts_with('/'));
     if version == MetaVersion::One && !is_own {
         // The name alone, of an object whose name begins with a slash.

@@ -3,8 +3,8 @@
 use proptest::prelude::*;
 
 use super::{
-    BodyKey, Cipher, CryptoError, Encryption, InvalidEncryption, Iv, Key, KeyId, Keymaster, Meta, MetaVersion, RootSecret,
-    Sealed, seal,
+    BodyKey, Cipher, CryptoError, Encryption, InvalidEncryption, Iv, Key, KeyId, Keymaster, Meta, MetaVersion,
+    RootSecret, Sealed, seal,
 };
 
 fn secret(byte: u8) -> RootSecret {
@@ -31,7 +31,10 @@ fn secrets_are_checked_and_never_told() {
     assert_eq!(refused(with("c2hvcnQ=")), InvalidEncryption::Secret(None));
     assert_eq!(refused(with("not base64!")), InvalidEncryption::Secret(None));
     let good = Encryption { root_secret: Some(secret(1)), ..Encryption::default() };
-    assert_eq!(refused(Encryption { active_root_secret_id: Some("2".into()), ..good.clone() }), InvalidEncryption::Active(Some("2".into())));
+    assert_eq!(
+        refused(Encryption { active_root_secret_id: Some("2".into()), ..good.clone() }),
+        InvalidEncryption::Active(Some("2".into()))
+    );
     let only_named = Encryption { root_secrets: [("2".into(), secret(2))].into(), ..Encryption::default() };
     assert_eq!(refused(only_named.clone()), InvalidEncryption::Active(None));
     assert!(Keymaster::new(&Encryption { active_root_secret_id: Some("2".into()), ..only_named }).is_ok());

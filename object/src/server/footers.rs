@@ -20,9 +20,8 @@ pub(super) fn merged(headers: &HeaderMap, trailers: &HeaderMap) -> Result<Header
     let mut merged = headers.clone();
     let announced = text(headers, header::TRAILER.as_str()).unwrap_or("");
     let is_announced = |name: &HeaderName| announced.split(',').any(|n| n.trim().eq_ignore_ascii_case(name.as_str()));
-    let is_footer = |(name, _): &(&HeaderName, &HeaderValue)| {
-        *name != backend::TRAILER_ETAG && *name != backend::TRAILER_CRC
-    };
+    let is_footer =
+        |(name, _): &(&HeaderName, &HeaderValue)| *name != backend::TRAILER_ETAG && *name != backend::TRAILER_CRC;
     let (mut count, mut bytes) = (0, 0);
     for (name, value) in trailers.iter().filter(is_footer) {
         if !is_system(name.as_str()) || !is_announced(name) {
@@ -57,7 +56,10 @@ mod tests {
         let trailers =
             [("x-backend-etag", "e"), ("x-object-sysmeta-a", "trailer"), ("x-object-transient-sysmeta-b", "t")];
         let merged = merge(announced, &trailers).unwrap();
-        assert_eq!((&merged["x-object-sysmeta-a"], &merged["x-object-transient-sysmeta-b"]), (&"trailer".parse().unwrap(), &"t".parse().unwrap()));
+        assert_eq!(
+            (&merged["x-object-sysmeta-a"], &merged["x-object-transient-sysmeta-b"]),
+            (&"trailer".parse().unwrap(), &"t".parse().unwrap())
+        );
         assert!(!merged.contains_key("x-backend-etag"));
     }
 

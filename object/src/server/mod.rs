@@ -76,7 +76,14 @@ pub async fn serve(
     let pool = Pool::new(Timeouts { connect: config.conn_timeout, response: config.node_timeout });
     let batches = Arc::new(Batches::new(pool));
     let counters = Counters::registered(&metrics, devices.flushes());
-    let server = Arc::new(Shared(Arc::new(Server { config, devices, cluster, batches, counters, rewrapping: Default::default() })));
+    let server = Arc::new(Shared(Arc::new(Server {
+        config,
+        devices,
+        cluster,
+        batches,
+        counters,
+        rewrapping: Default::default(),
+    })));
     apus_base::serve::serve(listener, server, metrics, limits, shutdown).await;
 }
 

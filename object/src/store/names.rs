@@ -50,7 +50,9 @@ pub struct FileName {
 impl FileName {
     /// Reads a name; `None` for files that are none of ours.
     pub fn parse(name: &str) -> Option<Self> {
-        let kind = [Kind::Data, Kind::Meta, Kind::Tombstone, Kind::Rewrap].into_iter().find(|k| name.ends_with(k.extension()))?;
+        let kind = [Kind::Data, Kind::Meta, Kind::Tombstone, Kind::Rewrap]
+            .into_iter()
+            .find(|k| name.ends_with(k.extension()))?;
         let stem = name.strip_suffix(kind.extension())?;
         let (timestamp, content_type) = match stem.find(['+', '-']) {
             Some(at) if kind == Kind::Meta => {

@@ -186,11 +186,7 @@ fn deleted(location: &Location, files: &FileSet) -> Result<Option<Opened>, OpenE
 }
 
 /// A version whose own metadata is not to be looked at.
-fn read_rewrapped(
-    location: &Location,
-    data: &FileName,
-    rewrap: &FileName,
-) -> Result<(File, u64, Metadata), OpenError> {
+fn read_rewrapped(location: &Location, data: &FileName, rewrap: &FileName) -> Result<(File, u64, Metadata), OpenError> {
     let file = open_named(location, &data.text())?;
     let metadata = read_named(location, &rewrap.text())?.1.metadata;
     let length = metadata.content_length();

@@ -56,7 +56,9 @@ pub fn data(location: &Location, object: &Object, metadata: Metadata, reserve: R
     location.device.flush_file(&file).map_err(StoreError::while_doing("flush the file"))?;
     crash::point(REWRAP_CLEANED);
     let removed = std::fs::remove_file(folder.join(&name));
-    removed.or_else(|error| if is_not_found(&error) { Ok(()) } else { Err(error) }).map_err(StoreError::while_doing("remove a file"))?;
+    removed
+        .or_else(|error| if is_not_found(&error) { Ok(()) } else { Err(error) })
+        .map_err(StoreError::while_doing("remove a file"))?;
     remove_obsolete(location);
     Ok(location.device.check()?)
 }
@@ -73,12 +75,7 @@ pub fn meta(location: &Location, metadata: Metadata, reserve: Reserve) -> Result
 }
 
 /// Writes a file of metadata in the place of one that may be there, and gives its name.
-fn replace(
-    location: &Location,
-    mut metadata: Metadata,
-    kind: Kind,
-    reserve: Reserve,
-) -> Result<String, StoreError> {
+fn replace(location: &Location, mut metadata: Metadata, kind: Kind, reserve: Reserve) -> Result<String, StoreError> {
     reserve.check_for(&location.device, 0)?;
     metadata.set(metadata::NAME, location.name.as_bytes());
     let (device, tmp) = (&location.device, create_tmp(location)?);

@@ -5,11 +5,11 @@ use apus_base::client::Target;
 use http::header::{CONTENT_TYPE, ETAG, IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_UNMODIFIED_SINCE, RANGE};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode};
 
-use super::{Call, crypto};
 use super::headers::{pick, plain_content_type};
 use super::large::{self, View};
 use super::resource::{ObjectName, Resource};
 use super::versions::{self, Version};
+use super::{Call, crypto};
 use crate::error::Error;
 
 /// By which a request chooses whether and which part of an object it gets; the object servers judge them.

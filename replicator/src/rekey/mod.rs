@@ -35,8 +35,8 @@ use apus_base::client::ClusterClient;
 use apus_base::clock::Clock;
 use apus_base::crypto::Keymaster;
 
-pub use state::{BadState, Counts};
 use state::State;
+pub use state::{BadState, Counts};
 
 /// Rounds of one run, unless it shall go on until it is done: one that rewrites, one that proves, and one to spare for
 /// what clients did meanwhile.

@@ -41,7 +41,11 @@ impl Rekey {
             }
         }
         if outdated && !is_anywhere {
-            tracing::warn!(path.container, path.object, "a listing has a row under an old secret of an object that is nowhere");
+            tracing::warn!(
+                path.container,
+                path.object,
+                "a listing has a row under an old secret of an object that is nowhere"
+            );
             counts.failed += 1;
         }
         counts
@@ -65,10 +69,10 @@ impl Rekey {
                     return Done::Failed;
                 }
             };
-            if rewrapped.items.is_empty() && !outdated && !stored.contains_key(REWRAPPING) {
+            if rewrapped.is_empty() && !outdated && !stored.contains_key(REWRAPPING) {
                 return Done::Current;
             }
-            match self.rewrap(replica, path, &stored, rewrapped.items).await {
+            match self.rewrap(replica, path, &stored, rewrapped).await {
                 Some(StatusCode::ACCEPTED) => return Done::Rewrapped,
                 // A client was quicker, and has told the listing.
                 Some(StatusCode::CONFLICT | StatusCode::NOT_FOUND) => outdated = false,

@@ -87,7 +87,8 @@ impl Rekey {
         let mut marker = begun.map_or(String::new(), |(_, _, object)| object);
         loop {
             let (rows, ended) = self.rows(item, &marker, &mut state.counts).await;
-            let path = |object| ObjectPath { policy: item.policy, account: &item.account, container: &item.container, object };
+            let path =
+                |object| ObjectPath { policy: item.policy, account: &item.account, container: &item.container, object };
             let work = stream::iter(rows.iter()).map(|(name, outdated)| self.object(path(name), *outdated));
             let done: Vec<Counts> = work.buffer_unordered(CONCURRENCY).collect().await;
             done.iter().for_each(|done| state.counts.add(done));

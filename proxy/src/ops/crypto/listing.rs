@@ -83,12 +83,8 @@ mod tests {
 
     #[test]
     fn rows_that_are_not_encrypted_pass_to_the_byte() {
-        let mut opener = Opener {
-            keymaster: Arc::default(),
-            account: "a".into(),
-            container: "c".into(),
-            has_complained: false,
-        };
+        let mut opener =
+            Opener { keymaster: Arc::default(), account: "a".into(), container: "c".into(), has_complained: false };
         let mut opened = |row: &str| {
             let mut out = Vec::new();
             opener.open(row.as_bytes(), &mut out);

@@ -177,7 +177,9 @@ impl Opening<'_> {
             value(&required(text)?.open(&keys.object)?)
         };
         for (name, text) in self.stored {
-            let Some(short) = name.as_str().strip_prefix(USER_META_PREFIX).filter(|_| !text.is_empty()) else { continue };
+            let Some(short) = name.as_str().strip_prefix(USER_META_PREFIX).filter(|_| !text.is_empty()) else {
+                continue;
+            };
             let opened = open(text).map_err(|reason| self.fault(&reason, Undecryptable::Header))?;
             if let Ok(name) = HeaderName::try_from(format!("x-object-meta-{short}")) {
                 plain.insert(name, opened);

@@ -118,8 +118,7 @@ fn swift(requests: &[Value]) -> Option<Vec<Value>> {
         return None;
     };
     let script = format!("{}/tests/swift_crypto.py", std::env::var("CARGO_MANIFEST_DIR").unwrap());
-    let mut swift =
-        Command::new(python).arg(script).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let mut swift = Command::new(python).arg(script).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
     swift.stdin.take().unwrap().write_all(serde_json::to_string(requests).unwrap().as_bytes()).unwrap();
     let output = swift.wait_with_output().unwrap();
     assert!(output.status.success());
@@ -150,7 +149,8 @@ async fn what_swift_wrote_is_read_here() {
     let proxy = proxy(&both("2", "3"));
     for (((object, ..), plain), wrote) in cases.iter().zip(&written) {
         let items = wrote["headers"].as_object().unwrap().iter();
-        let headers: HeaderMap = items.map(|(k, v)| (k.parse().unwrap(), v.as_str().unwrap().parse().unwrap())).collect();
+        let headers: HeaderMap =
+            items.map(|(k, v)| (k.parse().unwrap(), v.as_str().unwrap().parse().unwrap())).collect();
         let opened = get(&proxy, object, &headers, &unhex(wrote["body"].as_str().unwrap())).unwrap();
         assert_eq!(opened.headers()["x-object-meta-color"], "red");
         assert!(!opened.headers().keys().any(|name| name.as_str().contains("crypto-meta")));
@@ -193,7 +193,11 @@ async fn what_is_written_here_is_read_by_swift() {
         tags.sort();
         tags
     };
-    let swifts = swift(&requests).unwrap().iter().map(|read| read["conditions"]["If-Match"].as_str().unwrap().to_owned()).collect::<Vec<_>>();
+    let swifts = swift(&requests)
+        .unwrap()
+        .iter()
+        .map(|read| read["conditions"]["If-Match"].as_str().unwrap().to_owned())
+        .collect::<Vec<_>>();
     let ours = sorted(headers["if-match"].to_str().unwrap());
     assert!(swifts.iter().any(|text| sorted(text) == ours), "{ours:?} {swifts:?}");
     assert_eq!(headers["x-backend-etag-is-at"], "x-object-sysmeta-slo-etag,x-object-sysmeta-crypto-etag-mac");
@@ -267,7 +271,12 @@ async fn a_broken_promise_is_told_before_anything_is_stored() {
 async fn a_missing_or_wrong_secret_gives_no_garbage() {
     let (headers, bytes) = stored(&proxy(&both("2", "3")), "o", &[("x-object-meta-a", "b")], b"plain").await;
     let mut meta_only = headers.clone();
-    for name in ["x-object-sysmeta-crypto-body-meta", "x-object-sysmeta-crypto-etag", "x-object-sysmeta-crypto-etag-mac", "x-object-sysmeta-container-update-override-etag"] {
+    for name in [
+        "x-object-sysmeta-crypto-body-meta",
+        "x-object-sysmeta-crypto-etag",
+        "x-object-sysmeta-crypto-etag-mac",
+        "x-object-sysmeta-container-update-override-etag",
+    ] {
         meta_only.remove(name);
     }
     let missing = proxy(&json!({ "root_secret": ROOTS[0] }));
@@ -333,16 +342,19 @@ async fn what_is_rewrapped_needs_the_new_secret_only() {
         let name = name(object);
         let parts = (name.account.as_str(), name.container.as_str(), object);
         let both = proxy(&both("2", "3")).keymaster;
-        let rewrapped = apus_base::crypto::rewrap(&both, parts, &headers).unwrap().items;
+        let rewrapped = apus_base::crypto::rewrap(&both, parts, &headers).unwrap();
         for (name, value) in &rewrapped {
             assert_ne!(headers.insert(name.clone(), value.clone()).unwrap(), value);
         }
         let only_new = proxy(&json!({ "root_secrets": { "2": ROOTS[1] }, "active_root_secret_id": "2" }));
         let opened = get(&only_new, object, &headers, &bytes).unwrap();
-        assert_eq!((&opened.headers()["x-object-meta-a"], opened.headers()["x-object-meta-long"].to_str().unwrap()), (&http::HeaderValue::from_static("b"), long.trim_end_matches('x')));
+        assert_eq!(
+            (&opened.headers()["x-object-meta-a"], opened.headers()["x-object-meta-long"].to_str().unwrap()),
+            (&http::HeaderValue::from_static("b"), long.trim_end_matches('x'))
+        );
         assert_eq!(bytes_of(opened.into_body()).await, plain);
         // There is nothing left to do, and what is under a secret that is not the one of its id is not touched.
-        assert!(apus_base::crypto::rewrap(&both, parts, &headers).unwrap().items.is_empty());
+        assert!(apus_base::crypto::rewrap(&both, parts, &headers).unwrap().is_empty());
         let back = proxy(&json!({ "root_secret": ROOTS[0], "root_secrets": { "2": ROOTS[0] } })).keymaster;
         assert!(apus_base::crypto::rewrap(&back, parts, &headers).is_err());
     }
@@ -365,7 +377,8 @@ async fn new_data_stays_plain_when_encryption_is_disabled() {
 
 /// A body in pieces.
 fn pieces(bytes: Vec<u8>, size: usize) -> Body {
-    let pieces: Vec<_> = bytes.chunks(size.max(1)).map(|piece| Ok(http_body::Frame::data(Bytes::copy_from_slice(piece)))).collect();
+    let pieces: Vec<_> =
+        bytes.chunks(size.max(1)).map(|piece| Ok(http_body::Frame::data(Bytes::copy_from_slice(piece)))).collect();
     http_body_util::StreamBody::new(futures_util::stream::iter(pieces)).boxed_unsync()
 }
 

@@ -159,11 +159,12 @@ fn footers(
         (true, None) => Ok(()),
         (true, Some(text)) if text.is_empty() || text == MD5_OF_NOTHING.as_bytes() => Ok(()),
         (true, Some(text)) => listed_item(&mut items, keys, text),
-        (false, text) => body_items(&mut items, plaintext, keys, &etag)
-            .and_then(|()| match text.unwrap_or(etag.as_bytes()) {
+        (false, text) => {
+            body_items(&mut items, plaintext, keys, &etag).and_then(|()| match text.unwrap_or(etag.as_bytes()) {
                 b"" => Ok(()),
                 text => listed_item(&mut items, keys, text),
-            }),
+            })
+        }
     };
     made.map_err(|error| PutError::Footers(Box::new(error)))?;
     // It left the headers; where it is not encrypted it goes on as it came.
