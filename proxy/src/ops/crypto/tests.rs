@@ -342,7 +342,7 @@ async fn what_is_rewrapped_needs_the_new_secret_only() {
         let name = name(object);
         let parts = (name.account.as_str(), name.container.as_str(), object);
         let both = proxy(&both("2", "3")).keymaster;
-        let rewrapped = apus_base::crypto::rewrap(&both, parts, &headers).unwrap().items;
+        let rewrapped = apus_base::crypto::rewrap(&both, parts, &headers).unwrap();
         for (name, value) in &rewrapped {
             assert_ne!(headers.insert(name.clone(), value.clone()).unwrap(), value);
         }
@@ -354,7 +354,7 @@ async fn what_is_rewrapped_needs_the_new_secret_only() {
         );
         assert_eq!(bytes_of(opened.into_body()).await, plain);
         // There is nothing left to do, and what is under a secret that is not the one of its id is not touched.
-        assert!(apus_base::crypto::rewrap(&both, parts, &headers).unwrap().items.is_empty());
+        assert!(apus_base::crypto::rewrap(&both, parts, &headers).unwrap().is_empty());
         let back = proxy(&json!({ "root_secret": ROOTS[0], "root_secrets": { "2": ROOTS[0] } })).keymaster;
         assert!(apus_base::crypto::rewrap(&back, parts, &headers).is_err());
     }
