@@ -8,7 +8,7 @@ use apus_tests::{Cluster, Request, Session, disk};
 use super::until;
 
 /// Objects in each of a few containers: more than one page of a listing in all.
-const OBJECTS: usize = 400;
+const OBJECTS: usize = 700;
 const CONTAINERS: [&str; 3] = ["a", "b", "c"];
 
 fn cluster() -> Cluster {
