@@ -5,6 +5,7 @@
 //! storage. Peers are nodes of the cluster ([`link`](apus_base::link)), but may be of another version, or broken: what they say
 //! is checked, and limited, like any other input.
 
+mod fresh;
 mod push;
 
 use std::sync::Arc;
@@ -35,6 +36,7 @@ pub struct Receiver {
     cluster: Arc<Cluster>,
     reserve: Reserve,
     pushes: Semaphore,
+    fresh: fresh::Fresh,
     counters: Counters,
 }
 
@@ -53,7 +55,7 @@ impl Receiver {
         metrics.register("replication_received_files", "Files taken from other nodes", counters.files.clone());
         metrics.register("replication_received_bytes", "Bytes of bodies taken", counters.bytes.clone());
         metrics.register("replication_refused_files", "Files pushed that were not taken", counters.refused.clone());
-        Self { devices, cluster, reserve, pushes: Semaphore::new(MAX_PUSHES), counters }
+        Self { devices, cluster, reserve, pushes: Semaphore::new(MAX_PUSHES), fresh: fresh::Fresh::default(), counters }
     }
 
     fn shelf(&self, place: &Place) -> Result<Shelf, Refusal> {
@@ -87,7 +89,7 @@ impl Receiver {
         if partitions.len() > MAX_COMPARED {
             return Err(Refusal::Malformed);
         }
-        let ours = index::refresh(&self.shelf(place)?).await.map_err(|error| refusal(&error))?;
+        let ours = self.fresh.table(place, &self.shelf(place)?).await.map_err(|error| refusal(&error))?;
         let differs =
             |theirs: &&PartitionDigest| ours.0.get(&theirs.partition).is_none_or(|entry| entry.digest != theirs.digest);
         Ok(Answer::Differing(partitions.iter().filter(differs).map(|theirs| theirs.partition).collect()))
@@ -154,3 +156,6 @@ fn refusal(error: &StoreError) -> Refusal {
         _ => Refusal::Failed,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -141,7 +141,8 @@ impl Keymaster {
         if secrets.contains_key(&Some(String::new())) {
             return Err(InvalidEncryption::EmptyId);
         }
-        if !secrets.contains_key(&active) && !(secrets.is_empty() && active.is_none()) {
+        let has_none = secrets.is_empty() && active.is_none();
+        if !(has_none || secrets.contains_key(&active)) {
             return Err(InvalidEncryption::Active(active));
         }
         Ok(Self { secrets, active, version: config.meta_version_to_write, disabled: config.disable_encryption })

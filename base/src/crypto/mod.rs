@@ -23,7 +23,7 @@ mod sealed;
 pub use cipher::{Cipher, Iv, Key};
 pub use keymaster::{Encryption, InvalidEncryption, Keymaster, MetaVersion, ObjectKeys, RootSecret};
 pub use meta::{BodyKey, KeyId, Meta, WrappedKey};
-pub use rewrap::{Rewrapped, is_outdated, open_listed, rewrap};
+pub use rewrap::{is_outdated, open_listed, rewrap};
 pub use sealed::{Sealed, seal, seal_with_id};
 
 /// Names of the headers that hold encrypted items, in lower case.

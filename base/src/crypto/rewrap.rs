@@ -6,13 +6,6 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 
 use super::{CryptoError, KeyId, Keymaster, Meta, ObjectKeys, Sealed, header, seal, seal_with_id};
 
-/// New values of items that are there.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Rewrapped {
-    /// Those that belong to the data, and user metadata that came with it.
-    pub items: HeaderMap,
-}
-
 /// Whether an encrypted item is under another secret than the active one. A plain one is not.
 ///
 /// # Errors
@@ -36,7 +29,7 @@ pub fn rewrap(
     keymaster: &Keymaster,
     (account, container, object): (&str, &str, &str),
     stored: &HeaderMap,
-) -> Result<Rewrapped, CryptoError> {
+) -> Result<HeaderMap, CryptoError> {
     let new = keymaster.active_keys(account, container, object)?;
     let old = |id: &KeyId| keymaster.object_keys(account, container, object, Some(id));
     let mut items = HeaderMap::new();
@@ -47,7 +40,7 @@ pub fn rewrap(
     if let Some((meta, id)) = outdated(keymaster, stored, header::USER_META)? {
         rewrap_user_meta(&meta, &old(&id)?, &new, stored, &mut items)?;
     }
-    Ok(Rewrapped { items })
+    Ok(items)
 }
 
 fn text<'a>(stored: &'a HeaderMap, name: &str) -> Result<Option<&'a str>, CryptoError> {

@@ -30,7 +30,7 @@ const SMALL_BYTES: u64 = 1024 * 1024;
 const WRITE_BYTES: usize = 1024 * 1024;
 
 /// A file whose head makes sense.
-struct Expected {
+pub(super) struct Expected {
     location: Location,
     name: FileName,
     metadata: Metadata,
@@ -38,7 +38,7 @@ struct Expected {
 }
 
 /// A file as it came.
-enum Arrived {
+pub(super) enum Arrived {
     Refused(Outcome),
     Small(Expected, Vec<Bytes>),
     Large(Box<Expected>, Staged, Box<Md5>),
@@ -64,7 +64,7 @@ impl Receiver {
         loop {
             let ended = batch.ended;
             let gathering = async { if ended { Ok(Batch::default()) } else { self.gather(&shelf, receiver).await } };
-            // What came whole is kept, also when the peer breaks off after it.
+            // A batch that came whole is kept, also when the peer breaks off after it.
             let (outcomes, next) = tokio::join!(self.keep(&shelf, batch.files), gathering);
             if !outcomes.is_empty() {
                 sender.message(&Answer::Stored(outcomes)).await?;
@@ -92,7 +92,7 @@ impl Receiver {
 
     async fn take(&self, shelf: &Shelf, head: FileHead, from: &mut From) -> Result<Arrived, LinkError> {
         let length = head.length;
-        match self.expected(shelf, head) {
+        match self.expected(shelf, &head) {
             Err(outcome) => {
                 read_past(from, length).await?;
                 Ok(Arrived::Refused(outcome))
@@ -103,7 +103,7 @@ impl Receiver {
     }
 
     /// Checks a head: the name is of our kinds, and the metadata is of that object and that version.
-    fn expected(&self, shelf: &Shelf, head: FileHead) -> Result<Expected, Outcome> {
+    pub(super) fn expected(&self, shelf: &Shelf, head: &FileHead) -> Result<Expected, Outcome> {
         let name = FileName::parse_shared(&head.name).ok_or(Outcome::Misplaced)?;
         let metadata = Metadata::from_pickle(&head.metadata).map_err(|_| Outcome::Damaged)?;
         let hash = PathHash(head.hash);
@@ -152,7 +152,7 @@ impl Receiver {
     }
 
     /// Writes a batch, and says what became of each file.
-    async fn keep(&self, shelf: &Shelf, files: Vec<Arrived>) -> Vec<Outcome> {
+    pub(super) async fn keep(&self, shelf: &Shelf, files: Vec<Arrived>) -> Vec<Outcome> {
         if files.is_empty() {
             return Vec::new();
         }

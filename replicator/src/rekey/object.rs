@@ -69,10 +69,10 @@ impl Rekey {
                     return Done::Failed;
                 }
             };
-            if rewrapped.items.is_empty() && !outdated && !stored.contains_key(REWRAPPING) {
+            if rewrapped.is_empty() && !outdated && !stored.contains_key(REWRAPPING) {
                 return Done::Current;
             }
-            match self.rewrap(replica, path, &stored, rewrapped.items).await {
+            match self.rewrap(replica, path, &stored, rewrapped).await {
                 Some(StatusCode::ACCEPTED) => return Done::Rewrapped,
                 // A client was quicker, and has told the listing.
                 Some(StatusCode::CONFLICT | StatusCode::NOT_FOUND) => outdated = false,

@@ -130,7 +130,7 @@ impl<R: AsyncRead + Unpin> Archive<R> {
         // Small pieces cost as much as large ones on their way to each replica.
         while chunk.len() < most {
             let room = (most - chunk.len()) as u64;
-            let read = (&mut self.reader).take(room).read_buf(&mut chunk).await.map_err(broken)?;
+            let read = (&mut self.reader).take(room).read_buf(&mut chunk).await.map_err(|error| broken(&error))?;
             if read == 0 {
                 return Err(Broken::Truncated);
             }
@@ -150,7 +150,7 @@ impl<R: AsyncRead + Unpin> Archive<R> {
         let rest = self.left.checked_add(self.padding).ok_or(Broken::Header)?;
         let skipped = tokio::io::copy(&mut (&mut self.reader).take(rest), &mut tokio::io::sink()).await;
         (self.left, self.padding) = (0, 0);
-        if skipped.map_err(broken)? == rest { Ok(()) } else { Err(Broken::Truncated) }
+        if skipped.map_err(|error| broken(&error))? == rest { Ok(()) } else { Err(Broken::Truncated) }
     }
 
     /// The next header; `None` at the end, which is a block of zeros or just an end.
@@ -159,7 +159,7 @@ impl<R: AsyncRead + Unpin> Archive<R> {
         let block = header.as_mut_bytes();
         let mut filled = 0;
         while filled < block.len() {
-            match self.reader.read(&mut block[filled..]).await.map_err(broken)? {
+            match self.reader.read(&mut block[filled..]).await.map_err(|error| broken(&error))? {
                 0 if filled > 0 => return Err(Broken::Truncated),
                 0 if !self.begun => return Err(Broken::Empty),
                 0 => return Ok(None),
@@ -256,7 +256,7 @@ fn until_nul(mut name: Vec<u8>) -> Vec<u8> {
     name
 }
 
-fn broken(error: io::Error) -> Broken {
+fn broken(error: &io::Error) -> Broken {
     let is_body = error.get_ref().is_some_and(|inner| inner.is::<apus_base::body::BodyError>());
     match error.kind() {
         _ if is_body => Broken::Stalled,

@@ -27,7 +27,7 @@ pub(super) struct Decrypting {
 
 enum Layout {
     /// The object from some byte on.
-    Bytes(Cipher),
+    Bytes(Box<Cipher>),
     /// Several ranges, each behind a head that says where it is from.
     Parts(Parts),
 }
@@ -48,9 +48,9 @@ impl Decrypting {
         let layout = match headers.get(CONTENT_RANGE) {
             Some(range) => {
                 let (start, _) = range.to_str().ok().and_then(content_range).ok_or(BadBody::Range)?;
-                Layout::Bytes(Cipher::at(&key.key, &key.iv, start))
+                Layout::Bytes(Box::new(Cipher::at(&key.key, &key.iv, start)))
             }
-            None => Layout::Bytes(Cipher::new(&key.key, &key.iv)),
+            None => Layout::Bytes(Box::new(Cipher::new(&key.key, &key.iv))),
         };
         let layout = match headers.get(CONTENT_TYPE) {
             // An object may be of this type by itself.
@@ -110,7 +110,7 @@ enum Place {
     /// In a head, or after the last part; with what has come of it.
     Head(Vec<u8>),
     /// In a part's bytes, and how many are left.
-    Data(Cipher, u64),
+    Data(Box<Cipher>, u64),
 }
 
 impl Parts {
@@ -126,7 +126,8 @@ impl Parts {
                     let (taken, ended) = read_head(head, piece)?;
                     if ended {
                         let (first, length) = part_range(head).ok_or(BadBody::Range)?;
-                        self.place = Place::Data(Cipher::at(&self.key.key, &self.key.iv, first), length);
+                        let cipher = Cipher::at(&self.key.key, &self.key.iv, first);
+                        self.place = Place::Data(Box::new(cipher), length);
                     }
                     taken
                 }

@@ -342,7 +342,7 @@ async fn what_is_rewrapped_needs_the_new_secret_only() {
         let name = name(object);
         let parts = (name.account.as_str(), name.container.as_str(), object);
         let both = proxy(&both("2", "3")).keymaster;
-        let rewrapped = apus_base::crypto::rewrap(&both, parts, &headers).unwrap().items;
+        let rewrapped = apus_base::crypto::rewrap(&both, parts, &headers).unwrap();
         for (name, value) in &rewrapped {
             assert_ne!(headers.insert(name.clone(), value.clone()).unwrap(), value);
         }
@@ -354,7 +354,7 @@ async fn what_is_rewrapped_needs_the_new_secret_only() {
         );
         assert_eq!(bytes_of(opened.into_body()).await, plain);
         // There is nothing left to do, and what is under a secret that is not the one of its id is not touched.
-        assert!(apus_base::crypto::rewrap(&both, parts, &headers).unwrap().items.is_empty());
+        assert!(apus_base::crypto::rewrap(&both, parts, &headers).unwrap().is_empty());
         let back = proxy(&json!({ "root_secret": ROOTS[0], "root_secrets": { "2": ROOTS[0] } })).keymaster;
         assert!(apus_base::crypto::rewrap(&back, parts, &headers).is_err());
     }
@@ -376,7 +376,7 @@ async fn new_data_stays_plain_when_encryption_is_disabled() {
 }
 
 /// A body in pieces.
-fn pieces(bytes: Vec<u8>, size: usize) -> Body {
+fn pieces(bytes: &[u8], size: usize) -> Body {
     let pieces: Vec<_> =
         bytes.chunks(size.max(1)).map(|piece| Ok(http_body::Frame::data(Bytes::copy_from_slice(piece)))).collect();
     http_body_util::StreamBody::new(futures_util::stream::iter(pieces)).boxed_unsync()
@@ -395,7 +395,7 @@ proptest! {
         Cipher::new(&key.key, &key.iv).apply(&mut cipher);
         let start = at.index(plain.len());
         let headers = map(&[("content-range", &format!("bytes {start}-{}/{}", plain.len() - 1, plain.len()))]);
-        let body = Decrypting::wrap(pieces(cipher[start..].to_vec(), size), &headers, key).unwrap();
+        let body = Decrypting::wrap(pieces(&cipher[start..], size), &headers, key).unwrap();
         prop_assert_eq!(run(bytes_of(body)), &plain[start..]);
     }
 
@@ -418,7 +418,7 @@ proptest! {
             all
         };
         let headers = map(&[("content-type", &multipart.content_type())]);
-        let body = Decrypting::wrap(pieces(with(&cipher), size), &headers, key).unwrap();
+        let body = Decrypting::wrap(pieces(&with(&cipher), size), &headers, key).unwrap();
         prop_assert_eq!(run(bytes_of(body)), with(&plain));
     }
 

@@ -10,6 +10,7 @@ use percent_encoding::percent_encode;
 use quick_xml::escape::partial_escape;
 use serde_json::{Map, Value, json};
 
+use crate::json::to_python;
 use crate::middleware::accept::Format;
 use crate::swift::response::{QUOTED, status_line};
 
@@ -81,7 +82,8 @@ impl Report {
         let mut all: Map<String, Value> =
             self.values.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
         all.insert("Errors".into(), json!(self.errors));
-        Value::Object(all).to_string()
+        // Values always become JSON.
+        to_python(&all).map(|json| String::from_utf8_lossy(&json).into_owned()).unwrap_or_default()
     }
 
     fn xml(mut self) -> String {

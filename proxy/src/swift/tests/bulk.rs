@@ -43,11 +43,11 @@ fn report(seen: &Seen) -> Value {
     serde_json::from_str(&seen.body).unwrap()
 }
 
-fn extracted(created: u64, status: &str, body: &str, errors: Value) -> Value {
+fn extracted(created: u64, status: &str, body: &str, errors: &Value) -> Value {
     json!({ "Number Files Created": created, "Response Status": status, "Response Body": body, "Errors": errors })
 }
 
-fn deleted(deleted: u64, missing: u64, status: &str, body: &str, errors: Value) -> Value {
+fn deleted(deleted: u64, missing: u64, status: &str, body: &str, errors: &Value) -> Value {
     json!({ "Number Deleted": deleted, "Number Not Found": missing, "Response Status": status, "Response Body": body, "Errors": errors })
 }
 
@@ -58,7 +58,7 @@ async fn an_archive_becomes_objects() {
     let archive = tar(&["./base/f1", "base/sub/f2", "/other/f3.txt", "file", "base/", "./file"]);
     let seen =
         rig.extract("/v1/AUTH_a", &[("x-object-meta-all", "yes"), ("content-type", "no/matter")], &archive).await;
-    assert_eq!(seen, extracted(3, "201 Created", "", json!([])));
+    assert_eq!(seen, extracted(3, "201 Created", "", &json!([])));
     let object = rig.ask("GET /v1/AUTH_a/base/sub/f2", &[], "").await;
     assert_eq!((object.body.as_str(), object.header("x-object-meta-all")), ("swift", "yes"));
     let object = rig.ask("GET /v1/AUTH_a/other/f3.txt", &[], "").await;
@@ -87,7 +87,7 @@ async fn extended_attributes_are_metadata() {
     builder.append_pax_extensions([("SCHILY.xattr.user.meta.bad", b"two\nlines".as_slice())]).unwrap();
     append(&mut builder, "c/p", "swift");
     let seen = rig.extract("/v1/AUTH_a", &[], &builder.into_inner().unwrap()).await;
-    assert_eq!(seen, extracted(1, "400 Bad Request", "", json!([["c/p", "400 Bad Request"]])));
+    assert_eq!(seen, extracted(1, "400 Bad Request", "", &json!([["c/p", "400 Bad Request"]])));
     let headers = rig.ask("HEAD /v1/AUTH_a/c/o", &[], "").await.headers;
     assert_eq!(headers["content-type"], "food/diced");
     assert_eq!(headers["x-object-meta-lunch"], "sopa de albondigas");
@@ -103,7 +103,7 @@ async fn what_fails_is_listed_and_the_rest_is_stored() {
     let seen = rig.extract("/v1/AUTH_a", &[], &archive).await;
     let bad = "400 Bad Request";
     let errors = json!([[long, bad], ["c/../../etc/passwd", bad], ["../up", bad], ["c/bad/..", bad]]);
-    assert_eq!(seen, extracted(2, bad, "", errors));
+    assert_eq!(seen, extracted(2, bad, "", &errors));
     assert!(rig.backend.headers(&["AUTH_a", ".."]).is_none());
 }
 
@@ -117,7 +117,7 @@ async fn files_that_are_too_large_and_containers_that_are_too_many() {
     append(&mut builder, "b/o", "s");
     let seen = rig.extract("/v1/AUTH_a", &[], &builder.into_inner().unwrap()).await;
     let errors = json!([["a/large", "413 Request Entity Too Large"]]);
-    assert_eq!(seen, extracted(1, "400 Bad Request", "More than 1 containers to create from tar.", errors));
+    assert_eq!(seen, extracted(1, "400 Bad Request", "More than 1 containers to create from tar.", &errors));
 }
 
 #[tokio::test]
@@ -138,14 +138,14 @@ async fn strangers_and_the_unwelcome() {
 #[tokio::test]
 async fn archives_that_are_none() {
     let rig = rig(json!({})).await;
-    let bad = |body: &str| extracted(0, "400 Bad Request", body, json!([]));
+    let bad = |body: &str| extracted(0, "400 Bad Request", body, &json!([]));
     assert_eq!(rig.extract("/v1/AUTH_a", &[], b"").await, bad("Invalid Tar File: empty file"));
     assert_eq!(rig.extract("/v1/AUTH_a", &[], &[b'x'; 600]).await, bad("Invalid Tar File: bad checksum"));
     assert_eq!(rig.extract("/v1/AUTH_a", &[], &tar(&["base"])).await, bad("Invalid Tar File: No Valid Files"));
     let mut cut = tar(&["c/f1", "c/f2"]);
     cut.truncate(512 * 3 + 3);
     let seen = rig.extract("/v1/AUTH_a", &[], &cut).await;
-    assert_eq!(seen, extracted(1, "400 Bad Request", "Invalid Tar File: unexpected end of data", json!([])));
+    assert_eq!(seen, extracted(1, "400 Bad Request", "Invalid Tar File: unexpected end of data", &json!([])));
     // Nothing half-done: the file that broke off is not there.
     assert_eq!(rig.ask("GET /v1/AUTH_a/c/f2", &[], "").await.status, 404);
     let seen = rig.ask("PUT /v1/AUTH_a?extract-archive=zip", &[], "").await;
@@ -168,7 +168,7 @@ async fn a_list_is_deleted() {
     // Containers go last, wherever they stand in the list.
     let list = b"/c\nc/f1\n\n c/f%202 \r\n/c/dir/f3\nc/missing\nnone/\n";
     let seen = rig.delete(&[("content-type", "text/plain")], list).await;
-    assert_eq!(seen, deleted(4, 2, "200 OK", "", json!([])));
+    assert_eq!(seen, deleted(4, 2, "200 OK", "", &json!([])));
     assert_eq!(rig.ask("HEAD /v1/AUTH_a/c", &[], "").await.status, 404);
     let seen = rig.ask("DELETE /v1/AUTH_a?bulk-delete", &[("content-length", "1")], "c").await;
     let text = "Number Deleted: 0\nNumber Not Found: 1\nResponse Body: \nResponse Status: 200 OK\nErrors:\n";
@@ -192,7 +192,7 @@ async fn what_is_not_deleted_is_listed() {
 #[tokio::test]
 async fn lists_that_are_none() {
     let rig = rig(json!({ "bulk": { "max_deletes_per_request": 2 } })).await;
-    let none = |status: &str, body: &str| deleted(0, 0, status, body, json!([]));
+    let none = |status: &str, body: &str| deleted(0, 0, status, body, &json!([]));
     assert_eq!(rig.delete(&[], b"").await, none("400 Bad Request", "Invalid bulk delete."));
     assert_eq!(rig.delete(&[("content-type", "text/xml")], b"c").await, none("406 Not Acceptable", ""));
     let many = none("413 Request Entity Too Large", "Maximum Bulk Deletes: 2 per request");
