@@ -36,14 +36,13 @@ pub fn pushes(versions: &[Version], answers: &[Answered], terms: &Terms) -> Plan
     let mut plan = Plan { pushes: vec![Vec::new(); answers.len()], stale: Vec::new() };
     for place in places(versions) {
         let file = &versions[place.0].files[place.1];
-        if terms.stale && file.timestamp < terms.cutoff && file.kind != Kind::Tombstone && is_unknown(place.0, answers)
-        {
+        if is_doubtful(file, terms) && is_unknown(place.0, answers) {
             plan.stale.push(place);
-            continue;
         }
         for (pushes, answer) in plan.pushes.iter_mut().zip(answers) {
             let want = answer.as_ref().and_then(|wants| wants.get(place.0)).copied().unwrap_or_default();
-            if want.file(place.1) && !is_spent(file, want, terms) {
+            // Who has nothing of a doubtful object gets it from the primaries that know it, if any does.
+            if want.file(place.1) && !is_spent(file, want, terms) && !(want.empty && is_doubtful(file, terms)) {
                 pushes.push(place);
             }
         }
@@ -73,6 +72,11 @@ pub fn removals(
 
 fn places(versions: &[Version]) -> impl Iterator<Item = Place> + '_ {
     versions.iter().enumerate().flat_map(|(object, version)| (0..version.files.len()).map(move |file| (object, file)))
+}
+
+/// Whether a file may have been deleted, and that forgotten, while this device was away.
+fn is_doubtful(file: &FileName, terms: &Terms) -> bool {
+    terms.stale && file.timestamp < terms.cutoff && file.kind != Kind::Tombstone
 }
 
 /// Whether all who answered have nothing of the object, and somebody did.
