@@ -30,7 +30,7 @@ test: build python
 
 test-swift: build python
 	@./tools/fetch-swift $(VENV) $(CACHE)/swift-sources
-	APUS_SWIFT_SOURCES=$(CACHE)/swift-sources $(CARGO) test --release --locked -p apus-tests --test swift_suite -- --ignored --nocapture
+	APUS_SWIFT_SOURCES=$(CACHE)/swift-sources $(CARGO) test --release --locked -p apus-tests --test swift_suite -- --ignored --nocapture --test-threads 1
 
 check: tools
 	./tools/check

@@ -84,6 +84,10 @@ impl NodeConfig {
         let folder = path.parent().unwrap_or(Path::new("."));
         config.node.devices = folder.join(&config.node.devices);
         config.node.rings = folder.join(&config.node.rings);
+        if let Some(tls) = &mut config.proxy.tls {
+            tls.certificate = folder.join(&tls.certificate);
+            tls.key = folder.join(&tls.key);
+        }
         config.node.recon_cache = folder.join(&config.node.recon_cache);
         if let Some(replication) = &mut config.replication {
             for file in [&mut replication.certificate, &mut replication.key, &mut replication.ca] {
@@ -92,6 +96,11 @@ impl NodeConfig {
         }
         config.check(path)?;
         Ok(config)
+    }
+
+    /// What URLs of the public face begin with.
+    pub(crate) fn scheme(&self) -> &'static str {
+        if self.proxy.tls.is_some() { "https" } else { "http" }
     }
 
     /// What its types alone do not say.
@@ -124,9 +133,10 @@ mod tests {
         }
     }
 
-    /// `name = value`, not a sentence.
+    /// `name = value` or `[table]`, not a sentence.
     fn is_key(line: &str) -> bool {
-        line.split_once(" = ").is_some_and(|(name, _)| name.bytes().all(|b| b.is_ascii_lowercase() || b == b'_'))
+        let is_name = |name: &str| name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_');
+        line.starts_with('[') || line.split_once(" = ").is_some_and(|(name, _)| is_name(name))
     }
 
     #[test]

@@ -28,6 +28,8 @@ const PART_POWER: u8 = 8;
 const DEFAULT_DEVICES: u16 = 4;
 const DEFAULT_REPLICAS: u16 = 3;
 const CONFIG: &str = "apus.toml";
+/// Where the storage servers of a running `apus up` are.
+pub(crate) const ADDRESSES: &str = ".addresses";
 /// A cluster in one process has nobody to wait for.
 const MIN_PART_HOURS: u32 = 1;
 

@@ -32,6 +32,8 @@ pub(crate) enum StartError {
     TooFewDevices { replicas: u16, devices: u16 },
     #[error("--user: {0}")]
     User(#[from] apus_proxy::auth::user::InvalidUser),
+    #[error("--tls-certificate: {0}")]
+    Tls(#[from] apus_base::serve::TlsError),
     #[error("[listen] in {} names no address for the role {role}", .path.display())]
     NoAddress { path: PathBuf, role: &'static str },
     #[error("{0}")]
@@ -44,6 +46,16 @@ pub(crate) enum StartError {
     NoReplication { path: PathBuf },
     #[error("cannot make {}: {message}", .path.display())]
     Certificate { path: PathBuf, message: String },
+    #[error("the [proxy.encryption] table: {0}")]
+    Encryption(#[from] apus_base::crypto::InvalidEncryption),
+    #[error("{} has no root secret in [proxy.encryption], so there is nothing to re-key", .path.display())]
+    NotEncrypted { path: PathBuf },
+    #[error("{0}")]
+    Pass(#[from] apus_replicator::rekey::BadState),
+    #[error(
+        "{failed} objects stay under other root secrets and {unreachable} requests got no answer; keep all secrets, see the log, and run the pass again"
+    )]
+    Unproven { failed: u64, unreachable: u64 },
     #[error("a server ended unexpectedly; the log has the reason")]
     Ended,
 }

@@ -7,6 +7,7 @@ mod data;
 mod error;
 mod node;
 mod pass;
+mod rekey;
 mod rings;
 mod roles;
 mod serve;

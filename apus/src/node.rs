@@ -263,6 +263,8 @@ impl Node {
             PassName::Update => self.config.updater.interval,
             PassName::Expire => self.config.expirer.interval,
             PassName::Reap => self.config.reaper.interval,
+            // It ends when it is done, and knows itself what to wait for.
+            PassName::Rekey => Duration::ZERO,
         }
     }
 
@@ -289,13 +291,13 @@ impl Node {
             }
             seen = now;
             match rings::read_all(folder, &self.cluster.policies, &self.addresses) {
-                Ok(rings) => self.use_rings(rings),
+                Ok(rings) => self.use_rings(&rings),
                 Err(error) => tracing::error!(%error, "a new ring cannot be used; the old one stays"),
             }
         }
     }
 
-    fn use_rings(&self, rings: Rings) {
+    fn use_rings(&self, rings: &Rings) {
         self.account_ring.store(Arc::clone(&rings.account));
         self.current_rings.store(Arc::new(rings.clone()));
         for client in [&self.client, &self.passes].into_iter().filter_map(OnceLock::get) {

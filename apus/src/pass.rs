@@ -17,6 +17,7 @@ use crate::cli;
 use crate::config::NodeConfig;
 use crate::error::StartError;
 use crate::node::Node;
+use crate::rekey;
 use crate::rings::Addresses;
 use crate::serve;
 
@@ -46,6 +47,9 @@ pub(crate) struct PassArguments {
     /// For `expire`: which of the shares, from 0, to do.
     #[arg(long, value_name = "N", requires = "processes")]
     process: Option<u64>,
+    /// For `rekey`: where it keeps its place. [default: rekey.state beside the configuration]
+    #[arg(long, value_name = "FILE")]
+    state: Option<PathBuf>,
 }
 
 /// The passes there are.
@@ -59,6 +63,9 @@ pub(crate) enum PassName {
     Expire,
     /// Empties accounts that were deleted.
     Reap,
+    /// Brings all encrypted objects of the cluster under the active root secret, and proves it, so that the others can be
+    /// removed. Killed and begun anew, it goes on where it was.
+    Rekey,
 }
 
 /// What is the same for every pass.
@@ -94,6 +101,11 @@ pub(crate) fn run(arguments: PassArguments) -> Result<ExitCode, StartError> {
             }
             PassName::Update => run.pass(&node.updater(&metrics), node.pause(arguments.name)).await,
             PassName::Expire => run.pass(&node.expirer(None, &metrics), node.pause(arguments.name)).await,
+            // It keeps its place, so it can be stopped anywhere.
+            PassName::Rekey => tokio::select! {
+                done = rekey::run(&arguments.config, arguments.once, arguments.state) => done.map(|()| ExitCode::SUCCESS),
+                () = run.stop.cancelled() => Ok(ExitCode::FAILURE),
+            },
             PassName::Reap => run.pass(&node.reaper(&arguments.config, &metrics)?, node.pause(arguments.name)).await,
         }
     })

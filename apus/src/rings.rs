@@ -22,6 +22,27 @@ impl Addresses {
         self.0.insert(role.name(), address);
     }
 
+    /// Writes them where `apus pass` looks for them.
+    pub(crate) fn write(&self, path: &Path) -> std::io::Result<()> {
+        let lines: String = self.0.iter().map(|(role, address)| format!("{role} {address}\n")).collect();
+        std::fs::write(path, lines)
+    }
+
+    /// What [`Addresses::write`] wrote; none if there is no such file.
+    pub(crate) fn read(path: &Path) -> Result<Self, StartError> {
+        let text = match std::fs::read_to_string(path) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Self::default()),
+            text => text.map_err(|source| StartError::Read { path: path.to_owned(), source })?,
+        };
+        let mut addresses = Self::default();
+        for (role, address) in text.lines().filter_map(|line| line.split_once(' ')) {
+            if let (Some(role), Ok(address)) = (Role::ALL.into_iter().find(|r| r.name() == role), address.parse()) {
+                addresses.set(role, address);
+            }
+        }
+        Ok(addresses)
+    }
+
     fn adapt(&self, role: Role, ring: Ring) -> Ring {
         match self.0.get(role.name()) {
             Some(address) => ring.map_addresses(|_| (address.ip().to_string(), address.port())),

@@ -49,7 +49,9 @@ pub(crate) fn run(roles: &[Role], path: &Path) -> Result<(), StartError> {
                 .ok_or_else(|| StartError::NoAddress { path: path.to_owned(), role: role.name() })?;
             bound.push(bind(role, address).await?);
         }
-        let ready: Vec<_> = bound.iter().map(|b| format!("ready http://{} {}", b.address, b.role.name())).collect();
+        let scheme = |role| if role == Role::Proxy { config.scheme() } else { "http" };
+        let ready = bound.iter().map(|b| format!("ready {}://{} {}", scheme(b.role), b.address, b.role.name()));
+        let ready: Vec<_> = ready.collect();
         let node = Node::new(config, cluster, Addresses::default())?;
         serve(node, bound, || ready.iter().for_each(|line| cli::say(line))).await
     })

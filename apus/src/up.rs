@@ -3,11 +3,12 @@
 //! The roles are the same as in separate processes and talk over loopback. The storage servers listen on ports that
 //! the system picks at each start, so the only port that can be taken is the public one.
 
+use apus_base::serve::{Tls, TlsFiles};
 use apus_proxy::auth::user::User;
 
 use crate::cli::{self, UpArguments};
 use crate::config::NodeConfig;
-use crate::data::DataFolder;
+use crate::data::{ADDRESSES, DataFolder};
 use crate::error::StartError;
 use crate::node::Node;
 use crate::rings::Addresses;
@@ -20,6 +21,7 @@ const BACKENDS: [Role; 3] = [Role::Account, Role::Container, Role::Object];
 pub(crate) fn run(arguments: &UpArguments) -> Result<(), StartError> {
     // What was typed is checked before a folder is made.
     let users: Vec<User> = arguments.users.iter().map(|user| user.parse()).collect::<Result<_, _>>()?;
+    let tls = certificate(arguments)?;
     let folder = DataFolder::open(arguments)?;
     let mut config = NodeConfig::read(&folder.config())?;
     if !users.is_empty() {
@@ -28,13 +30,28 @@ pub(crate) fn run(arguments: &UpArguments) -> Result<(), StartError> {
     if arguments.listen.is_some() {
         config.listen.proxy.clone_from(&arguments.listen);
     }
+    if tls.is_some() {
+        config.proxy.tls = tls;
+    }
     let cluster = config.cluster(&folder.config())?;
     serve::runtime()?.block_on(async {
         let (bound, addresses) = bind_all(&config, &folder).await?;
+        let file = folder.root().join(ADDRESSES);
+        addresses.write(&file).map_err(|source| StartError::Folder { path: file, source })?;
         let greeting = greeting(&config, &folder, &bound);
         let node = Node::new(config, cluster, addresses)?;
         serve::serve(node, bound, || cli::say(&greeting)).await
     })
+}
+
+/// The certificate that was typed, if it can be used.
+fn certificate(arguments: &UpArguments) -> Result<Option<TlsFiles>, StartError> {
+    let typed = arguments.tls_certificate.clone().zip(arguments.tls_key.clone());
+    let files = typed.map(|(certificate, key)| TlsFiles { certificate, key });
+    if let Some(files) = &files {
+        Tls::load(files.clone(), true)?;
+    }
+    Ok(files)
 }
 
 async fn bind_all(config: &NodeConfig, folder: &DataFolder) -> Result<(Vec<Bound>, Addresses), StartError> {
@@ -53,7 +70,8 @@ async fn bind_all(config: &NodeConfig, folder: &DataFolder) -> Result<(Vec<Bound
 
 /// What a newcomer needs next, and the line that scripts wait for.
 fn greeting(config: &NodeConfig, folder: &DataFolder, bound: &[Bound]) -> String {
-    let url = bound.iter().find(|b| b.role == Role::Proxy).map(|b| format!("http://{}", b.address)).unwrap_or_default();
+    let public = bound.iter().find(|b| b.role == Role::Proxy);
+    let url = public.map(|b| format!("{}://{}", config.scheme(), b.address)).unwrap_or_default();
     let mut text = format!("Apus is up; its data is in {}\n", folder.root().display());
     if let Some(user) = config.proxy.users.first() {
         text += &format!(

@@ -42,14 +42,18 @@ pub fn resolve(header: Option<&str>, length: u64) -> Ranges {
 
 /// One range as written: `5-9`, `5-` or `-9`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Spec {
+pub enum Spec {
+    /// From this byte to the end.
     From(u64),
+    /// From the first to the last, both included.
     FromTo(u64, u64),
+    /// So many bytes at the end.
     Last(u64),
 }
 
 impl Spec {
-    fn parse(text: &str) -> Option<Self> {
+    /// Reads one; `None` if it is not well formed.
+    pub fn parse(text: &str) -> Option<Self> {
         let (first, last) = text.split_once('-')?;
         match (number(first)?, number(last)?) {
             (None, None) => None,
@@ -60,7 +64,7 @@ impl Spec {
     }
 
     /// The part of it that is there, if any. The last bytes of an empty body are an empty range.
-    fn within(self, length: u64) -> Option<Range<u64>> {
+    pub fn within(self, length: u64) -> Option<Range<u64>> {
         match self {
             Self::Last(0) => None,
             Self::Last(count) => Some(length.saturating_sub(count)..length),
@@ -78,7 +82,8 @@ fn number(text: &str) -> Option<Option<u64>> {
     Some((!text.is_empty()).then(|| text.parse().unwrap_or(u64::MAX)))
 }
 
-fn parse(header: &str) -> Option<Vec<Spec>> {
+/// The ranges of a `Range` header as they are written; `None` for one that is not well formed.
+pub fn parse(header: &str) -> Option<Vec<Spec>> {
     let header: String = header.chars().filter(|c| *c != ' ').collect();
     let unit = header.get(..6)?;
     if !unit.eq_ignore_ascii_case("bytes=") {

@@ -55,6 +55,10 @@ pub mod header {
     pub const ACCOUNT_DEVICE: &str = "x-account-device";
     /// The account's partition.
     pub const ACCOUNT_PARTITION: &str = "x-account-partition";
+    /// The method by which a pass has the keys of an encrypted object rewritten: `REWRAP` on an object's path, ours alone.
+    pub const REWRAP: &str = "REWRAP";
+    /// In answers about an object: its metadata are halfway through a `REWRAP`, which another one ends.
+    pub const REWRAPPING: &str = "x-backend-rewrapping";
     /// Whether an account server also lists the containers of an account that was deleted: for the reaper.
     pub const OVERRIDE_DELETED: &str = "x-backend-override-deleted";
     /// Whether an account server takes the row of a container although the account was deleted.
@@ -192,6 +196,29 @@ pub struct ObjectRow {
 pub struct UpdateBatch {
     /// In any order.
     pub rows: Vec<RowUpdate>,
+}
+
+/// Some of the containers that a device of a container server has, live ones only: the answer to `GET /<device>`, as JSON.
+/// `?marker=` goes on where another answer ended.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Inventory {
+    /// In no order that means anything.
+    pub containers: Vec<InventoryItem>,
+    /// The marker of what follows; `None` at the end.
+    pub next: Option<String>,
+}
+
+/// One container that a device has.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct InventoryItem {
+    /// Its account.
+    pub account: String,
+    /// Its name.
+    pub container: String,
+    /// The policy of its objects.
+    pub policy: PolicyIndex,
 }
 
 /// What became of each row of a batch, in its order: an HTTP status, 201 or 204 when it is on stable storage,

@@ -127,8 +127,12 @@ impl Answerer for Receiver {
 
 /// What to make of one offered object. Blocking.
 fn want(shelf: &Shelf, partition: u32, object: &Offered) -> Result<Want, Refusal> {
-    let files: Vec<FileName> =
-        object.files.iter().map(|name| FileName::parse(name)).collect::<Option<_>>().ok_or(Refusal::Malformed)?;
+    let files: Vec<FileName> = object
+        .files
+        .iter()
+        .map(|name| FileName::parse_shared(name))
+        .collect::<Option<_>>()
+        .ok_or(Refusal::Malformed)?;
     let folder = shelf.object(partition, PathHash(object.hash), "").folder();
     let here = match index::file_names(&folder) {
         // Something damaged is in its place; the push moves it away.

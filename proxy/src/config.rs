@@ -4,13 +4,19 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use apus_base::client::ClientConfig;
-use apus_base::serve::Limits;
+use apus_base::crypto::{Encryption, InvalidEncryption};
+use apus_base::serve::{Limits, TlsError, TlsFiles};
 use serde::{Deserialize, Serialize};
 
 use crate::auth::reseller::{InvalidResellers, Reseller};
 use crate::auth::token::WeakSecret;
 use crate::auth::user::{InvalidUser, Secret, User};
 use crate::constraints::Constraints;
+use crate::middleware::{access_log, container_sync, etag_quoter, list_endpoints, name_check, read_only};
+use crate::middleware::{crossdomain, domain_remap, formpost, staticweb, tempurl};
+use crate::ops::large::{DloConfig, SloConfig};
+use crate::ops::{bulk, symlink, versions};
+use crate::ratelimit::{self, InvalidRate};
 
 /// How a proxy behaves.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -26,12 +32,18 @@ pub struct Config {
     pub resellers: Vec<Reseller>,
     /// Where tokens are asked for, with a slash on both sides.
     pub auth_prefix: String,
-    /// The scheme of storage URLs.
+    /// The scheme of storage URLs and of other URLs of our own.
     pub storage_url_scheme: Scheme,
     /// The limits on what clients may send.
     pub constraints: Constraints,
+    /// Whether and with what secrets objects are encrypted.
+    pub encryption: Encryption,
     /// How the storage servers are asked.
     pub client: ClientConfig,
+    /// Static large objects.
+    pub slo: SloConfig,
+    /// Dynamic large objects.
+    pub dlo: DloConfig,
     /// Whether an account comes into being with the first write to it, and looks empty before.
     pub account_autocreate: bool,
     /// Whether reseller admins may PUT and DELETE accounts; without it these are 405.
@@ -52,12 +64,57 @@ pub struct Config {
     pub expose_info: bool,
     /// Sections, or `section.key`, that `/info` hides.
     pub disallowed_sections: Vec<String>,
+    /// Symlinks.
+    pub symlink: symlink::Config,
+    /// Keeping what is overwritten and deleted.
+    pub versioned_writes: versions::Config,
     /// While this file exists, `/healthcheck` answers 503, so that a load balancer takes the node out.
     pub disable_path: Option<PathBuf>,
     /// The end of every transaction id of this node, to tell nodes apart in logs.
     pub trans_id_suffix: String,
+    /// URLs that are signed.
+    pub tempurl: tempurl::Config,
+    /// Uploads by forms that are signed.
+    pub formpost: formpost::Config,
+    /// Containers as static sites.
+    pub staticweb: staticweb::Config,
+    /// Accounts and containers named by hosts; unset, none are.
+    pub domain_remap: Option<domain_remap::Config>,
+    /// The page for old browser plugins; unset, there is none.
+    pub crossdomain: Option<crossdomain::Config>,
     /// How many characters of a token the access log shows.
     pub reveal_sensitive_prefix: usize,
+    /// Whether containers are held to the quotas that their owners set.
+    pub container_quotas: bool,
+    /// Whether accounts are held to the quotas that reseller admins set.
+    pub account_quotas: bool,
+    /// The limits of bulk requests.
+    pub bulk: bulk::Config,
+    /// How often accounts and containers may be written to.
+    pub ratelimit: ratelimit::Config,
+    /// What may be written.
+    pub read_only: read_only::Config,
+    /// What paths may not hold.
+    pub name_check: name_check::Config,
+    /// Whether ETags are quoted.
+    pub etag_quoter: etag_quoter::Config,
+    /// Whether anybody may ask where something is stored.
+    pub list_endpoints: list_endpoints::Config,
+    /// Other clusters that keep containers like ours.
+    pub container_sync: container_sync::Config,
+    /// Whether `X-Open-Expired: true` reaches objects that expired and are not gone yet.
+    pub allow_open_expired: bool,
+    /// What operators sign their requests for `/info` with; without it nobody sees what is for operators.
+    pub admin_key: Option<Secret>,
+    /// What the access log says more, and less.
+    pub access_log: access_log::Config,
+    /// The certificate with which the public port speaks TLS; without it, plain HTTP.
+    pub tls: Option<TlsFiles>,
+    /// Whether clients may speak HTTP/2.
+    pub http2: bool,
+    /// Whether each connection begins with the PROXY protocol, as balancers speak it that do not understand HTTP;
+    /// connections without it are refused.
+    pub require_proxy_protocol: bool,
     /// Most connections from clients at once; further ones wait.
     pub max_clients: usize,
     /// How long a client may pause while it sends a head or a body, in seconds; then it gets 408.
@@ -66,24 +123,16 @@ pub struct Config {
     pub grace: u64,
 }
 
-/// How clients reach the proxy: itself over plain HTTP, or something in front of it that ends their TLS.
+/// How clients reach the proxy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Scheme {
+    /// As the request came.
+    Default,
     /// `http://`.
     Http,
-    /// `https://`.
+    /// `https://`, for something in front of us that ends TLS and does not say so.
     Https,
-}
-
-impl Scheme {
-    /// What a URL begins with.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Http => "http",
-            Self::Https => "https",
-        }
-    }
 }
 
 /// Why a proxy does not start.
@@ -98,6 +147,18 @@ pub enum InvalidConfig {
     /// Tokens could be forged.
     #[error(transparent)]
     TokenSecret(#[from] WeakSecret),
+    /// The root secrets make no sense.
+    #[error("encryption: {0}")]
+    Encryption(#[from] InvalidEncryption),
+    /// A rate is none.
+    #[error(transparent)]
+    Rate(#[from] InvalidRate),
+    /// What paths may not match is no regular expression.
+    #[error("forbidden_regexp: {0}")]
+    NameCheck(#[from] regex::Error),
+    /// The certificate cannot be used.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     /// Where tokens are asked for is no folder of the URL.
     #[error("auth_prefix must begin and end with a slash and have something in between, as in \"/auth/\", not {0:?}")]
     AuthPrefix(String),
@@ -112,9 +173,12 @@ impl Default for Config {
             token_life: 86_400,
             resellers: vec![Reseller { prefix: "AUTH".into(), require_group: None }],
             auth_prefix: "/auth/".into(),
-            storage_url_scheme: Scheme::Http,
+            storage_url_scheme: Scheme::Default,
             constraints: Constraints::default(),
+            encryption: Encryption::default(),
             client: ClientConfig::default(),
+            slo: SloConfig::default(),
+            dlo: DloConfig::default(),
             account_autocreate: true,
             allow_account_management: false,
             max_containers_per_account: 0,
@@ -125,9 +189,31 @@ impl Default for Config {
             strict_cors_mode: true,
             expose_info: true,
             disallowed_sections: vec!["swift.valid_api_versions".into(), "swift.auto_create_account_prefix".into()],
+            symlink: symlink::Config::default(),
+            versioned_writes: versions::Config::default(),
             disable_path: None,
             trans_id_suffix: String::new(),
+            tempurl: tempurl::Config::default(),
+            formpost: formpost::Config::default(),
+            staticweb: staticweb::Config::default(),
+            domain_remap: None,
+            crossdomain: None,
             reveal_sensitive_prefix: 16,
+            container_quotas: true,
+            account_quotas: true,
+            bulk: bulk::Config::default(),
+            ratelimit: ratelimit::Config::default(),
+            read_only: read_only::Config::default(),
+            name_check: name_check::Config::default(),
+            etag_quoter: etag_quoter::Config::default(),
+            list_endpoints: list_endpoints::Config::default(),
+            container_sync: container_sync::Config::default(),
+            allow_open_expired: false,
+            admin_key: None,
+            access_log: access_log::Config::default(),
+            tls: None,
+            http2: true,
+            require_proxy_protocol: false,
             max_clients: limits.connections,
             client_timeout: limits.patience.as_secs(),
             grace: limits.grace.as_secs(),
@@ -148,6 +234,8 @@ impl Config {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
 
     #[test]
@@ -165,12 +253,17 @@ mod tests {
             max_file_size = 5
             [client]
             node_timeout = 3
+            [tls]
+            certificate = \"tls.crt\"
+            key = \"tls.key\"
         ";
         let config: Config = toml::from_str(text).unwrap();
         assert_eq!(config.limits().connections, 10);
         assert_eq!((config.constraints.max_file_size, config.constraints.max_meta_count), (5, 90));
         assert_eq!(config.users[0].key, Secret("colons: may be here".into()));
         assert_eq!((config.token_life, config.strict_cors_mode), (86_400, true));
+        assert_eq!(config.tls.as_ref().map(|tls| tls.key.as_path()), Some(Path::new("tls.key")));
+        assert!(config.http2 && !config.require_proxy_protocol);
         assert!(!format!("{config:?}").contains("0123456789"));
         // What was written is read again.
         let again: Config = toml::from_str(&toml::to_string(&config).unwrap()).unwrap();

@@ -248,11 +248,14 @@ fn integer(value: &HeaderValue) -> Option<i128> {
     Some(if negative { -size } else { size })
 }
 
-/// Whether a header says yes, in one of Swift's spellings.
+/// Whether a header says yes.
 pub fn is_true(headers: &HeaderMap, name: &str) -> bool {
-    const YES: [&str; 6] = ["true", "1", "yes", "on", "t", "y"];
-    let value = headers.get(name).and_then(|v| v.to_str().ok());
-    value.is_some_and(|v| YES.iter().any(|yes| v.eq_ignore_ascii_case(yes)))
+    headers.get(name).and_then(|value| value.to_str().ok()).is_some_and(is_yes)
+}
+
+/// Whether a text says yes, in one of Swift's spellings.
+pub fn is_yes(text: &str) -> bool {
+    ["true", "1", "yes", "on", "t", "y"].iter().any(|yes| text.eq_ignore_ascii_case(yes))
 }
 
 /// The length of a request's body, `None` when it is chunked.

@@ -8,6 +8,7 @@ use http::HeaderValue;
 use percent_encoding::percent_encode;
 
 use apus_base::clock;
+use apus_base::timestamp::Timestamp;
 
 use crate::auth::Identity;
 use crate::swift::response::QUOTED;
@@ -33,6 +34,15 @@ pub enum Grant {
     Account(String),
     /// Anything in this container of this account.
     Container(String, String),
+    /// What another cluster writes into its copy of a container.
+    Sync {
+        /// The container's account.
+        account: String,
+        /// The container.
+        container: String,
+        /// The version that it has there.
+        written: Option<Timestamp>,
+    },
 }
 
 /// As much of what clients add to a transaction's id as is kept.

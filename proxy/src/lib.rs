@@ -9,9 +9,11 @@ pub mod config;
 pub mod constraints;
 pub mod context;
 pub mod error;
+pub mod json;
 pub mod middleware;
 pub mod ops;
 pub mod pipeline;
+pub mod ratelimit;
 pub mod swift;
 
 use std::net::SocketAddr;
@@ -25,42 +27,59 @@ use apus_base::body::Body;
 use apus_base::client::ClusterClient;
 use apus_base::clock::Clock;
 use apus_base::cluster::Cluster;
+use apus_base::crypto::Keymaster;
 use apus_base::metrics::Metrics;
-use apus_base::serve::Service;
+use apus_base::serve::{Front, Service, Tls};
 
 use auth::Auth;
 pub use config::{Config, InvalidConfig};
+use middleware::name_check::NameCheck;
+use ratelimit::Ratelimit;
 
-/// What all requests share.
+/// What all requests share. Clones are the same proxy, for work that outlives its request's handler.
+#[derive(Clone)]
 pub struct Proxy {
     /// How to behave.
-    pub config: Config,
+    pub config: Arc<Config>,
     /// The way to the storage servers.
     pub client: ClusterClient,
     /// What the whole cluster agrees on: the salt and the storage policies.
     pub cluster: Arc<Cluster>,
     /// Where the versions of writes come from.
     pub clock: Arc<Clock>,
+    /// The keys by which objects are encrypted.
+    pub keymaster: Arc<Keymaster>,
     /// The users, their tokens and whose accounts there are.
-    pub auth: Auth,
+    pub auth: Arc<Auth>,
+    /// Who asked how often.
+    pub ratelimit: Arc<Ratelimit>,
+    /// What paths may not hold.
+    pub name_check: Option<Arc<NameCheck>>,
+    /// What stands before HTTP on the public port.
+    pub front: Front,
 }
 
 impl Proxy {
-    /// Checks a configuration. The client is made from [`Config::client`] and the rings.
+    /// Checks a configuration and reads the certificate. The client is made from [`Config::client`] and the rings.
     ///
     /// # Errors
     /// When a part of the configuration makes no sense.
     pub fn new(config: Config, client: ClusterClient, clock: Arc<Clock>) -> Result<Self, InvalidConfig> {
-        let auth = Auth::new(&config)?;
+        let auth = Arc::new(Auth::new(&config)?);
+        let keymaster = Arc::new(Keymaster::new(&config.encryption)?);
         let cluster = Arc::clone(client.cluster());
-        Ok(Self { config, client, cluster, clock, auth })
+        let ratelimit = Arc::new(Ratelimit::new(&config.ratelimit)?);
+        let name_check = NameCheck::new(&config.name_check)?.map(Arc::new);
+        let tls = config.tls.clone().map(|files| Tls::load(files, config.http2)).transpose()?.map(Arc::new);
+        let front = Front { tls, require_proxy_protocol: config.require_proxy_protocol, http2: config.http2 };
+        Ok(Self { config: Arc::new(config), client, cluster, clock, keymaster, auth, ratelimit, name_check, front })
     }
 }
 
 /// Serves clients until `shutdown` is cancelled, then finishes the requests in flight.
 pub async fn serve(proxy: Arc<Proxy>, metrics: Metrics, listener: TcpListener, shutdown: CancellationToken) {
-    let limits = proxy.config.limits();
-    apus_base::serve::serve(listener, proxy, metrics, limits, shutdown).await;
+    let (limits, front) = (proxy.config.limits(), proxy.front.clone());
+    apus_base::serve::serve_public(listener, proxy, metrics, limits, front, shutdown).await;
 }
 
 impl Service for Proxy {

@@ -12,7 +12,11 @@ use apus_base::body::Body;
 
 use crate::Proxy;
 use crate::context::{self, Context};
-use crate::middleware::{access_log, catch_errors, cors, gatekeeper, healthcheck, info, listing_formats, tempauth};
+use crate::middleware::{
+    access_log, catch_errors, container_sync, cors, crossdomain, domain_remap, etag_quoter, formpost, gatekeeper,
+    healthcheck, info, list_endpoints, listing_formats, name_check, ratelimit, read_only, request_line, staticweb,
+    tempauth, tempurl,
+};
 
 /// The future of a response.
 pub type Answer<'a> = Pin<Box<dyn Future<Output = Response<Body>> + Send + 'a>>;
@@ -28,15 +32,39 @@ const STEPS: &[Step] = &[
     access_log::step,
     // Before anything that looks at a header which a client must not set, and after everything that sets one.
     gatekeeper::step,
+    // What is too long is not looked at by anybody.
+    request_line::step,
     // Load balancers and the curious have no token.
     healthcheck::step,
+    crossdomain::step,
+    // Before all that looks at a path, also `/info`, which may be an object's name below a container's own domain.
+    domain_remap::step,
     info::step,
+    list_endpoints::step,
+    // For all names, and before anything is looked up by them.
+    name_check::step,
+    // Outside everything that makes or compares ETags, and inside the gatekeeper, because the setting is system metadata.
+    etag_quoter::step,
     // Browsers ask without a token what they may ask with one, and have to see refusals too.
     cors::step,
     // Behind CORS, whose headers go on every form; before authentication, as it needs to know nobody.
     listing_formats::step,
+    // Before authentication, whose place a signature takes.
+    container_sync::step,
+    // Before authentication, whose place a signature takes; behind the listing formats, which an index page passes
+    // untouched.
+    tempurl::step,
+    // Behind signed URLs, which may be for a POST of any body; every file of a form becomes a PUT of its own, so before
+    // all that has a say in a PUT.
+    formpost::step,
+    // Before authentication, because who asks does not matter.
+    read_only::step,
+    // Before authentication, which may be what somebody wears out.
+    ratelimit::step,
     // Says who asks; the face asks what they may.
     tempauth::step,
+    // Behind authentication, because a site is for those who show no token.
+    staticweb::step,
 ];
 
 /// What stands behind a step.

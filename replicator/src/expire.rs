@@ -13,12 +13,13 @@ mod turns;
 
 use std::time::{Duration, Instant};
 
-use apus_base::client::{ClusterClient, Info, NoAnswer, ObjectPath, Target};
+use apus_base::client::{ClusterClient, Heard, Info, NoAnswer, ObjectPath, Target};
 use apus_base::clock;
 use apus_base::crash;
 use apus_base::expiring::{self, Task};
 use apus_base::metrics::Metrics;
 use apus_base::policy::PolicyIndex;
+use apus_base::quorum::quorum_size;
 use apus_base::recon::ReconCache;
 use apus_base::timestamp::{RowTimestamps, Timestamp};
 use apus_base::wire::{ObjectRow, RowUpdate, header};
@@ -39,6 +40,8 @@ use crate::rows::{Row, Teller};
 
 /// The condition of a deletion: only what expires then.
 const IF_DELETE_AT: &str = "x-if-delete-at";
+/// Whether an object server shows what has expired.
+const OPEN_EXPIRED: &str = "x-backend-open-expired";
 
 /// An object is deleted, and its row is still in the queue.
 pub(crate) const DELETED: &str = "expire.deleted";
@@ -68,6 +71,17 @@ struct Queued {
     task: Task,
     /// Whether the object goes whatever its own expiry is.
     is_async: bool,
+}
+
+/// What became of a task.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Outcome {
+    /// The object is gone, or newer than the task: the row can go.
+    Done,
+    /// There is no such object, or it has another expiry: the row waits until that is certain.
+    Waits,
+    /// Too few servers could do it.
+    Failed,
 }
 
 impl Expirer {
@@ -190,8 +204,9 @@ impl Expirer {
         let mut done = Vec::new();
         while let Some((queued, is_done)) = deleting.next().await {
             match is_done {
-                true => done.push(queued),
-                false => {
+                Outcome::Done => done.push(queued),
+                Outcome::Waits => progress.count("waiting"),
+                Outcome::Failed => {
                     progress.fail();
                     self.counters.failed.inc();
                 }
@@ -203,26 +218,27 @@ impl Expirer {
         self.dequeue(done, progress).await;
     }
 
-    /// Deletes the object of a task, and says whether the row can go.
-    async fn delete(&self, queued: &Queued) -> bool {
+    /// Deletes the object of a task.
+    async fn delete(&self, queued: &Queued) -> Outcome {
         let status = match self.ask(queued).await {
             Ok(status) => status,
             Err(error) => {
                 tracing::error!(%error, task = queued.row, "an expired object cannot be deleted now");
-                return false;
+                return Outcome::Failed;
             }
         };
         crash::point(DELETED);
         match status {
-            status if status.is_success() || status == StatusCode::CONFLICT => true,
-            StatusCode::NOT_FOUND if queued.is_async => true,
+            status if status.is_success() || status == StatusCode::CONFLICT => Outcome::Done,
+            StatusCode::NOT_FOUND if queued.is_async => Outcome::Done,
             // A server that was away may still bring an object of that expiry, so the row has to wait.
             StatusCode::NOT_FOUND | StatusCode::PRECONDITION_FAILED => {
-                clock::now().secs().saturating_sub(queued.task.at.secs()) > self.config.reclaim_age.as_secs()
+                let age = clock::now().secs().saturating_sub(queued.task.at.secs());
+                if age > self.config.reclaim_age.as_secs() { Outcome::Done } else { Outcome::Waits }
             }
             status => {
                 tracing::error!(%status, task = queued.row, "an expired object is not deleted");
-                false
+                Outcome::Failed
             }
         }
     }
@@ -233,6 +249,11 @@ impl Expirer {
             return Ok(StatusCode::NOT_FOUND);
         };
         let path = ObjectPath { policy: info.policy, account, container, object };
+        if !queued.is_async
+            && let Some(refused) = self.refused(path, *at).await?
+        {
+            return Ok(refused);
+        }
         let mut headers = HeaderMap::new();
         // A timestamp is digits and a point.
         if let Ok(at) = HeaderValue::try_from(at.normal()) {
@@ -243,6 +264,32 @@ impl Expirer {
             }
         }
         Ok(self.client().write(Method::DELETE, &Target::Object(path), &headers).await?.best.status)
+    }
+
+    /// Looks at the newest version, and says why it must stay, in the words of an object server that refuses to delete it.
+    ///
+    /// Each object server looks at its own version only. One that was down while the object was written anew, or got another
+    /// expiry, would delete the old version as of its expiry; if that is later than the new one, replication would then
+    /// delete the new one too. Once a quorum has shown that the newest version expires now, no older write can come,
+    /// and later ones win by their time.
+    async fn refused(&self, path: ObjectPath<'_>, at: Timestamp) -> Result<Option<StatusCode>, NoAnswer> {
+        let target = Target::Object(path);
+        let replicas = target.ring(&self.client().rings()).map_or(0, |ring| ring.table().row_count());
+        let mut headers = HeaderMap::new();
+        headers.insert(OPEN_EXPIRED, HeaderValue::from_static("true"));
+        let newest = self.client().read(Method::HEAD, &target, None, &headers, true).await?;
+        if newest.extensions().get::<Heard>().is_none_or(|heard| heard.0 < quorum_size(replicas)) {
+            return Err(NoAnswer { statuses: vec![newest.status().as_u16()] });
+        }
+        let text = |name: &str| newest.headers().get(name).and_then(|value| value.to_str().ok());
+        let version: Option<Timestamp> = text(header::BACKEND_TIMESTAMP).and_then(|text| text.parse().ok());
+        let expires: Option<u64> = text(header::DELETE_AT).and_then(|text| text.parse().ok());
+        Ok(match newest.status() {
+            _ if version.is_some_and(|version| version >= at) => Some(StatusCode::CONFLICT),
+            status if !status.is_success() => Some(status),
+            _ if expires != Some(at.secs()) => Some(StatusCode::PRECONDITION_FAILED),
+            _ => None,
+        })
     }
 
     /// Takes rows out of the queue. One that stays somewhere is done once more.

@@ -8,6 +8,7 @@ mod here;
 mod listing;
 pub mod pass;
 pub mod reap;
+pub mod rekey;
 pub mod replicate;
 mod rows;
 pub mod update;

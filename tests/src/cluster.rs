@@ -13,6 +13,7 @@ use std::process::{Command, Output};
 use tempfile::TempDir;
 use toml::{Table, Value};
 
+use crate::http::Request;
 use crate::process::{Exit, Process};
 use crate::rings::{self, Place};
 use crate::swift::{Session, Swift, TESTER, TESTERS};
@@ -77,11 +78,17 @@ impl ClusterBuilder {
         self
     }
 
-    /// More settings of a role, as TOML.
+    /// More settings of a role or a pass, as TOML.
     #[must_use]
     pub fn settings(mut self, role: &str, settings: &str) -> Self {
         self.settings.push((role.to_owned(), settings.parse().expect("TOML")));
         self
+    }
+
+    /// Without passes in the background: a story runs them itself, with [`Node::pass`].
+    #[must_use]
+    pub fn without_passes(self) -> Self {
+        ["updater", "expirer", "reaper"].iter().fold(self, |builder, pass| builder.settings(pass, "interval = 0"))
     }
 
     /// Builds the rings, starts all processes and waits until they serve.
@@ -145,6 +152,11 @@ impl ClusterBuilder {
             config.insert((*role).to_owned(), settings.into());
         }
         config.insert("listen".into(), listen.into());
+        let roles = ["proxy", "account", "container", "object"];
+        for (section, more) in self.settings.iter().filter(|(name, _)| !roles.contains(&&**name)) {
+            let section = config.entry(section.clone()).or_insert_with(|| Table::new().into());
+            section.as_table_mut().expect("a table").extend(more.clone());
+        }
         if node.roles.contains(&"object") {
             config.insert("replication".into(), self.replication(root, node).into());
         }
@@ -251,6 +263,20 @@ impl Node {
         }
     }
 
+    /// Runs a pass of this node once, beside its servers; returns what it said, whether or not it did all of its work.
+    #[track_caller]
+    pub fn pass(&self, name: &str, arguments: &[&str]) -> Output {
+        let mut command = Command::new(tools::binary());
+        command.args(["pass", name, "--once", "--config"]).arg(self.config()).args(arguments);
+        command.output().unwrap_or_else(|e| panic!("cannot run {command:?}: {e}"))
+    }
+
+    /// The same with a crash point armed; says whether the pass came there and died.
+    pub fn pass_until(&self, name: &str, crash_at: &str) -> bool {
+        use std::os::unix::process::ExitStatusExt as _;
+        self.pass(name, &["--crash-at", crash_at]).status.signal().is_some()
+    }
+
     fn spawn(&mut self, crash_at: Option<&str>) {
         self.spawn_roles(self.roles, crash_at);
     }
@@ -266,14 +292,6 @@ impl Node {
         for _ in self.roles {
             self.process().wait_for("ready", ready);
         }
-    }
-
-    /// Runs one of its passes once, and returns what it said, whether or not it did all of its work.
-    #[track_caller]
-    pub fn pass(&self, name: &str, options: &[&str]) -> Output {
-        let mut command = Command::new(tools::binary());
-        command.args(["pass", name, "--once", "--config"]).arg(self.config()).args(options);
-        command.output().unwrap_or_else(|e| panic!("cannot run {command:?}: {e}"))
     }
 
     /// Ends it as a power cut does.
@@ -335,6 +353,31 @@ impl Cluster {
     #[track_caller]
     pub fn tester(&self) -> Session {
         self.swift().login(TESTER)
+    }
+
+    /// Runs a pass once on every node, and fails the test unless each did all that there was to do.
+    #[track_caller]
+    pub fn pass(&self, name: &str) {
+        for node in &self.nodes {
+            let output = node.pass(name, &[]);
+            assert!(output.status.success(), "{} on {}: {output:?}", name, node.name);
+        }
+    }
+
+    /// What each node's own container server lists, asked without the proxy: the rows with all their columns.
+    #[track_caller]
+    pub fn rows(&self, account: &str, container: &str) -> Vec<serde_json::Value> {
+        let ask = |(i, node): (usize, &Node)| {
+            let target = format!("/{}/0/{account}/{container}?format=json", device(i));
+            let answer = Request::new(node.address("container"), "GET", target).send();
+            if answer.body.is_empty() { serde_json::Value::Null } else { answer.json() }
+        };
+        self.nodes.iter().enumerate().map(ask).collect()
+    }
+
+    /// The container updates that wait on all nodes.
+    pub fn pending_updates(&self) -> Vec<PathBuf> {
+        self.nodes.iter().flat_map(|node| crate::disk::pending_updates(&node.devices())).collect()
     }
 
     /// The nodes that have a file with that end of name.

@@ -5,6 +5,7 @@
 //! its own. [`Swift`] is a client with a token, [`Connection`] a socket for bytes that no client would send. Nothing
 //! here sleeps: a wait is for a line, a byte or an exit, and ends with the log of the process that did not deliver.
 
+pub mod certificate;
 pub mod cluster;
 pub mod disk;
 pub mod http;
@@ -15,6 +16,7 @@ pub mod target;
 pub mod tools;
 pub mod up;
 
+pub use certificate::Certificate;
 pub use cluster::{Cluster, ClusterBuilder};
 pub use http::{Connection, Request, Response};
 pub use process::{Exit, Process};

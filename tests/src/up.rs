@@ -1,5 +1,6 @@
 //! The one-process cluster that a newcomer starts: `apus up`.
 
+use std::ffi::{OsStr, OsString};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -16,6 +17,7 @@ pub struct UpBuilder {
     devices: usize,
     replicas: usize,
     users: Vec<User>,
+    more: Vec<OsString>,
 }
 
 /// A running `apus up` with a folder of its own; both go away with it.
@@ -48,6 +50,13 @@ impl UpBuilder {
         self
     }
 
+    /// More of the command line.
+    #[must_use]
+    pub fn arguments(mut self, more: &[impl AsRef<OsStr>]) -> Self {
+        self.more.extend(more.iter().map(|argument| argument.as_ref().to_owned()));
+        self
+    }
+
     /// Starts it and waits until it serves.
     #[track_caller]
     pub fn start(self) -> Apus {
@@ -70,6 +79,7 @@ impl UpBuilder {
         for user in &self.users {
             command.args(["--user", &format!("{}:{}:{}:{}", user.account, user.name, user.key, user.groups.join(","))]);
         }
+        command.args(&self.more);
         command
     }
 }
@@ -81,16 +91,16 @@ pub fn up(data: &Path) -> Command {
     command
 }
 
-/// The address of a `ready http://HOST:PORT` line.
+/// The address of a `ready http://HOST:PORT` line, or of one with `https`.
 pub fn ready(line: &str) -> Option<SocketAddr> {
-    line.strip_prefix("ready http://")?.split(' ').next()?.parse().ok()
+    line.strip_prefix("ready http")?.trim_start_matches('s').strip_prefix("://")?.split(' ').next()?.parse().ok()
 }
 
 impl Apus {
     /// The defaults of `make up`, with the administrator of the account `test`.
     pub fn builder() -> UpBuilder {
         let users = TESTERS.iter().filter(|user| !user.groups.is_empty()).copied().collect();
-        UpBuilder { devices: 4, replicas: 3, users }
+        UpBuilder { devices: 4, replicas: 3, users, more: Vec::new() }
     }
 
     /// Starts it with the defaults.

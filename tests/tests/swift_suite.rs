@@ -10,7 +10,7 @@ use std::io::{BufRead as _, BufReader};
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
-use apus_tests::{Cluster, tools};
+use apus_tests::{Certificate, Cluster, tools};
 use tempfile::TempDir;
 
 /// What the suite calls an outcome, as pytest prints it.
@@ -35,6 +35,8 @@ users = [
     { account = "test", user = "tester6", key = "testing6", groups = [".reseller_admin"] },
 ]
 constraints = { max_file_size = 1073741826 }
+allow_open_expired = true
+domain_remap = { storage_domain = ["example.com"] }
 "#;
 
 /// The suite's configuration for a cluster at `url`.
@@ -155,4 +157,13 @@ fn judge(url: &str) {
 fn swifts_own_suite_passes() {
     let cluster = Cluster::builder().policies(&["gold", "silver"]).settings("proxy", SETTINGS).start();
     judge(&format!("http://{}", cluster.swift().address));
+}
+
+#[test]
+#[ignore = "takes minutes: make test-swift"]
+fn swifts_own_suite_passes_over_tls() {
+    let certificate = Certificate::new();
+    let settings = format!("{SETTINGS}{}", certificate.settings());
+    let cluster = Cluster::builder().policies(&["gold", "silver"]).settings("proxy", &settings).start();
+    judge(&format!("https://{}", cluster.swift().address));
 }

@@ -6,6 +6,7 @@
 //!   another replica when one breaks off;
 //! - [`ClusterClient::write`]: to all replicas at once, answered by their quorum;
 //! - [`ClusterClient::put_object`]: a streamed body to all replicas;
+//! - [`ClusterClient::ask_replica`]: one replica, for passes that have to look at each;
 //! - [`ClusterClient::account_info`], [`ClusterClient::container_info`]: cached HEADs.
 //!
 //! Headers are backend headers, sent as they are given: it is the caller who turns a client's request into them (sets
@@ -25,6 +26,7 @@ mod order;
 pub mod pool;
 mod put;
 mod read;
+mod replicas;
 mod resume;
 mod route;
 pub mod rows;
@@ -42,7 +44,8 @@ use http::{HeaderMap, StatusCode};
 pub use config::{ClientConfig, InvalidNodeCount, RequestNodeCount};
 pub use info::{AccountInfo, ContainerInfo, Info, Usage};
 pub use order::{Affinity, InvalidAffinity, SortingMethod};
-pub use put::{PutError, PutObject, PutOutcome};
+pub use put::{Footers, PutError, PutObject, PutOutcome};
+pub use read::Heard;
 pub use target::{ObjectPath, Rings, Target};
 pub use write::WriteOutcome;
 

@@ -36,6 +36,16 @@ pub struct PutObject<'a> {
     pub max_length: u64,
     /// The MD5 that they must have, in hexadecimal digits, quoted or not.
     pub expect_etag: Option<&'a str>,
+    /// Metadata that is known only when all bytes have been.
+    pub footers: Option<Footers>,
+}
+
+/// Metadata of an object that travels behind its body: what is computed over it.
+pub struct Footers {
+    /// The names that there may be. Object servers take `X-Object-Sysmeta-*` and `X-Object-Transient-Sysmeta-*` only.
+    pub names: &'static [&'static str],
+    /// Makes them, after the last byte. It may still refuse the object.
+    pub make: Box<dyn FnOnce() -> Result<HeaderMap, PutError> + Send>,
 }
 
 /// What became of an object's PUT.
@@ -72,6 +82,9 @@ pub enum PutError {
     /// A quorum of the replicas refused with the same class of status.
     #[error("the replicas refused with {}", .0.status)]
     Refused(Box<Answer>),
+    /// What was to be computed over the bytes cannot be; a client gets 500.
+    #[error("the metadata behind the body cannot be made: {0}")]
+    Footers(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
 
 impl ClusterClient {
@@ -105,11 +118,18 @@ fn put_headers(put: &PutObject<'_>) -> HeaderMap {
         headers.remove(name);
     }
     headers.insert(header::EXPECT, HeaderValue::from_static("100-continue"));
-    headers.insert(header::TRAILER, HeaderValue::from_static("x-backend-etag, x-backend-crc32"));
+    headers.insert(header::TRAILER, announced(put.footers.as_ref().map_or(&[], |footers| footers.names)));
     if let Some(length) = put.length {
         headers.insert(OBJECT_CONTENT_LENGTH, HeaderValue::from(length));
     }
     headers
+}
+
+/// Trailers that are not announced are not sent.
+fn announced(footers: &[&str]) -> HeaderValue {
+    let names = [&[TRAILER_ETAG, TRAILER_CRC], footers].concat().join(", ");
+    // Names of headers fit a header.
+    HeaderValue::from_str(&names).unwrap_or(HeaderValue::from_static("x-backend-etag, x-backend-crc32"))
 }
 
 /// The nodes that wait for the body.
@@ -171,7 +191,7 @@ impl Digests {
 
 impl Storing {
     async fn store(mut self, put: PutObject<'_>) -> Result<PutOutcome, PutError> {
-        let PutObject { mut body, length, max_length, expect_etag, .. } = put;
+        let PutObject { mut body, length, max_length, expect_etag, footers, .. } = put;
         let mut digests = Digests::default();
         while let Some(frame) = body.frame().await {
             let Ok(chunk) = frame?.into_data() else { continue };
@@ -189,7 +209,10 @@ impl Storing {
         if expect_etag.is_some_and(|expected| !expected.trim().trim_matches('"').eq_ignore_ascii_case(&etag)) {
             return Err(PutError::EtagMismatch { actual: etag });
         }
-        let trailers = trailers(&etag, digests.crc.finalize());
+        let mut trailers = trailers(&etag, digests.crc.finalize());
+        if let Some(footers) = footers {
+            trailers.extend((footers.make)()?);
+        }
         self.feed(|| Frame::trailers(trailers.clone())).await?;
         self.conclude(etag, digests.length).await
     }

@@ -51,12 +51,21 @@ impl ClusterClient {
             );
         }
         let mut search = Search::new(Arc::new(route), target, headers, newest);
-        match search.find().await {
-            Some(source) => Ok(respond(search, source)),
-            None => search.verdict(),
-        }
+        let source = search.find().await;
+        let heard = Heard(search.heard);
+        let mut response = match source {
+            Some(source) => respond(search, source),
+            None => search.verdict()?,
+        };
+        response.extensions_mut().insert(heard);
+        Ok(response)
     }
 }
+
+/// How many primaries answered a read of the newest version: an extension of the response. Where a quorum of them did,
+/// no write that was acknowledged was overlooked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Heard(pub usize);
 
 /// A node that has what is asked for.
 pub(super) struct Source {
@@ -81,6 +90,7 @@ pub(super) struct Search {
     newest_tombstone: Timestamp,
     answers: Vec<Answer>,
     sources: Vec<Source>,
+    heard: usize,
 }
 
 impl Search {
@@ -99,6 +109,7 @@ impl Search {
             newest_tombstone: Timestamp::ZERO,
             answers: Vec::new(),
             sources: Vec::new(),
+            heard: 0,
             wanted: None,
             headers,
             route,
@@ -144,6 +155,7 @@ impl Search {
 
     async fn hear(&mut self, node: Node, response: Option<Response<Body>>) {
         let Some(response) = response else { return };
+        self.heard += usize::from(!node.is_handoff && !response.status().is_server_error());
         match self.judge(node.is_handoff, response.status(), response.headers()) {
             Verdict::Has(timestamp) => {
                 let (head, body) = response.into_parts();

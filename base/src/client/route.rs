@@ -12,7 +12,7 @@ use super::pool::NodeError;
 use super::{Answer, Inner, NoAnswer, Target};
 use crate::body::{self, Body};
 use crate::ring::Ring;
-use crate::wire::{backend_path, header::POLICY_INDEX};
+use crate::wire::{backend_path, header::POLICY_INDEX, update_path};
 
 /// The most of a short answer's text that is kept. Errors are a line; listings are streamed and do not come this way.
 const MAX_ANSWER_BYTES: usize = 64 * 1024;
@@ -28,6 +28,8 @@ pub(super) struct Route {
     pub(super) server: &'static str,
     names: Vec<String>,
     query: Option<String>,
+    /// Rows for the device's listings, instead of a request about the target itself.
+    rows: Option<Bytes>,
 }
 
 impl Route {
@@ -47,7 +49,13 @@ impl Route {
             server: target.server(),
             names: target.names().into_iter().map(str::to_owned).collect(),
             query: None,
+            rows: None,
         })
+    }
+
+    /// The same way for a batch of rows, which goes to a device and not to a name.
+    pub(super) fn with_rows(self, rows: Bytes) -> Self {
+        Self { rows: Some(rows), ..self }
     }
 
     pub(super) fn with_query(self, query: Option<&str>) -> Self {
@@ -66,7 +74,10 @@ impl Route {
     /// The request to one node.
     pub(super) fn request(&self, node: &Node, headers: HeaderMap, body: Body) -> Result<Request<Body>, NodeError> {
         let names: Vec<_> = self.names.iter().map(String::as_str).collect();
-        let path = backend_path(&node.device, self.partition, &names);
+        let path = match &self.rows {
+            Some(_) => update_path(&node.device),
+            None => backend_path(&node.device, self.partition, &names),
+        };
         let (mark, query) = if self.query.is_some() { ("?", self.query.as_deref()) } else { ("", None) };
         let uri = format!("http://{}{path}{mark}{}", node.authority, query.unwrap_or_default());
         let mut request = Request::new(body);
@@ -79,7 +90,8 @@ impl Route {
     /// Asks one node and waits for the head of its answer. A node that does not give one has an error on its account.
     pub(super) async fn ask(&self, node: &Node, headers: HeaderMap, limit: Duration) -> Option<Response<Body>> {
         let started = Instant::now();
-        let answered = match self.request(node, headers, body::empty()) {
+        let body = self.rows.clone().map_or_else(body::empty, body::full);
+        let answered = match self.request(node, headers, body) {
             Ok(request) => self.inner.pool.send_within(request, limit).await,
             Err(error) => Err(error),
         };

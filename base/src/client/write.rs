@@ -10,6 +10,7 @@ use super::route::{Route, collect, with_policy};
 use super::{Answer, ClusterClient, NoAnswer, Target, updates};
 use crate::quorum::{Tally, quorum_size};
 use crate::wire::header::BACKEND_TIMESTAMP;
+use crate::wire::{ObjectRow, RowUpdate, UpdateAnswer, UpdateBatch};
 
 /// A DELETE on a replica that has no such object leaves a tombstone there: as good as deleted.
 const DELETE_OVERRIDES: [(u16, u16); 1] = [(404, 204)];
@@ -55,6 +56,51 @@ impl ClusterClient {
         let mut tally = Tally::new(replicas).with_overrides(overrides);
         let answers = round.send(each, &mut tally).await;
         choose(&tally, answers)
+    }
+}
+
+/// Rows in one request: with the longest names and every character escaped they are below the limit of the container
+/// servers, 4 MiB.
+const MAX_ROWS: usize = 250;
+
+impl ClusterClient {
+    /// Adds rows to a container's listing that no object stands behind, such as those of the cluster's own queues. A
+    /// container of the cluster's own accounts comes into being with its first row.
+    ///
+    /// # Errors
+    /// When no quorum of the container's replicas has them. Some of the rows may be there all the same; they may be sent
+    /// again.
+    pub async fn add_rows(&self, account: &str, container: &str, rows: Vec<ObjectRow>) -> Result<(), NoAnswer> {
+        let target = Target::Container { account, container };
+        let method = Method::from_bytes(b"UPDATE").map_err(|_| NoAnswer { statuses: Vec::new() })?;
+        let mut rows = rows.into_iter().peekable();
+        while rows.peek().is_some() {
+            let route = Route::new(&self.inner, method.clone(), &target)?;
+            let update = |row| {
+                let (account, container) = (account.to_owned(), container.to_owned());
+                RowUpdate { partition: route.partition, account, container, row }
+            };
+            let batch = UpdateBatch { rows: rows.by_ref().take(MAX_ROWS).map(update).collect() };
+            self.add_batch(route, &target, &batch).await?;
+        }
+        Ok(())
+    }
+
+    async fn add_batch(&self, route: Route, target: &Target<'_>, batch: &UpdateBatch) -> Result<(), NoAnswer> {
+        let json = serde_json::to_vec(batch).map_err(|_| NoAnswer { statuses: Vec::new() })?;
+        let route = Arc::new(route.with_rows(json.into()));
+        let replicas = route.replicas();
+        let round = Round { nodes: Arc::new(Mutex::new(route.nodes(target))), route };
+        let answers = round.send(vec![HeaderMap::new(); replicas], &mut Tally::new(replicas)).await;
+        let has_all = |answer: &&Answer| {
+            let said = serde_json::from_slice::<UpdateAnswer>(&answer.body).unwrap_or_default();
+            let taken = said.statuses.iter().filter(|status| (200..300).contains(*status)).count();
+            answer.status.is_success() && taken == batch.rows.len()
+        };
+        if answers.iter().filter(has_all).count() >= quorum_size(replicas) {
+            return Ok(());
+        }
+        Err(NoAnswer { statuses: answers.iter().map(|answer| answer.status.as_u16()).collect() })
     }
 }
 

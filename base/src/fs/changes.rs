@@ -265,7 +265,7 @@ mod tests {
             .map(|group| {
                 let device = Arc::clone(&device);
                 std::thread::spawn(move || {
-                    (0..200).for_each(|m| drop(device.mark(Path::new(FOLDER), group, m).unwrap()))
+                    (0..200).for_each(|m| drop(device.mark(Path::new(FOLDER), group, m).unwrap()));
                 })
             })
             .collect();

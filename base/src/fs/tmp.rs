@@ -42,15 +42,7 @@ impl TmpFile {
     }
 
     fn create_named(device: &Path) -> io::Result<Self> {
-        static COUNT: AtomicU64 = AtomicU64::new(0);
-        let dir = device.join(TMP_DIR);
-        if let Err(error) = std::fs::create_dir(&dir)
-            && error.kind() != io::ErrorKind::AlreadyExists
-        {
-            return Err(error);
-        }
-        let name = format!("{}-{:x}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
-        let path = dir.join(name);
+        let path = free_name(device)?;
         let file = OpenOptions::new().read(true).write(true).create_new(true).open(&path)?;
         Ok(Self { file, named: Some(path) })
     }
@@ -58,6 +50,23 @@ impl TmpFile {
     /// The open file.
     pub fn file(&self) -> &File {
         &self.file
+    }
+
+    /// Gives the file the name of another, which it replaces in one step. The folder has to be flushed afterwards.
+    ///
+    /// # Errors
+    /// What the system says; then the other file stays.
+    pub fn replace(self, device: &Path, target: &Path) -> io::Result<()> {
+        if let Some(path) = &self.named {
+            return std::fs::rename(path, target);
+        }
+        // What has no name cannot be renamed.
+        let path = free_name(device)?;
+        let renamed = self.link(&path).and_then(|()| std::fs::rename(&path, target));
+        if renamed.is_err() {
+            let _ = std::fs::remove_file(&path);
+        }
+        renamed
     }
 
     /// Gives the file its name, which must be free. The folder has to be flushed afterwards.
@@ -72,6 +81,18 @@ impl TmpFile {
         };
         rustix::fs::linkat(CWD, from, CWD, target, flags).map_err(io::Error::from)
     }
+}
+
+/// A name in the device's `tmp` folder that nobody else takes.
+fn free_name(device: &Path) -> io::Result<PathBuf> {
+    static COUNT: AtomicU64 = AtomicU64::new(0);
+    let dir = device.join(TMP_DIR);
+    if let Err(error) = std::fs::create_dir(&dir)
+        && error.kind() != io::ErrorKind::AlreadyExists
+    {
+        return Err(error);
+    }
+    Ok(dir.join(format!("{}-{:x}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed))))
 }
 
 impl Drop for TmpFile {

@@ -98,7 +98,6 @@ fn provider() -> Arc<CryptoProvider> {
     Arc::new(rustls::crypto::ring::default_provider())
 }
 
-#[expect(clippy::needless_pass_by_value, reason = "as map_err gives it")]
 fn mismatch(error: impl std::fmt::Display) -> IdentityError {
     IdentityError::Mismatch(error.to_string())
 }

@@ -122,7 +122,6 @@ async fn patiently<T>(work: impl Future<Output = T>) -> Result<T, LinkError> {
     tokio::time::timeout(PATIENCE, work).await.map_err(|_| LinkError::Silent)
 }
 
-#[expect(clippy::needless_pass_by_value, reason = "as map_err gives it")]
 fn broken(error: impl std::fmt::Display) -> LinkError {
     LinkError::Broken(error.to_string())
 }

@@ -1,10 +1,11 @@
 //! Swift's container server protocol: `/<device>/<partition>/<account>/<container>[/<object>]`.
 //!
-//! Containers are in `container`, rows in `row`, and the telling of account servers in `account`. Everything that is
+//! Containers are in `container`, rows in `row`, what a device has in `inventory`, and the telling of account servers in `account`. Everything that is
 //! refused is a [`Refusal`], answered here.
 
 mod account;
 mod container;
+mod inventory;
 mod row;
 
 use std::net::SocketAddr;
@@ -52,6 +53,9 @@ impl ContainerServer {
     async fn answer(&self, request: Request<Body>) -> Result<Response<Body>, Refusal> {
         if request.method().as_str() == "UPDATE" {
             return self.update(request).await;
+        }
+        if request.method() == Method::GET && Target::device_of(request.uri()).is_ok() {
+            return self.inventory(&request.into_parts().0.uri).await;
         }
         let (head, _) = request.into_parts();
         let asked = Asked::new(Target::parse(&head.uri)?, head.headers, head.uri.query().unwrap_or_default())?;

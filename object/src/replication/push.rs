@@ -92,7 +92,7 @@ impl Receiver {
 
     async fn take(&self, shelf: &Shelf, head: FileHead, from: &mut From) -> Result<Arrived, LinkError> {
         let length = head.length;
-        match self.expected(shelf, head) {
+        match self.expected(shelf, &head) {
             Err(outcome) => {
                 read_past(from, length).await?;
                 Ok(Arrived::Refused(outcome))
@@ -103,8 +103,8 @@ impl Receiver {
     }
 
     /// Checks a head: the name is of our kinds, and the metadata is of that object and that version.
-    pub(super) fn expected(&self, shelf: &Shelf, head: FileHead) -> Result<Expected, Outcome> {
-        let name = FileName::parse(&head.name).ok_or(Outcome::Misplaced)?;
+    pub(super) fn expected(&self, shelf: &Shelf, head: &FileHead) -> Result<Expected, Outcome> {
+        let name = FileName::parse_shared(&head.name).ok_or(Outcome::Misplaced)?;
         let metadata = Metadata::from_pickle(&head.metadata).map_err(|_| Outcome::Damaged)?;
         let hash = PathHash(head.hash);
         let path = metadata.text(NAME).ok_or(Outcome::Damaged)?.to_owned();

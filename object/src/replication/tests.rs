@@ -53,7 +53,7 @@ impl Node {
     }
 
     async fn push(&self, files: Vec<(FileHead, &'static [u8])>) -> Vec<Outcome> {
-        let arrived = |(head, body)| match self.receiver.expected(&self.shelf, head) {
+        let arrived = |(head, body)| match self.receiver.expected(&self.shelf, &head) {
             Ok(expected) => Arrived::Small(expected, vec![Bytes::from_static(body)]),
             Err(outcome) => Arrived::Refused(outcome),
         };

@@ -1,6 +1,6 @@
 //! The object server: Swift's backend protocol in front of the store.
 //!
-//! One request is one of [`get`], [`put`], [`post`], [`delete`]; each asks the store through the device's queue, and those that
+//! One request is one of [`get`], [`put`], [`post`], [`delete`], [`rewrap`]; each asks the store through the device's queue, and those that
 //! write then tell the container servers ([`update`], [`batch`]). Every failure is a [`Refusal`] and becomes a
 //! response here, once.
 
@@ -8,12 +8,14 @@ mod batch;
 mod check;
 mod delete;
 mod expiry;
+mod footers;
 mod get;
 mod metrics;
 mod post;
 mod put;
 mod refusal;
 mod respond;
+mod rewrap;
 mod start;
 mod stream;
 mod target;
@@ -33,6 +35,7 @@ use apus_base::fs::Devices;
 use apus_base::metrics::Metrics;
 use apus_base::serve::{Limits, Service};
 use apus_base::timestamp::Timestamp;
+use apus_base::wire::header;
 use http::{Method, Request, Response, StatusCode};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -52,6 +55,8 @@ pub(crate) struct Server {
     cluster: Arc<Cluster>,
     batches: Arc<Batches>,
     counters: Counters,
+    /// The objects whose metadata are being rewritten.
+    rewrapping: rewrap::Rewrapping,
 }
 
 /// Serves objects until `shutdown`, then finishes what is in flight.
@@ -71,7 +76,14 @@ pub async fn serve(
     let pool = Pool::new(Timeouts { connect: config.conn_timeout, response: config.node_timeout });
     let batches = Arc::new(Batches::new(pool));
     let counters = Counters::registered(&metrics, devices.flushes());
-    let server = Arc::new(Shared(Arc::new(Server { config, devices, cluster, batches, counters })));
+    let server = Arc::new(Shared(Arc::new(Server {
+        config,
+        devices,
+        cluster,
+        batches,
+        counters,
+        rewrapping: Default::default(),
+    })));
     apus_base::serve::serve(listener, server, metrics, limits, shutdown).await;
 }
 
@@ -94,6 +106,7 @@ impl Service for Shared {
             Method::PUT => put::put(server, request).await,
             Method::POST => post::post(server, request).await,
             Method::DELETE => delete::delete(server, request).await,
+            ref method if method.as_str() == header::REWRAP => rewrap::rewrap(server, request).await,
             _ => Err(Refusal::Plain(
                 StatusCode::METHOD_NOT_ALLOWED,
                 "The method is not allowed for this resource.".into(),

@@ -69,7 +69,7 @@ fn write(server: &Server, post: &Post) -> Result<(ObjectRow, Expiry, HeaderMap),
         Found::Nothing { .. } | Found::Deleted(_) | Found::Expired(..) => return Err(Refusal::NotFound(None)),
     };
     let metadata = merge(server, post, &object)?;
-    let row = row(post, &object, &metadata);
+    let row = row(&post.target, &object, &metadata);
     match write::write_meta(location, metadata, server.config.fallocate_reserve)? {
         Committed::Done => Ok((row, expiry(post, &object), system_headers(&object))),
         Committed::Exists => Err(Refusal::Conflict(post.timestamp)),
@@ -114,7 +114,8 @@ fn keep(object: &Object) -> Metadata {
     metadata
 }
 
-fn row(post: &Post, object: &Object, metadata: &Metadata) -> ObjectRow {
+/// The row of an object of which `metadata` is what the last POST set, or what the PUT did.
+pub(super) fn row(target: &Target, object: &Object, metadata: &Metadata) -> ObjectRow {
     let set = metadata.timestamp(CONTENT_TYPE_TIMESTAMP);
     let stored = if set.is_some() { metadata } else { &object.metadata };
     let mut content_type = stored.text(CONTENT_TYPE).unwrap_or("").to_owned();
@@ -125,17 +126,17 @@ fn row(post: &Post, object: &Object, metadata: &Metadata) -> ObjectRow {
         content_type = format!("{content_type};swift_bytes={bytes}");
     }
     let row = ObjectRow {
-        name: post.target.object.clone(),
+        name: target.object.clone(),
         timestamps: RowTimestamps {
             data: object.data_timestamp,
             content_type: set.unwrap_or(object.data_timestamp),
-            meta: metadata.timestamp(TIMESTAMP).unwrap_or(post.timestamp),
+            meta: metadata.timestamp(TIMESTAMP).unwrap_or(object.data_timestamp),
         },
         size: object.length,
         content_type,
         etag: object.etag().to_owned(),
         deleted: false,
-        policy: post.target.location.policy,
+        policy: target.location.policy,
     };
     let items = object.metadata.iter().filter_map(|(k, v)| Some((std::str::from_utf8(k).ok()?, v)));
     Overrides::find(items).apply(row)

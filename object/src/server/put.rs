@@ -15,6 +15,7 @@ use http::{Request, Response, StatusCode};
 use super::Server;
 use super::check;
 use super::expiry::{Due, Expiry, delete_at};
+use super::footers;
 use super::refusal::Refusal;
 use super::respond::{empty, insert, put_metadata};
 use super::target::{Target, text, timestamp};
@@ -82,17 +83,26 @@ async fn store(
 ) -> Result<Response<Body>, Refusal> {
     let queue = put.target.location.device.queue();
     let (worker, committed) = (Arc::clone(server), Arc::clone(put));
-    let metadata = queue.run(move || commit(&worker, &committed, upload, &tail)).await??;
+    let described = Arc::new(footers::merged(&put.headers, &tail.trailers)?);
+    let stored = Arc::clone(&described);
+    let metadata = queue.run(move || commit(&worker, &committed, upload, &tail, &stored)).await??;
     let size = metadata.content_length().unwrap_or(0);
     let after = delete_at(&put.headers).map(|at| Due { at, size, data: put.timestamp });
-    update::tell(server, &put.target, &put.headers, row(put, &metadata), Expiry { before, after }).await?;
+    let row = row(put, &described, &metadata);
+    update::tell(server, &put.target, &put.headers, row, Expiry { before, after }).await?;
     let mut headers = HeaderMap::new();
     insert(&mut headers, header::ETAG, metadata.get(ETAG).unwrap_or_default());
     Ok(empty(StatusCode::CREATED, headers))
 }
 
 /// Writes the tail and makes the version visible. Blocking.
-fn commit(server: &Server, put: &Put, mut upload: Upload, tail: &Tail) -> Result<Metadata, Refusal> {
+fn commit(
+    server: &Server,
+    put: &Put,
+    mut upload: Upload,
+    tail: &Tail,
+    described: &HeaderMap,
+) -> Result<Metadata, Refusal> {
     let location = &put.target.location;
     upload.write(&tail.chunks)?;
     let length = upload.staged.length();
@@ -111,7 +121,7 @@ fn commit(server: &Server, put: &Put, mut upload: Upload, tail: &Tail) -> Result
     if Conditions::from_headers(&put.headers).creates_only() {
         forbid_overtaken(location)?;
     }
-    let metadata = metadata(server, put, length, &etag);
+    let metadata = metadata(server, put, described, length, &etag);
     match upload.staged.commit(location, metadata.clone())? {
         Committed::Done => Ok(metadata),
         Committed::Exists => Err(Refusal::Conflict(put.timestamp)),
@@ -124,8 +134,8 @@ fn forbid_overtaken(location: &Location) -> Result<(), Refusal> {
     if is_there { Err(Refusal::precondition("there is an object by now")) } else { Ok(()) }
 }
 
-fn metadata(server: &Server, put: &Put, length: u64, etag: &str) -> Metadata {
-    let mut metadata = put_metadata(&server.config, &put.headers);
+fn metadata(server: &Server, put: &Put, described: &HeaderMap, length: u64, etag: &str) -> Metadata {
+    let mut metadata = put_metadata(&server.config, described);
     let content_type = put.headers.get(header::CONTENT_TYPE).map(|v| v.as_bytes().to_vec());
     metadata.set(CONTENT_TYPE, content_type.unwrap_or_default());
     metadata.set(TIMESTAMP, put.timestamp.internal());
@@ -134,7 +144,7 @@ fn metadata(server: &Server, put: &Put, length: u64, etag: &str) -> Metadata {
     metadata
 }
 
-fn row(put: &Put, metadata: &Metadata) -> ObjectRow {
+fn row(put: &Put, described: &HeaderMap, metadata: &Metadata) -> ObjectRow {
     let row = ObjectRow {
         name: put.target.object.clone(),
         timestamps: RowTimestamps::same(put.timestamp),
@@ -144,6 +154,6 @@ fn row(put: &Put, metadata: &Metadata) -> ObjectRow {
         deleted: false,
         policy: put.target.location.policy,
     };
-    let headers = put.headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes()));
+    let headers = described.iter().map(|(name, value)| (name.as_str(), value.as_bytes()));
     Overrides::find(headers).apply(row)
 }

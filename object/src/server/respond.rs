@@ -37,6 +37,9 @@ pub(super) fn object_headers(config: &Config, object: &Object) -> HeaderMap {
     let data_timestamp = object.data_timestamp.internal();
     insert(&mut headers, HeaderName::from_static(backend::BACKEND_DATA_TIMESTAMP), data_timestamp.as_bytes());
     insert(&mut headers, HeaderName::from_static("x-backend-durable-timestamp"), data_timestamp.as_bytes());
+    if object.rewrapping {
+        insert(&mut headers, HeaderName::from_static(backend::REWRAPPING), b"true");
+    }
     headers
 }
 
@@ -69,7 +72,12 @@ fn has_prefix(name: &str, prefix: &str) -> bool {
 }
 
 fn is_user_or_system(name: &str) -> bool {
-    [USER, SYSTEM, TRANSIENT].iter().any(|prefix| has_prefix(name, prefix))
+    has_prefix(name, USER) || is_system(name)
+}
+
+/// Metadata that the cluster keeps for itself.
+pub(super) fn is_system(name: &str) -> bool {
+    has_prefix(name, SYSTEM) || has_prefix(name, TRANSIENT)
 }
 
 /// The metadata that a PUT sets beside what it is told by the body.

@@ -16,10 +16,12 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt as _;
 
+use apus_base::crash;
 use md5::{Digest as _, Md5};
 use rustix::io::Errno;
 use xattr::FileExt as _;
 
+use super::crash_points::REWRAP_HALF_CLEANED;
 use super::error::StoreError;
 use super::metadata::{InvalidMetadata, Metadata};
 
@@ -89,6 +91,24 @@ pub fn write(file: &File, metadata: &Metadata, body_length: u64) -> Result<(), S
         Err(error) if is_too_large(&error) => write_trailer(file, &pickled, body_length),
         Err(error) => Err(xattr_error(error, "write metadata")),
     }
+}
+
+/// Replaces the metadata of a file that has some. While this works the file is in no good state: somebody else has to
+/// have the metadata.
+///
+/// # Errors
+/// `NoXattrs`, or what the disk says.
+pub fn rewrite(file: &File, metadata: &Metadata, body_length: u64) -> Result<(), StoreError> {
+    let failed = StoreError::while_doing("write metadata anew");
+    for n in 0..MAX_PIECES {
+        let _ = file.remove_xattr(piece_name(n));
+    }
+    for name in [CHECKSUM, TRAILER] {
+        let _ = file.remove_xattr(name);
+    }
+    file.set_len(body_length).map_err(&failed)?;
+    crash::point(REWRAP_HALF_CLEANED);
+    write(file, metadata, body_length)
 }
 
 fn write_attributes(file: &File, pickled: &[u8]) -> io::Result<()> {

@@ -41,6 +41,17 @@ points!(POST, "post");
 points!(DELETE, "delete");
 points!(RECEIVE, "receive");
 
+/// New metadata of a version is on stable storage, without a name.
+pub(super) const REWRAP_FILE_FLUSHED: &str = "object.rewrap.file_flushed";
+/// It has its name.
+pub(super) const REWRAP_LINKED: &str = "object.rewrap.linked";
+/// Its name is on stable storage: from here on it is read.
+pub(super) const REWRAP_LINK_FLUSHED: &str = "object.rewrap.link_flushed";
+/// The version's own metadata is gone, the new not yet in its place.
+pub(super) const REWRAP_HALF_CLEANED: &str = "object.rewrap.half_cleaned";
+/// The new is in its place, and on stable storage.
+pub(super) const REWRAP_CLEANED: &str = "object.rewrap.cleaned";
+
 /// Before a container update is sent, the object being on stable storage.
 pub(crate) const BEFORE_UPDATE: &str = "object.update.before";
 /// A container update is to be kept, and its file is on stable storage without a name.
@@ -78,6 +89,11 @@ pub const CRASH_POINTS: &[&str] = &[
     DELETE.linked,
     DELETE.link_flushed,
     DELETE.cleaned,
+    REWRAP_FILE_FLUSHED,
+    REWRAP_LINKED,
+    REWRAP_LINK_FLUSHED,
+    REWRAP_HALF_CLEANED,
+    REWRAP_CLEANED,
     BEFORE_UPDATE,
     PENDING_FLUSHED,
     PENDING_LINKED,

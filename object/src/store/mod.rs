@@ -4,6 +4,7 @@
 //! <device>/objects[-N]/<partition>/<suffix>/<hash>/<timestamp>.data     a version: body, and metadata in xattrs
 //!                                                  <timestamp>.meta     what a POST set since
 //!                                                  <timestamp>.ts       a deletion
+//!                                                  <timestamp>.rewrap   new metadata on its way into the .data
 //! <device>/async_pending[-N]/<suffix>/<hash>-<timestamp>                a container update still to be sent
 //! <device>/quarantined/objects[-N]/<hash>/                              what was found damaged
 //! <device>/tmp/                                                         files not yet named, where they need a name
@@ -27,6 +28,7 @@ pub mod pending;
 mod quarantine;
 pub mod read;
 pub mod receive;
+pub mod rewrap;
 pub mod write;
 
 #[cfg(test)]

@@ -2,7 +2,8 @@
 //!
 //! `<timestamp>.data` is a version, `<timestamp>.ts` a tombstone, `<timestamp>[±<difference>].meta` the metadata of a
 //! POST; the signed hexadecimal difference, in ticks of 10 µs, leads from its timestamp to that of the content type it
-//! carries. All this is Swift's (`obj/diskfile.py`), so that either can read the other's disks.
+//! carries. All this is Swift's (`obj/diskfile.py`), so that either can read the other's disks. `<timestamp>.rewrap` is
+//! ours and lives for a moment only: see [`rewrap`](super::rewrap).
 //!
 //! Pure: names in, decision out. Names of any other form are left alone.
 
@@ -19,6 +20,8 @@ pub enum Kind {
     Meta,
     /// A deletion.
     Tombstone,
+    /// New metadata of the version of the same timestamp, on its way into that file.
+    Rewrap,
 }
 
 impl Kind {
@@ -28,6 +31,7 @@ impl Kind {
             Self::Data => ".data",
             Self::Meta => ".meta",
             Self::Tombstone => ".ts",
+            Self::Rewrap => ".rewrap",
         }
     }
 }
@@ -46,7 +50,9 @@ pub struct FileName {
 impl FileName {
     /// Reads a name; `None` for files that are none of ours.
     pub fn parse(name: &str) -> Option<Self> {
-        let kind = [Kind::Data, Kind::Meta, Kind::Tombstone].into_iter().find(|k| name.ends_with(k.extension()))?;
+        let kind = [Kind::Data, Kind::Meta, Kind::Tombstone, Kind::Rewrap]
+            .into_iter()
+            .find(|k| name.ends_with(k.extension()))?;
         let stem = name.strip_suffix(kind.extension())?;
         let (timestamp, content_type) = match stem.find(['+', '-']) {
             Some(at) if kind == Kind::Meta => {
@@ -58,6 +64,11 @@ impl FileName {
         let file = Self { timestamp, kind, content_type };
         // The same name comes out again, or the file would be looked for under another.
         (file.text() == name).then_some(file)
+    }
+
+    /// Reads the name of a file that other replicas may have too: a `.rewrap` is a device's own.
+    pub fn parse_shared(name: &str) -> Option<Self> {
+        Self::parse(name).filter(|file| file.kind != Kind::Rewrap)
     }
 
     /// The name as it is on disk.
@@ -95,6 +106,8 @@ fn shift(from: Timestamp, difference: &str) -> Option<Timestamp> {
 pub struct FileSet {
     /// The newest version, if it is not deleted.
     pub data: Option<FileName>,
+    /// What takes the place of `data`'s own metadata, while that is being rewritten or after a crash then.
+    pub rewrap: Option<FileName>,
     /// The newest metadata of a POST after `data`.
     pub meta: Option<FileName>,
     /// The `.meta` with the newest content type, if that is newer than `data`'s; often the same as `meta`.
@@ -124,10 +137,12 @@ impl FileSet {
         let mut chosen = Self { data, tombstone, ..Self::default() };
         if let Some(data) = &chosen.data {
             chosen.tombstone = None;
+            let belongs = |f: &FileName| f.kind == Kind::Rewrap && f.timestamp == data.timestamp;
+            chosen.rewrap = files.iter().find(|(f, _)| belongs(f)).map(|(f, _)| f.clone());
             chosen.content_type = content_type.clone().filter(|m| m.content_type > Some(data.timestamp));
             chosen.meta.clone_from(&meta);
         }
-        let kept = [&chosen.data, &chosen.tombstone, &meta, &content_type];
+        let kept = [&chosen.data, &chosen.rewrap, &chosen.tombstone, &meta, &content_type];
         let is_kept = |file: &FileName| kept.iter().any(|k| k.as_ref() == Some(file));
         chosen.obsolete = files.iter().filter(|(f, _)| !is_kept(f)).map(|(_, name)| (*name).to_owned()).collect();
         chosen
@@ -225,7 +240,7 @@ mod tests {
                     Kind::Data => (data, tombstone, meta) = (Some(file), None, None),
                     Kind::Tombstone => (data, tombstone, meta) = (None, Some(file), None),
                     Kind::Meta if data.is_some() => meta = Some(file),
-                    Kind::Meta => {}
+                    Kind::Meta | Kind::Rewrap => {}
                 }
             }
             let mut shuffled: Vec<_> = names.iter().map(FileName::text).collect();

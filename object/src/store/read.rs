@@ -16,7 +16,7 @@ use super::attributes::{self, Damage, ReadError};
 use super::error::{StoreError, is_not_found};
 use super::location::Location;
 use super::metadata::{self, Metadata};
-use super::names::FileSet;
+use super::names::{FileName, FileSet};
 use super::quarantine::{quarantine, quarantine_folder};
 
 /// How often the files may change between being listed and being opened. Each time a newer write has been finished, so
@@ -38,6 +38,8 @@ pub struct Object {
     pub meta_metadata: Option<Metadata>,
     /// When the PUT was.
     pub data_timestamp: Timestamp,
+    /// Whether `data_metadata` is on its way into the file, or was when a process died.
+    pub rewrapping: bool,
 }
 
 /// What opening found.
@@ -80,6 +82,7 @@ impl Object {
 /// # Errors
 /// What the system says, or `Changing`.
 pub fn open(location: &Location, now: Timestamp, open_expired: bool) -> Result<Found, StoreError> {
+    let mut damaged = false;
     for _ in 0..MAX_CHANGES {
         let files = match names(location) {
             Ok(files) => files,
@@ -94,6 +97,8 @@ pub fn open(location: &Location, now: Timestamp, open_expired: bool) -> Result<F
             Ok(Some(Opened::Deleted(timestamp))) => return Ok(Found::Deleted(timestamp)),
             Ok(None) => return Ok(Found::Nothing { quarantined: false }),
             Err(OpenError::Changed) => {}
+            // It may have been read while its metadata was being rewritten; then a second look finds it whole.
+            Err(OpenError::Read(ReadError::Damage(_))) if !damaged => damaged = true,
             Err(OpenError::Read(ReadError::Store(error))) => return Err(error),
             Err(OpenError::Read(ReadError::Damage(damage))) => {
                 quarantine(location, files.last(), &damage)?;
@@ -142,8 +147,13 @@ fn load(location: &Location, files: &FileSet) -> Result<Option<Opened>, OpenErro
     let Some(data) = &files.data else {
         return deleted(location, files);
     };
-    let (file, data) = read_named(location, &data.text())?;
-    let data_metadata = data.metadata;
+    let (file, length, data_metadata) = match &files.rewrap {
+        Some(rewrap) => read_rewrapped(location, data, rewrap)?,
+        None => {
+            let (file, data) = read_named(location, &data.text())?;
+            (file, data.body_length, data.metadata)
+        }
+    };
     let data_timestamp = data_metadata
         .timestamp(metadata::TIMESTAMP)
         .ok_or_else(|| Damage::Contradiction("no timestamp that can be read".into()))?;
@@ -160,8 +170,8 @@ fn load(location: &Location, files: &FileSet) -> Result<Option<Opened>, OpenErro
         Some(meta) => merged(&data_metadata, meta, data_timestamp),
         None => data_metadata.clone(),
     };
-    let length = data.body_length;
-    let object = Object { file, length, metadata, data_metadata, meta_metadata, data_timestamp };
+    let rewrapping = files.rewrap.is_some();
+    let object = Object { file, length, metadata, data_metadata, meta_metadata, data_timestamp, rewrapping };
     verify(&object, location)?;
     Ok(Some(Opened::Object(Box::new(object))))
 }
@@ -175,11 +185,26 @@ fn deleted(location: &Location, files: &FileSet) -> Result<Option<Opened>, OpenE
     Ok(Some(Opened::Deleted(timestamp)))
 }
 
+/// A version whose own metadata is not to be looked at.
+fn read_rewrapped(location: &Location, data: &FileName, rewrap: &FileName) -> Result<(File, u64, Metadata), OpenError> {
+    let file = open_named(location, &data.text())?;
+    let metadata = read_named(location, &rewrap.text())?.1.metadata;
+    let length = metadata.content_length();
+    let found = file.metadata().map_err(StoreError::while_doing("look at a file"))?.len();
+    let length = length.filter(|length| *length <= found);
+    let length = length.ok_or_else(|| Damage::Contradiction("the body is shorter than its metadata says".into()))?;
+    Ok((file, length, metadata))
+}
+
+fn open_named(location: &Location, name: &str) -> Result<File, OpenError> {
+    match File::open(location.folder().join(name)) {
+        Err(error) if is_not_found(&error) => Err(OpenError::Changed),
+        file => Ok(file.map_err(StoreError::while_doing("open an object"))?),
+    }
+}
+
 fn read_named(location: &Location, name: &str) -> Result<(File, attributes::Attributes), OpenError> {
-    let file = match File::open(location.folder().join(name)) {
-        Err(error) if is_not_found(&error) => return Err(OpenError::Changed),
-        file => file.map_err(StoreError::while_doing("open an object"))?,
-    };
+    let file = open_named(location, name)?;
     let attributes = attributes::read(&file)?;
     Ok((file, attributes))
 }

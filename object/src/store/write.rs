@@ -86,7 +86,7 @@ impl Staged {
     /// # Errors
     /// What the disk says; then the old version stays.
     pub fn commit(self, location: &Location, metadata: Metadata) -> Result<Committed, StoreError> {
-        commit(self, location, metadata, Kind::Data, &PUT)
+        commit(&self, location, metadata, Kind::Data, &PUT)
     }
 }
 
@@ -104,7 +104,7 @@ pub enum Committed {
 /// # Errors
 /// What the disk says; then the old metadata stays.
 pub fn write_meta(location: &Location, metadata: Metadata, reserve: Reserve) -> Result<Committed, StoreError> {
-    commit(Staged::create(location, Some(0), reserve)?, location, metadata, Kind::Meta, &POST)
+    commit(&Staged::create(location, Some(0), reserve)?, location, metadata, Kind::Meta, &POST)
 }
 
 /// Writes a tombstone. The reserve is not kept here: deleting is what makes room. Blocking.
@@ -115,10 +115,10 @@ pub fn write_tombstone(location: &Location, timestamp: Timestamp) -> Result<Comm
     let staged = Staged { tmp: create_tmp(location)?, length: 0 };
     let mut metadata = Metadata::default();
     metadata.set(metadata::TIMESTAMP, timestamp.internal());
-    commit(staged, location, metadata, Kind::Tombstone, &DELETE)
+    commit(&staged, location, metadata, Kind::Tombstone, &DELETE)
 }
 
-fn create_tmp(location: &Location) -> Result<TmpFile, StoreError> {
+pub(super) fn create_tmp(location: &Location) -> Result<TmpFile, StoreError> {
     TmpFile::create(location.device.path()).map_err(|error| {
         let missing = || DeviceError::Missing(location.device.name().to_owned()).into();
         if is_not_found(&error) { missing() } else { StoreError::while_doing("make a file")(error) }
@@ -134,7 +134,7 @@ fn allocate(file: &File, bytes: u64) -> io::Result<()> {
 }
 
 fn commit(
-    staged: Staged,
+    staged: &Staged,
     location: &Location,
     mut metadata: Metadata,
     kind: Kind,
@@ -156,14 +156,14 @@ fn commit(
         drop_cache(staged.tmp.file());
     }
     let _mark = index::mark(location)?;
-    let mut linked = flush_and_link(&staged, location, &dirs, &name, points);
+    let mut linked = flush_and_link(staged, location, &dirs, &name, points);
     for _ in 1..MAX_LINKS {
         // Replication has removed the folder while it was still empty.
         if !matches!(&linked, Err(StoreError::Io { source, .. }) if is_not_found(source)) {
             break;
         }
         dirs = make_folder(location)?;
-        linked = flush_and_link(&staged, location, &dirs, &name, points);
+        linked = flush_and_link(staged, location, &dirs, &name, points);
     }
     if !matches!(linked, Ok(Committed::Done)) {
         dirs.undo();
@@ -211,7 +211,7 @@ fn drop_cache(file: &File) {
     let _ = rustix::fs::fadvise(file, 0, None, rustix::fs::Advice::DontNeed);
 }
 
-fn file_name(metadata: &Metadata, kind: Kind) -> Result<FileName, StoreError> {
+pub(super) fn file_name(metadata: &Metadata, kind: Kind) -> Result<FileName, StoreError> {
     let missing = || StoreError::while_doing("name the file")(io::Error::from(io::ErrorKind::InvalidInput));
     let timestamp = metadata.timestamp(metadata::TIMESTAMP).ok_or_else(missing)?;
     let content_type = metadata.timestamp(metadata::CONTENT_TYPE_TIMESTAMP).filter(|_| kind == Kind::Meta);

@@ -134,7 +134,9 @@ pub async fn authorize(proxy: &Proxy, parts: &Parts, access: Access<'_>) -> Resu
 fn by_signature(grant: &Grant, access: Access<'_>) -> Result<Granted, Denied> {
     let covered = match grant {
         Grant::Account(account) => account == access.account,
-        Grant::Container(account, container) => account == access.account && access.container == Some(container),
+        Grant::Container(account, container) | Grant::Sync { account, container, .. } => {
+            account == access.account && access.container == Some(container)
+        }
     };
     if covered { Ok(Granted { owner: false }) } else { Err(Denied::Unauthorized) }
 }

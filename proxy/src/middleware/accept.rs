@@ -1,10 +1,14 @@
-//! Which format a listing shall have: by the query's `format`, or else by the request's `Accept`.
+//! Which format an answer shall have: a listing by the query's `format`, or else, as reports of many operations, by the
+//! request's `Accept`.
 
-/// The formats of listings, in the order in which they are preferred where a client does not care.
+/// The formats of listings and reports, in the order in which they are preferred where a client does not care.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Format {
+pub enum Format {
+    /// Lines.
     Text,
+    /// JSON.
     Json,
+    /// `application/xml`.
     Xml,
     /// The same as `Xml` under its other name.
     TextXml,
@@ -12,7 +16,7 @@ pub(super) enum Format {
 
 /// Why there is no format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum NoFormat {
+pub enum NoFormat {
     /// None that the client accepts: 406.
     NotAcceptable,
     /// `Accept` makes no sense: 400.
@@ -23,7 +27,7 @@ const ALL: [Format; 4] = [Format::Text, Format::Json, Format::Xml, Format::TextX
 
 impl Format {
     /// The media type, without a charset.
-    pub(super) fn media_type(self) -> &'static str {
+    pub fn media_type(self) -> &'static str {
         match self {
             Self::Text => "text/plain",
             Self::Json => "application/json",
@@ -33,7 +37,7 @@ impl Format {
     }
 
     /// What `?format=` means; unknown names mean text.
-    pub(super) fn named(name: &str) -> Self {
+    pub fn named(name: &str) -> Self {
         match name.to_lowercase().as_str() {
             "json" => Self::Json,
             "xml" => Self::Xml,
@@ -65,7 +69,7 @@ impl Range<'_> {
 ///
 /// # Errors
 /// When none fits, or the header cannot be read.
-pub(super) fn best(accept: &str) -> Result<Format, NoFormat> {
+pub fn best(accept: &str) -> Result<Format, NoFormat> {
     if accept.is_empty() {
         return Ok(Format::Text);
     }
@@ -74,6 +78,11 @@ pub(super) fn best(accept: &str) -> Result<Format, NoFormat> {
     ranges.sort_by(|a, b| b.quality.total_cmp(&a.quality).then(b.is_exact().cmp(&a.is_exact())));
     let fitting = |range: &Range<'_>| ALL.into_iter().find(|format| range.fits(*format));
     ranges.iter().find_map(fitting).ok_or(NoFormat::NotAcceptable)
+}
+
+/// Whether some range fits the format.
+pub(super) fn allows(accept: &str, format: Format) -> bool {
+    accept.is_empty() || accept.split(',').filter_map(range).any(|range| range.fits(format))
 }
 
 /// Reads `main/sub;name=value;q=0.5`.

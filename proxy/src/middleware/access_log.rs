@@ -3,6 +3,8 @@
 //!
 //! A status of 499 means that the client went away, whatever was answered; 500 that a body failed on our side.
 
+mod anonymize;
+
 use std::fmt::Write as _;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -16,6 +18,7 @@ use http::request::Parts;
 use http::{HeaderMap, Method, Request, Response, StatusCode, Uri};
 use http_body::{Body as _, Frame, SizeHint};
 use http_body_util::BodyExt as _;
+use percent_encoding::percent_decode_str;
 
 use apus_base::body::{Body, BodyError};
 use apus_base::clock;
@@ -25,8 +28,15 @@ use apus_base::timestamp::{TICKS_PER_SECOND, Timestamp};
 use super::catch_errors::promised_length;
 use crate::Proxy;
 use crate::auth::Identity;
+use crate::constraints::delete_at;
 use crate::context::Context;
 use crate::pipeline::{Answer, Next};
+
+pub use anonymize::{Config, Field, Method as AnonymizationMethod};
+
+/// What a step notes for the log, in the extensions of its response: Swift's `log_info`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LogInfo(pub &'static str);
 
 /// Parameters of a query that prove something, of which the log shows only the beginning.
 const SENSITIVE: [&str; 4] = ["temp_url_sig", "swiftinfo_sig", "signature", "x-amz-signature"];
@@ -38,7 +48,7 @@ pub fn step<'a>(proxy: &'a Proxy, request: Request<Body>, next: Next<'a>) -> Ans
     }
     let (parts, body) = request.into_parts();
     let received = Arc::new(Received::default());
-    let mut entry = Entry::begin(&parts, Arc::clone(&received), proxy.config.reveal_sensitive_prefix);
+    let mut entry = Entry::begin(&parts, Arc::clone(&received), &proxy.config);
     let body = Incoming { inner: body, received }.boxed_unsync();
     Box::pin(async move {
         let response = next.run(Request::from_parts(parts, body)).await;
@@ -73,7 +83,10 @@ struct Entry {
     user_agent: String,
     token: String,
     client_etag: String,
+    headers: String,
+    notes: Vec<String>,
     trans_id: String,
+    config: Arc<crate::Config>,
     begun: Timestamp,
     clock: Instant,
     received: Arc<Received>,
@@ -87,21 +100,25 @@ struct Entry {
 }
 
 impl Entry {
-    fn begin(parts: &Parts, received: Arc<Received>, reveal: usize) -> Self {
-        let text = |name: &str| header(&parts.headers, name).unwrap_or_else(|| "-".into());
+    fn begin(parts: &Parts, received: Arc<Received>, all: &Arc<crate::Config>) -> Self {
+        let (reveal, config) = (all.reveal_sensitive_prefix, &all.access_log);
+        let text = |name: &str, field| config.shown(field, header(&parts.headers, name).unwrap_or_else(|| "-".into()));
         let context = parts.extensions.get::<Context>();
         let remote_addr = context.map_or_else(|| "-".into(), |context| context.peer.ip().to_string());
         let token = header(&parts.headers, "x-auth-token").or_else(|| header(&parts.headers, "x-storage-token"));
         Self {
             method: parts.method.clone(),
-            path: obscured_path(&parts.uri, reveal),
+            path: config.shown(Field::Path, obscured_path(&parts.uri, reveal)),
             protocol: parts.version,
-            client_ip: client_ip(&parts.headers).unwrap_or_else(|| remote_addr.clone()),
-            remote_addr,
-            referer: text(REFERER.as_str()),
-            user_agent: text(USER_AGENT.as_str()),
+            client_ip: config.shown(Field::ClientIp, client_ip(&parts.headers).unwrap_or_else(|| remote_addr.clone())),
+            remote_addr: config.shown(Field::RemoteAddr, remote_addr),
+            referer: text(REFERER.as_str(), Field::Referer),
+            user_agent: text(USER_AGENT.as_str(), Field::UserAgent),
             token: token.map_or_else(|| "-".into(), |token| capped(&token, reveal)),
-            client_etag: text(ETAG.as_str()),
+            client_etag: text(ETAG.as_str(), Field::ClientEtag),
+            headers: config.shown(Field::Headers, config.headers(&parts.headers, reveal)),
+            notes: expiry(parts).into_iter().collect(),
+            config: Arc::clone(all),
             trans_id: context.map_or_else(String::new, |context| context.trans_id.clone()),
             begun: clock::now(),
             clock: Instant::now(),
@@ -121,6 +138,7 @@ impl Entry {
         self.first_byte = self.clock.elapsed().as_secs_f64();
         self.policy = response.extensions().get().copied();
         self.user = response.extensions().get().cloned();
+        self.notes.extend(response.extensions().get::<LogInfo>().map(|note| note.0.to_owned()));
         let body = response.body();
         self.expected = promised_length(response.status(), response.headers()).or_else(|| body.size_hint().exact());
         let bodiless = matches!(response.status(), StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
@@ -153,6 +171,8 @@ impl Drop for Entry {
     fn drop(&mut self) {
         let (status, wire_status) = self.statuses();
         let ended = clock::now();
+        let user = self.user.as_ref().map(|user| self.config.access_log.shown(Field::User, user.user.clone()));
+        let notes = if self.notes.is_empty() { "-".to_owned() } else { self.notes.join(",") };
         tracing::info!(
             target: "apus::access",
             client_ip = %self.client_ip,
@@ -171,14 +191,24 @@ impl Drop for Entry {
             trans_id = %self.trans_id,
             request_time = format_args!("{:.4}", self.clock.elapsed().as_secs_f64()),
             source = "-",
+            log_info = %notes,
+            headers = %self.headers,
+            pid = std::process::id(),
             start = format_args!("{}", self.begun.normal()),
             end = format_args!("{}", ended.normal()),
             policy_index = self.policy.map(|policy| policy.0),
-            user = self.user.as_ref().map(|user| user.user.as_str()),
+            user,
             ttfb = format_args!("{:.4}", self.first_byte),
             wire_status,
         );
     }
+}
+
+/// When an object shall expire, which is worth knowing when it is gone.
+fn expiry(parts: &Parts) -> Option<String> {
+    let writes = matches!(parts.method.as_str(), "PUT" | "POST" | "COPY");
+    let expiry = delete_at(&parts.headers, clock::now()).ok().flatten();
+    expiry.filter(|_| writes).map(|at| format!("x-delete-at:{at}"))
 }
 
 fn header(headers: &HeaderMap, name: &str) -> Option<String> {
@@ -208,8 +238,10 @@ fn obscured_path(uri: &Uri, reveal: usize) -> String {
     for (i, pair) in query.split('&').enumerate() {
         let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
         let and = if i == 0 { "" } else { "&" };
+        // However the name is escaped, its value is as secret.
+        let plain = percent_decode_str(name).decode_utf8_lossy();
         // Writing into a String cannot fail.
-        let _ = if SENSITIVE.iter().any(|sensitive| name.eq_ignore_ascii_case(sensitive)) {
+        let _ = if SENSITIVE.iter().any(|sensitive| plain.eq_ignore_ascii_case(sensitive)) {
             write!(path, "{and}{name}={}", capped(value, reveal))
         } else {
             write!(path, "{and}{pair}")

@@ -29,7 +29,7 @@ const NAMES: &[&str] = &[
     "x-delete-at-container",
 ];
 /// Where a client's own `X-Timestamp` goes: a writer that the cluster trusts may look at it there.
-const INBOUND_TIMESTAMP: HeaderName = HeaderName::from_static("x-backend-inbound-x-timestamp");
+pub const INBOUND_TIMESTAMP: HeaderName = HeaderName::from_static("x-backend-inbound-x-timestamp");
 
 /// The step.
 pub fn step<'a>(_proxy: &'a Proxy, mut request: Request<Body>, next: Next<'a>) -> Answer<'a> {

@@ -9,7 +9,6 @@ use std::task::{Context as Poller, Poll, ready};
 
 use bytes::Bytes;
 use http::header::{ACCEPT, CONTENT_LENGTH, CONTENT_TYPE};
-use http::uri::PathAndQuery;
 use http::{HeaderValue, Method, Request, Response, StatusCode, Uri};
 use http_body::{Body as _, Frame};
 use http_body_util::BodyExt as _;
@@ -18,10 +17,10 @@ use apus_base::body::{self, Body, BodyError};
 
 use super::accept::{self, Format, NoFormat};
 use super::render::{Listed, Renderer};
-use super::rows::{BadListing, Rows};
-use super::vary;
+use super::{vary, with_target};
 use crate::Proxy;
 use crate::ops::resource::Resource;
+use crate::ops::rows::{BadListing, Rows};
 use crate::pipeline::{Answer, Next};
 use crate::swift::listing::parameters;
 use crate::swift::path;
@@ -37,16 +36,22 @@ pub fn step<'a>(proxy: &'a Proxy, mut request: Request<Body>, next: Next<'a>) ->
     let Some(listed) = listed(proxy, &request) else {
         return next.run(request);
     };
-    let wanted = match Wanted::by(&request) {
+    let mut wanted = match Wanted::by(&request) {
         Ok(wanted) => wanted,
         Err(refusal) => return Box::pin(std::future::ready(*refusal)),
     };
+    let only_json = is_of_versions(proxy, &listed, &request).then(|| wanted.takes_json(&request));
     ask_for_json(request.uri_mut());
     let is_head = request.method() == Method::HEAD;
     Box::pin(async move {
         let mut response = next.run(request).await;
         if !matches!(response.status(), StatusCode::OK | StatusCode::NO_CONTENT) {
             return response;
+        }
+        match only_json {
+            Some(true) => wanted.format = Format::Json,
+            Some(false) => return page(StatusCode::NOT_ACCEPTABLE),
+            None => {}
         }
         if wanted.by_accept {
             vary(response.headers_mut(), "Accept");
@@ -79,6 +84,15 @@ fn listed(proxy: &Proxy, request: &Request<Body>) -> Option<Listed> {
     }
 }
 
+/// Whether a request is for a listing of versions, which has no other form than JSON.
+fn is_of_versions(proxy: &Proxy, listed: &Listed, request: &Request<Body>) -> bool {
+    let query = request.uri().query().unwrap_or_default();
+    proxy.config.versioned_writes.allow_object_versioning
+        && request.method() == Method::GET
+        && matches!(listed, Listed::Container(_))
+        && parameters(query).any(|(name, _)| name == "versions")
+}
+
 /// The form that a client wants.
 struct Wanted {
     format: Format,
@@ -87,6 +101,14 @@ struct Wanted {
 }
 
 impl Wanted {
+    /// Whether JSON would do. Who names a form wants that one.
+    fn takes_json(&self, request: &Request<Body>) -> bool {
+        let accept = request.headers().get(ACCEPT).map_or("", |accept| accept.to_str().unwrap_or("?"));
+        let query = request.uri().query().unwrap_or_default();
+        let is_named = parameters(query).any(|(name, value)| name == FORMAT && !value.is_empty());
+        self.format == Format::Json || (!is_named && accept::allows(accept, Format::Json))
+    }
+
     fn by(request: &Request<Body>) -> Result<Self, Box<Response<Body>>> {
         let named = parameters(request.uri().query().unwrap_or_default()).find(|(name, _)| name == FORMAT);
         let by_accept = named.is_none();
@@ -109,13 +131,10 @@ fn ask_for_json(uri: &mut Uri) {
     let query = uri.query().unwrap_or_default();
     let others: String =
         query.split('&').filter(|pair| !pair.is_empty()).filter(is_other).map(|p| format!("{p}&")).collect();
-    let target = PathAndQuery::try_from(format!("{}?{others}format=json", uri.path()));
-    let mut parts = std::mem::take(uri).into_parts();
-    // Pieces of a URI put together again are one.
-    if let Ok(target) = target {
-        parts.path_and_query = Some(target);
+    // Where that makes it too long, it stays, and the face refuses it.
+    if let Some(json) = with_target(uri, &format!("{}?{others}format=json", uri.path())) {
+        *uri = json;
     }
-    *uri = Uri::from_parts(parts).unwrap_or_default();
 }
 
 async fn rendered(response: Response<Body>, renderer: Renderer) -> Response<Body> {

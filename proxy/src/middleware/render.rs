@@ -4,7 +4,7 @@ use quick_xml::escape::partial_escape;
 use serde::Deserialize;
 
 use super::accept::Format;
-use super::rows::BadListing;
+use crate::ops::rows::BadListing;
 
 /// How rows that hold the byte of reserved names say it.
 const RESERVED_ESCAPE: &[u8] = b"\\u0000";

@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use http::header::{ALLOW, HOST};
+use http::header::ALLOW;
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode};
 use percent_encoding::{percent_decode_str, utf8_percent_encode};
@@ -13,6 +13,7 @@ use apus_base::body::Body;
 use apus_base::clock;
 use apus_base::timestamp::{TICKS_PER_SECOND, Timestamp};
 
+use super::own_url;
 use crate::Proxy;
 use crate::auth::Identity;
 use crate::auth::user::Known;
@@ -50,6 +51,10 @@ pub fn step<'a>(proxy: &'a Proxy, request: Request<Body>, next: Next<'a>) -> Ans
 
 /// Puts into the request's context whose token it shows. A token of this cluster that does not hold ends the request.
 fn identify(proxy: &Proxy, parts: &mut Parts) -> Result<(), Box<Response<Body>>> {
+    // A signature takes the place of all other rights, so it is no matter who else asks.
+    if parts.extensions.get::<Context>().is_some_and(|context| context.grant.is_some()) {
+        return Ok(());
+    }
     let token = parts.headers.get(AUTH_TOKEN).or_else(|| parts.headers.get(STORAGE_TOKEN));
     let Some(token) = token.and_then(|token| ours(proxy, token)) else {
         return Ok(());
@@ -115,7 +120,7 @@ fn give_token(proxy: &Proxy, parts: &Parts, rest: &str) -> Response<Body> {
         (None, _, _) => return page(StatusCode::NOT_FOUND),
     };
     match credentials.and_then(|shown| authenticate(proxy, &shown)) {
-        Some(user) => granted(proxy, user, &parts.headers),
+        Some(user) => granted(proxy, user, parts),
         None => unauthorized(account.as_deref()),
     }
 }
@@ -158,7 +163,7 @@ fn authenticate<'a>(proxy: &'a Proxy, shown: &Credentials) -> Option<&'a Known> 
 }
 
 /// Every answer has a new token (the clock never repeats), so `X-Auth-New-Token` asks for nothing more.
-fn granted(proxy: &Proxy, user: &Known, headers: &HeaderMap) -> Response<Body> {
+fn granted(proxy: &Proxy, user: &Known, parts: &Parts) -> Response<Body> {
     let life = proxy.config.token_life;
     let expiry =
         Timestamp::from_ticks(proxy.clock.next().ticks().saturating_add(life.saturating_mul(TICKS_PER_SECOND)));
@@ -173,13 +178,11 @@ fn granted(proxy: &Proxy, user: &Known, headers: &HeaderMap) -> Response<Body> {
     set(AUTH_TOKEN, &token);
     set(STORAGE_TOKEN, &token);
     set(TOKEN_EXPIRES, &life.to_string());
-    set(STORAGE_URL, &storage_url(proxy, user, headers));
+    set(STORAGE_URL, &storage_url(proxy, user, parts));
     response
 }
 
-fn storage_url(proxy: &Proxy, user: &Known, headers: &HeaderMap) -> String {
-    let scheme = proxy.config.storage_url_scheme.as_str();
-    let host = headers.get(HOST).and_then(|host| host.to_str().ok()).unwrap_or("localhost");
+fn storage_url(proxy: &Proxy, user: &Known, parts: &Parts) -> String {
     let account = format!("{}{}", proxy.auth.resellers.first_prefix(), user.account);
-    format!("{scheme}://{host}/v1/{}", utf8_percent_encode(&account, QUOTED))
+    format!("{}/v1/{}", own_url(proxy, parts), utf8_percent_encode(&account, QUOTED))
 }

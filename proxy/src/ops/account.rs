@@ -8,7 +8,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode};
 use super::headers::{changes, hide_owners};
 use super::listing::Listing;
 use super::resource::Resource;
-use super::{Call, refused};
+use super::{Call, quota, refused, versions};
 use crate::auth::account_acl::{self, AccountAcl};
 use crate::constraints::Level;
 use crate::error::Error;
@@ -32,7 +32,7 @@ pub async fn read(
     let owner = call.authorize(&method, &Resource::Account(account.to_owned())).await?.owner;
     call.proxy.config.constraints.check_name(Level::Account, account, account)?;
     let (target, headers) = (Target::Account { account }, call.backend_headers());
-    let query = listing.query();
+    let (query, is_listing) = (listing.query(), method == Method::GET);
     let mut response = call.proxy.client.read(method.clone(), &target, Some(&query), &headers, newest).await?;
     if !response.status().is_success() {
         return missing(call, &method, &response);
@@ -42,7 +42,13 @@ pub async fn read(
     } else {
         hide_owners(response.headers_mut());
     }
-    Ok(response)
+    quota::show(call, response.headers_mut());
+    let has_versions = call.proxy.config.versioned_writes.allow_object_versioning;
+    if is_listing && has_versions {
+        versions::with_archives(call, account, listing, response).await
+    } else {
+        Ok(response)
+    }
 }
 
 /// The account's ACL is kept where clients do not reach; its owners see it under its own name.
@@ -154,6 +160,7 @@ async fn checked_changes(
     constraints.check_metadata(request, Level::Account)?;
     let (mut headers, _) = call.write_headers();
     headers.extend(changes(request, Level::Account, owner));
+    quota::keep(call, request, &mut headers)?;
     if owner {
         keep_acl(request, &mut headers)?;
     }

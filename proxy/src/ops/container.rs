@@ -4,12 +4,15 @@ use apus_base::body::Body;
 use apus_base::client::{Info, Target};
 use apus_base::policy::PolicyIndex;
 use apus_base::wire::header::POLICY_INDEX;
+use http::header::CONTENT_LENGTH;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode};
 
 use super::headers::{changes, hide_owners};
 use super::listing::Listing;
 use super::resource::Resource;
-use super::{Call, account as accounts};
+use super::rows::{self, Entry, Written};
+use super::versions::{self, Switch};
+use super::{Call, account as accounts, crypto, history, quota};
 use crate::auth::acl::{Kind, clean_acl};
 use crate::constraints::Level;
 use crate::error::Error;
@@ -47,20 +50,79 @@ pub async fn read(
     listing: &Listing,
     newest: bool,
 ) -> Result<Response<Body>, Error> {
+    let is_listing = method == Method::GET;
+    let response = describe(call, name, method, listing, newest).await?;
+    Ok(if is_listing { shape(call, name, response) } else { response })
+}
+
+/// As [`read`], but with the rows as they are stored.
+///
+/// # Errors
+/// As [`read`].
+pub(super) async fn describe(
+    call: Call<'_>,
+    name: ContainerName<'_>,
+    method: Method,
+    listing: &Listing,
+    newest: bool,
+) -> Result<Response<Body>, Error> {
     let owner = call.authorize(&method, &name.resource()).await?.owner;
     require_account(call, name.account).await?;
-    let query = listing.query();
-    let headers = call.backend_headers();
-    let mut response = call.proxy.client.read(method, &name.target(), Some(&query), &headers, newest).await?;
-    match response.status() {
-        StatusCode::NOT_FOUND => return Err(Error::NotFound),
-        status if !status.is_success() => return Err(Error::Refused(status, String::new())),
-        _ => {}
-    }
+    let mut response = stored(call, name, method, listing, newest).await?;
+    history::show(response.headers_mut());
+    versions::show(call, name, &mut response).await?;
     if !owner {
         hide_owners(response.headers_mut());
     }
     Ok(response)
+}
+
+/// What the container servers say. The rows of names that clients do not see are listed where only such rows are.
+///
+/// # Errors
+/// When there is no such container, or no server answers.
+pub(super) async fn stored(
+    call: Call<'_>,
+    name: ContainerName<'_>,
+    method: Method,
+    listing: &Listing,
+    newest: bool,
+) -> Result<Response<Body>, Error> {
+    let query = listing.query();
+    let mut headers = call.backend_headers();
+    if name.container.starts_with('\0') {
+        headers.insert("x-backend-allow-reserved-names", HeaderValue::from_static("true"));
+    }
+    let is_listing = method == Method::GET;
+    let response = call.proxy.client.read(method, &name.target(), Some(&query), &headers, newest).await?;
+    match response.status() {
+        StatusCode::NOT_FOUND => Err(Error::NotFound),
+        status if !status.is_success() => Err(Error::Refused(status, String::new())),
+        _ if is_listing => Ok(crypto::open_listing(call.proxy, name, response)),
+        _ => Ok(response),
+    }
+}
+
+/// Shows in the rows what stands behind their hashes, as they go by.
+fn shape(call: Call<'_>, name: ContainerName<'_>, mut response: Response<Body>) -> Response<Body> {
+    let has_versions = call.proxy.config.versioned_writes.allow_object_versioning;
+    let (account, container) = (name.account.to_owned(), name.container.to_owned());
+    let change = move |row: Option<&[u8]>, to: &mut Written| {
+        let Some(row) = row else { return Ok(()) };
+        if !rows::shaped(row) {
+            return to.text(row);
+        }
+        let mut entry = Entry::read(row)?;
+        if let Entry::Object(object) = &mut entry {
+            object.shape(&account);
+            if has_versions {
+                versions::show_row(object, &account, &container);
+            }
+        }
+        to.row(|out| entry.write(out))
+    };
+    response.headers_mut().remove(CONTENT_LENGTH);
+    response.map(|body| rows::map(body, change))
 }
 
 /// Creates a container in the policy of that name, or merges metadata into the one that is there (202).
@@ -79,11 +141,15 @@ pub async fn create(
         Some(policy) => (HeaderName::from_static(POLICY_INDEX), chosen_policy(call, policy)?),
         None => (POLICY_DEFAULT, call.proxy.client.cluster().policies.default_index()),
     };
-    headers.insert(policy_header, HeaderValue::from(policy.0));
+    headers.insert(&policy_header, HeaderValue::from(policy.0));
     call.proxy.config.constraints.check_name(Level::Container, name.account, name.container)?;
     require_room(call, name).await?;
+    let switch = Switch::prepare(call, name, &mut headers, Some((policy_header, policy))).await?;
     let done = call.write(Method::PUT, &name.target(), &headers).await;
     call.proxy.client.forget_container(name.account, name.container).await;
+    if done.is_err() {
+        switch.undo(call, name).await;
+    }
     Ok(done?.status)
 }
 
@@ -92,10 +158,14 @@ pub async fn create(
 /// # Errors
 /// When the caller may not, a limit is broken, there is no such container, or too few servers can do it.
 pub async fn update(call: Call<'_>, name: ContainerName<'_>, request: &HeaderMap) -> Result<(), Error> {
-    let headers = checked_changes(call, name, request, &Method::POST).await?;
+    let mut headers = checked_changes(call, name, request, &Method::POST).await?;
     require_account(call, name.account).await?;
+    let switch = Switch::prepare(call, name, &mut headers, None).await?;
     let done = call.write(Method::POST, &name.target(), &headers).await;
     call.proxy.client.forget_container(name.account, name.container).await;
+    if done.is_err() {
+        switch.undo(call, name).await;
+    }
     done.map(drop)
 }
 
@@ -106,6 +176,7 @@ pub async fn update(call: Call<'_>, name: ContainerName<'_>, request: &HeaderMap
 pub async fn delete(call: Call<'_>, name: ContainerName<'_>) -> Result<(), Error> {
     call.authorize(&Method::DELETE, &name.resource()).await?;
     require_account(call, name.account).await?;
+    versions::empty_archive(call, name).await?;
     let (headers, _) = call.write_headers();
     let done = call.write(Method::DELETE, &name.target(), &headers).await;
     call.proxy.client.forget_container(name.account, name.container).await;
@@ -121,12 +192,16 @@ async fn checked_changes(
     method: &Method,
 ) -> Result<HeaderMap, Error> {
     let owner = call.authorize(method, &name.resource()).await?.owner;
+    if call.proxy.config.container_quotas {
+        quota::check_container(request)?;
+    }
     let mut changed = changes(request, Level::Container, owner);
     clean(&mut changed, "x-container-read", Kind::Read)?;
     clean(&mut changed, "x-container-write", Kind::Write)?;
     call.proxy.config.constraints.check_metadata(request, Level::Container)?;
     let (mut headers, _) = call.write_headers();
     headers.extend(changed);
+    history::set(&call.proxy.config.versioned_writes, request, &mut headers)?;
     Ok(headers)
 }
 

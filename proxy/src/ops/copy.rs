@@ -2,26 +2,32 @@
 
 use apus_base::body::{Body, BodyError};
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE, ETAG, LAST_MODIFIED};
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode};
+use http::{HeaderMap, HeaderValue, Response, StatusCode};
 
 use super::Call;
 use super::get::{Read, get};
 use super::headers::{is_object_meta, is_object_sysmeta, pick, stored};
+use super::large::{DYNAMIC, View, is_static, make_plain, put::put_copied};
 use super::put::{DELETE_AT, Put, Stored, put};
 use super::resource::ObjectName;
+use super::symlink::Link;
+use super::versions::VERSION_ID;
 use crate::constraints::is_true;
 use crate::error::Error;
 
-const MANIFEST: HeaderName = HeaderName::from_static("x-object-manifest");
+/// What begins the names of what a layer wants the listing to show instead of the object's own.
+const LISTED: &str = "x-object-sysmeta-container-update-override-";
 
 /// What became of a copy.
 pub enum Copied {
     /// It was stored.
     Stored {
         /// The copy.
-        stored: Stored,
+        stored: Box<Stored>,
         /// When the source was last changed, as it says itself.
         source_modified: Option<HeaderValue>,
+        /// Which version of the source was copied, where versions are kept.
+        source_version: Option<HeaderValue>,
         /// The metadata that the copy got.
         metadata: HeaderMap,
     },
@@ -29,21 +35,20 @@ pub enum Copied {
     Unmet(Response<Body>),
 }
 
-/// Copies an object. Conditions and ranges of the request are the source's; its other headers replace what the source
-/// has. With `X-Fresh-Metadata: true` nothing of the source's metadata is taken. `as_manifest` takes the source for
-/// what it is, instead of what it stands for.
+/// Copies an object. `source` says what is read, under the conditions and for the ranges of the request; the request's
+/// other headers replace what the source has. With `X-Fresh-Metadata: true` nothing of the source's metadata is taken.
+/// Where the manifest of a large object is read, the copy is one too.
 ///
 /// # Errors
 /// When the caller may not read the source or write the destination, the source is longer than an object may be, or as
 /// [`get`] and [`put`].
-pub async fn copy(
-    call: Call<'_>,
-    source: &ObjectName,
-    destination: ObjectName,
-    as_manifest: bool,
-) -> Result<Copied, Error> {
-    let read = Read::asked(source.clone(), Method::GET, &call.parts.headers, true);
-    let from = get(call, read).await?;
+pub async fn copy(call: Call<'_>, mut source: Read, destination: ObjectName) -> Result<Copied, Error> {
+    let as_manifest = matches!(source.view, View::Manifest | View::RawManifest);
+    if as_manifest {
+        source.view = View::RawManifest;
+    }
+    let name = source.name.clone();
+    let from = get(call, source).await?;
     if !from.status().is_success() {
         return Ok(Copied::Unmet(from));
     }
@@ -53,16 +58,19 @@ pub async fn copy(
     let headers = destination_headers(from.headers(), &call.parts.headers, whole, as_manifest);
     let metadata = pick(&headers, |name| is_object_meta(name) || *name == DELETE_AT);
     let source_modified = from.headers().get(LAST_MODIFIED).cloned();
-    let copy = Put { name: destination, headers, length: Ok(Some(length)), body: from.into_body() };
-    match put(call, copy).await {
-        Ok(stored) => Ok(Copied::Stored { stored, source_modified, metadata }),
+    let source_version = from.headers().get(VERSION_ID).cloned();
+    let is_slo_manifest = as_manifest && is_static(from.headers());
+    let copy = Put::new(destination, headers, Ok(Some(length)), from.into_body());
+    let stored = if is_slo_manifest { put_copied(call, copy).await } else { put(call, copy).await };
+    match stored {
+        Ok(stored) => Ok(Copied::Stored { stored: Box::new(stored), source_modified, source_version, metadata }),
         // It is not the client whose body broke off.
-        Err(Error::Body(reason)) => Err(unreadable(source, &reason)),
+        Err(Error::Body(reason)) => Err(unreadable(&name, &reason)),
         Err(error) => Err(error),
     }
 }
 
-fn unreadable(source: &ObjectName, reason: &BodyError) -> Error {
+pub(super) fn unreadable(source: &ObjectName, reason: &BodyError) -> Error {
     tracing::warn!(%reason, container = source.container, object = source.object, "the source of a copy broke off");
     Error::Unavailable
 }
@@ -77,10 +85,10 @@ fn destination_headers(source: &HeaderMap, request: &HeaderMap, whole: bool, as_
         pick(source, is_object_sysmeta)
     } else {
         let mut kept = stored(source);
-        kept.remove(MANIFEST);
-        kept.extend(pick(source, |name| *name == DELETE_AT));
+        kept.extend(pick(source, |name| *name == DELETE_AT || Link::is_of_request(name)));
         kept
     };
+    make_plain(&mut headers);
     let kept = request.iter().filter(|(name, _)| **name != CONTENT_LENGTH);
     for (name, value) in kept {
         headers.insert(name.clone(), value.clone());
@@ -90,16 +98,23 @@ fn destination_headers(source: &HeaderMap, request: &HeaderMap, whole: bool, as_
     {
         headers.insert(CONTENT_TYPE, kind.clone());
     }
-    let manifest = source.get(MANIFEST);
+    let manifest = source.get(DYNAMIC);
     if let Some(manifest) = manifest.filter(|_| as_manifest) {
-        headers.insert(MANIFEST, manifest.clone());
+        headers.insert(DYNAMIC, manifest.clone());
     }
     // The copy is checked against the source's MD5, where that is the MD5 of what is copied.
     if whole
         && (manifest.is_none() || as_manifest)
+        && !is_static(source)
         && let Some(etag) = source.get(ETAG)
     {
         headers.insert(ETAG, etag.clone());
+    } else {
+        // What the listing shows of the source is not true of this copy.
+        let listed: Vec<_> = headers.keys().filter(|name| name.as_str().starts_with(LISTED)).cloned().collect();
+        for name in listed {
+            headers.remove(name);
+        }
     }
     headers
 }

@@ -33,6 +33,9 @@ const OF_OBJECTS: [HeaderName; 7] = [
     HeaderName::from_static("x-robots-tag"),
 ];
 
+/// The length that a static large object adds up to.
+pub(super) const SLO_SIZE: HeaderName = HeaderName::from_static("x-object-sysmeta-slo-size");
+
 /// Metadata of objects that a POST replaces and clients do not see.
 const TRANSIENT_SYSMETA: &str = "x-object-transient-sysmeta-";
 
@@ -97,6 +100,20 @@ pub fn pick(headers: &HeaderMap, kept: impl Fn(&HeaderName) -> bool) -> HeaderMa
 pub fn content_type(request: &HeaderMap, object: &str, detect: bool) -> HeaderValue {
     let given = request.get(CONTENT_TYPE).filter(|value| !value.is_empty() && !detect);
     given.cloned().unwrap_or_else(|| HeaderValue::from_static(guess(object)))
+}
+
+/// A content type without the `swift_bytes` that the cluster keeps at its end.
+pub fn plain_content_type(value: &HeaderValue) -> HeaderValue {
+    let bytes = value.as_bytes();
+    let at = bytes.iter().rposition(|b| *b == b';');
+    let own = at.filter(|at| bytes[at + 1..].trim_ascii_start().starts_with(b"swift_bytes="));
+    own.and_then(|at| HeaderValue::from_bytes(&bytes[..at]).ok()).unwrap_or_else(|| value.clone())
+}
+
+/// A content type without any parameters.
+pub fn bare_type(value: &HeaderValue) -> HeaderValue {
+    let bare = value.as_bytes().split(|b| *b == b';').next().unwrap_or_default();
+    HeaderValue::from_bytes(bare.trim_ascii()).unwrap_or_else(|_| value.clone())
 }
 
 /// The type that the end of a name suggests. Compression is no type: `a.tar.gz` is a tar.

@@ -5,28 +5,43 @@
 //! is also that of the storage servers: `x-object-meta-*`, `content-type`, `x-delete-at` and so on.
 
 pub mod account;
+pub mod bulk;
 pub mod container;
 pub mod copy;
+pub mod crypto;
 pub mod delete;
+mod duplicate;
 pub mod get;
 pub mod headers;
+pub mod history;
+pub mod large;
 pub mod listing;
 pub mod post;
 pub mod put;
+pub mod quota;
 pub mod resource;
+pub(crate) mod rows;
+pub mod symlink;
+pub mod versions;
+
+use std::sync::Arc;
 
 use apus_base::client::{Answer, ContainerInfo, NoAnswer, ObjectPath, Target};
 use apus_base::policy::PolicyIndex;
 use apus_base::timestamp::Timestamp;
 use apus_base::wire::header::{TIMESTAMP, TRANS_ID};
 use http::request::Parts;
-use http::{HeaderMap, HeaderValue, Method, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 
 use crate::Proxy;
 use crate::auth::{self, Access, Granted};
-use crate::context::Context;
+use crate::constraints::is_true;
+use crate::context::{Context, Grant};
 use crate::error::Error;
 use resource::{ObjectName, Resource};
+
+/// By which object servers show what expired.
+const OPEN_EXPIRED: HeaderName = HeaderName::from_static("x-backend-open-expired");
 
 /// On whose behalf an operation is done.
 #[derive(Clone, Copy)]
@@ -37,7 +52,27 @@ pub struct Call<'a> {
     pub parts: &'a Parts,
 }
 
+/// A call that keeps what it needs, for what goes on after its request was answered: the segments of a large object are
+/// asked for while its body is sent.
+#[derive(Clone)]
+pub struct OwnedCall {
+    proxy: Proxy,
+    parts: Arc<Parts>,
+}
+
+impl OwnedCall {
+    /// The call.
+    pub fn call(&self) -> Call<'_> {
+        Call { proxy: &self.proxy, parts: &self.parts }
+    }
+}
+
 impl Call<'_> {
+    /// The same call, for longer.
+    pub fn owned(&self) -> OwnedCall {
+        OwnedCall { proxy: self.proxy.clone(), parts: Arc::new(self.parts.clone()) }
+    }
+
     /// Asks whether the caller may do this to that.
     async fn authorize(&self, method: &Method, resource: &Resource) -> Result<Granted, Error> {
         let object = match resource {
@@ -46,6 +81,12 @@ impl Call<'_> {
         };
         let access = Access { method, account: resource.account(), container: resource.container(), object };
         Ok(auth::authorize(self.proxy, self.parts, access).await?)
+    }
+
+    /// Whether it is for one of those who may do everything in every account.
+    fn is_reseller_admin(&self) -> bool {
+        let context = self.parts.extensions.get::<Context>().filter(|context| context.grant.is_none());
+        context.and_then(|context| context.identity.as_ref()).is_some_and(|identity| identity.reseller_admin)
     }
 
     /// The headers that every backend request has.
@@ -58,15 +99,31 @@ impl Call<'_> {
         headers
     }
 
+    /// Asks the object servers for an object that expired, where the client does and may.
+    fn open_expired(&self, headers: &mut HeaderMap) {
+        if self.proxy.config.allow_open_expired && is_true(&self.parts.headers, "x-open-expired") {
+            headers.insert(OPEN_EXPIRED, HeaderValue::from_static("true"));
+        }
+    }
+
+    /// The version of what is written: a new one, but what another cluster writes into its copy keeps its own.
+    fn version(&self) -> Timestamp {
+        let grant = self.parts.extensions.get::<Context>().and_then(|context| context.grant.as_ref());
+        match grant {
+            Some(Grant::Sync { written: Some(written), .. }) => *written,
+            _ => self.proxy.clock.next(),
+        }
+    }
+
     /// The headers of a write, with its version.
     fn write_headers(&self) -> (HeaderMap, Timestamp) {
-        let (mut headers, now) = (self.backend_headers(), self.proxy.clock.next());
+        let (mut headers, now) = (self.backend_headers(), self.version());
         headers.insert(TIMESTAMP, timestamp_value(now));
         (headers, now)
     }
 
     /// The container of an object that shall be changed.
-    async fn container_of(&self, name: &ObjectName) -> Result<std::sync::Arc<ContainerInfo>, Error> {
+    async fn container_of(&self, name: &ObjectName) -> Result<Arc<ContainerInfo>, Error> {
         let info = self.proxy.client.container_info(&name.account, &name.container).await?;
         info.found().cloned().ok_or(Error::NotFound)
     }

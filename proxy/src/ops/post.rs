@@ -4,23 +4,51 @@ use apus_base::client::Target;
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderValue, Method};
 
-use super::Call;
 use super::headers::stored;
 use super::put::DELETE_AT;
 use super::resource::{ObjectName, Resource};
+use super::symlink::{Link, LinkError};
+use super::{Call, crypto, versions};
 use crate::constraints::{Level, check_content_type, delete_at};
 use crate::error::Error;
+
+/// What became of a POST.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Posted {
+    /// The object has new metadata.
+    Done,
+    /// The object is a link, which has new metadata, but not what it stands for.
+    OnLink {
+        /// The path of its target in the API, percent-encoded.
+        path: String,
+        /// What a static link says of its target.
+        etag: Option<String>,
+    },
+}
 
 /// Replaces all metadata of an object and its expiry; its content type stays unless the request has one.
 ///
 /// # Errors
 /// When the caller may not, a limit is broken, there is no such object, or too few servers can do it.
-pub async fn post(call: Call<'_>, name: &ObjectName, request: &HeaderMap) -> Result<(), Error> {
+pub async fn post(call: Call<'_>, name: &ObjectName, request: &HeaderMap) -> Result<Posted, Error> {
     call.authorize(&Method::POST, &Resource::Object(name.clone())).await?;
+    if Link::is_asked(request) {
+        return Err(LinkError::Post.into());
+    }
+    versions::post(call, name, request).await
+}
+
+/// Replaces the metadata of what is at a name, and gives the system metadata that it has.
+///
+/// # Errors
+/// As [`post`], but anybody may.
+pub(super) async fn replace(call: Call<'_>, name: &ObjectName, request: &HeaderMap) -> Result<HeaderMap, Error> {
     let container = call.container_of(name).await?;
     call.proxy.config.constraints.check_metadata(request, Level::Object)?;
     let (mut headers, now) = call.write_headers();
     headers.extend(stored(request));
+    crypto::seal_metadata(call.proxy, name, &mut headers)?;
+    call.open_expired(&mut headers);
     if let Some(kind) = request.get(CONTENT_TYPE).filter(|kind| !kind.is_empty()) {
         check_content_type(kind)?;
         headers.insert(CONTENT_TYPE, kind.clone());
@@ -28,5 +56,7 @@ pub async fn post(call: Call<'_>, name: &ObjectName, request: &HeaderMap) -> Res
     if let Some(expiry) = delete_at(request, now)? {
         headers.insert(DELETE_AT, HeaderValue::from(expiry));
     }
-    call.write(Method::POST, &Target::Object(name.target(container.policy)), &headers).await.map(drop)
+    call.write(Method::POST, &Target::Object(name.target(container.policy)), &headers)
+        .await
+        .map(|answer| answer.headers)
 }

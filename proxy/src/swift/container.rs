@@ -5,13 +5,14 @@ use apus_base::policy::PolicyIndex;
 use apus_base::wire::header::POLICY_INDEX;
 use http::{HeaderValue, Method, Response, StatusCode};
 
-use super::listing;
 use super::object::shown;
 use super::refusal::Refusal;
 use super::response::page;
+use super::{listing, versions};
 use crate::constraints::is_true;
 use crate::ops::Call;
 use crate::ops::container::{self, ContainerName};
+use crate::ops::versions::list;
 
 pub(super) const ALLOWED: &str = "DELETE, GET, HEAD, OPTIONS, POST, PUT";
 /// By which clients choose and see a container's policy, by its name.
@@ -41,9 +42,15 @@ async fn create(call: Call<'_>, name: ContainerName<'_>) -> Result<StatusCode, R
 }
 
 async fn read(call: Call<'_>, name: ContainerName<'_>, method: Method) -> Result<Response<Body>, Refusal> {
-    let listing = listing::parse(call.parts.uri.query(), call.proxy.config.constraints.container_listing_limit)?;
+    let most = call.proxy.config.constraints.container_listing_limit;
     let newest = is_true(&call.parts.headers, "x-newest");
-    let mut response = container::read(call, name, method, &listing, newest).await?;
+    let mut response = match versions::listing(call, most)?.filter(|_| method == Method::GET) {
+        Some(versions) => list(call, name, &versions, newest).await?,
+        None => {
+            let listing = listing::parse(call.parts.uri.query(), most)?;
+            container::read(call, name, method, &listing, newest).await?
+        }
+    };
     name_policy(call, &mut response);
     Ok(shown(response))
 }

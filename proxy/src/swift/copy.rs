@@ -2,14 +2,14 @@
 
 use apus_base::body::Body;
 use http::header::CONTENT_LENGTH;
-use http::{HeaderMap, HeaderName, HeaderValue, Response};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Response};
 use percent_encoding::{percent_decode, utf8_percent_encode};
 
-use super::listing::parameters;
-use super::object::{answered, stored};
+use super::object::{answered, asked, stored};
 use super::path::parse_object;
 use super::refusal::Refusal;
 use super::response::QUOTED;
+use super::slo::refused;
 use crate::ops::Call;
 use crate::ops::copy::{Copied, copy};
 use crate::ops::resource::ObjectName;
@@ -58,11 +58,10 @@ fn account(headers: &HeaderMap, name: &str) -> Result<Option<String>, Refusal> {
 }
 
 async fn run(call: Call<'_>, source: &ObjectName, destination: ObjectName) -> Result<Response<Body>, Refusal> {
-    let query = call.parts.uri.query().unwrap_or_default();
-    let as_manifest = parameters(query).any(|(name, value)| name == "multipart-manifest" && value == b"get");
-    match copy(call, source, destination, as_manifest).await? {
+    let read = asked(call, source, Method::GET, true)?;
+    match copy(call, read, destination).await.map_err(|error| refused(call, error))? {
         Copied::Unmet(response) => Ok(answered(response)),
-        Copied::Stored { stored: copy, source_modified, metadata } => {
+        Copied::Stored { stored: copy, source_modified, source_version, metadata } => {
             let mut response = stored(&copy);
             let headers = response.headers_mut();
             headers.extend(metadata);
@@ -70,6 +69,9 @@ async fn run(call: Call<'_>, source: &ObjectName, destination: ObjectName) -> Re
             insert_quoted(headers, "x-copied-from", &format!("{}/{}", source.container, source.object));
             if let Some(modified) = source_modified {
                 headers.insert(HeaderName::from_static("x-copied-from-last-modified"), modified);
+            }
+            if let Some(version) = source_version {
+                headers.insert(HeaderName::from_static("x-copied-from-version-id"), version);
             }
             Ok(response)
         }

@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::Proxy;
+use crate::ops::large::SloConfig;
 
 /// The limits, the policies and the options of this cluster, as clients of Swift read them.
 pub fn info(proxy: &Proxy) -> Value {
@@ -14,7 +15,7 @@ pub fn info(proxy: &Proxy) -> Value {
         "policies": policies,
         "allow_account_management": config.allow_account_management,
         "account_autocreate": config.account_autocreate,
-        "allow_open_expired": false,
+        "allow_open_expired": config.allow_open_expired,
     });
     // Constraints are a struct of numbers and texts, so they always become an object.
     if let (Some(section), Ok(Value::Object(limits))) =
@@ -23,6 +24,18 @@ pub fn info(proxy: &Proxy) -> Value {
         section.extend(limits);
     }
     section
+}
+
+/// What clients may expect of static large objects. Dynamic ones have no section.
+pub fn slo_info(config: &SloConfig) -> Value {
+    json!({
+        "max_manifest_segments": config.max_manifest_segments,
+        "max_manifest_size": config.max_manifest_size,
+        "yield_frequency": config.yield_frequency,
+        // Once an option; some clients still look for it.
+        "min_segment_size": 1,
+        "allow_async_delete": config.allow_async_delete,
+    })
 }
 
 fn policy(policy: &apus_base::policy::Policy) -> Value {

@@ -2,6 +2,7 @@
 
 use percent_encoding::percent_decode;
 
+use crate::constraints::is_yes;
 use crate::ops::listing::Listing;
 
 /// Why a listing is refused.
@@ -44,10 +45,6 @@ fn limit(value: &str, most: u64) -> Result<u64, BadListing> {
     // What does not fit is past every limit.
     let limit = value.parse().unwrap_or(u64::MAX);
     if limit > most { Err(BadListing::Limit(most)) } else { Ok(limit) }
-}
-
-fn is_yes(value: &str) -> bool {
-    ["true", "1", "yes", "on", "t", "y"].iter().any(|yes| value.eq_ignore_ascii_case(yes))
 }
 
 /// Names and values of a query, decoded as forms are (`+` is a space).

@@ -4,28 +4,34 @@
 //! Here is the spelling only (paths, queries, statuses, texts); what an operation means is in [`crate::ops`].
 
 mod account;
+pub mod bulk;
 mod container;
 mod copy;
 mod info;
+mod links;
 pub mod listing;
+mod manifest;
 mod object;
 pub mod path;
 mod refusal;
 pub mod response;
+mod slo;
+mod versions;
 
 use apus_base::body::Body;
 use http::request::Parts;
 use http::{Request, Response, StatusCode};
 
 use crate::Proxy;
+use crate::auth::Denied;
+use crate::error::Error;
 use crate::ops::Call;
 use crate::ops::resource::Resource;
+use bulk::Bulk;
+pub(crate) use refusal::body_status;
 use refusal::{Refusal, with_allow};
 
-pub use info::info;
-
-/// What a request line has beside its method and its target: two spaces, `HTTP/1.1`, and the end of the line.
-const LINE_OVERHEAD: usize = 12;
+pub use info::{info, slo_info};
 
 /// Answers a request that passed the whole pipeline.
 pub async fn answer(proxy: &Proxy, request: Request<Body>) -> Response<Body> {
@@ -34,17 +40,16 @@ pub async fn answer(proxy: &Proxy, request: Request<Body>) -> Response<Body> {
         Ok(resource) => resource,
         Err(refusal) => return refusal.into_response(None),
     };
-    let done = dispatch(Call { proxy, parts: &parts }, &resource, body).await;
+    let call = Call { proxy, parts: &parts };
+    if let Some(bulk) = Bulk::asked(&parts.method, parts.uri.query()) {
+        return bulk.answer(call, &resource, body).await;
+    }
+    let done = dispatch(call, &resource, body).await;
     done.unwrap_or_else(|refusal| refusal.into_response(Some(resource.account())))
 }
 
 fn locate(proxy: &Proxy, parts: &Parts) -> Result<Resource, Refusal> {
-    let constraints = &proxy.config.constraints;
-    let target = parts.uri.path_and_query().map_or("", |target| target.as_str());
-    if parts.method.as_str().len() + target.len() + LINE_OVERHEAD >= constraints.max_request_line {
-        return Err(Refusal::TooLongLine);
-    }
-    let resource = path::parse(parts.uri.path(), &constraints.valid_api_versions)?;
+    let resource = path::parse(parts.uri.path(), &proxy.config.constraints.valid_api_versions)?;
     let host = parts.headers.get(http::header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
     let name = host.split(':').next().unwrap_or_default();
     if proxy.config.deny_host_headers.iter().any(|denied| denied == name) {
@@ -62,6 +67,11 @@ async fn dispatch(call: Call<'_>, resource: &Resource, body: Body) -> Result<Res
         Resource::Container(account, container) => container::answer(call, account, container).await,
         Resource::Object(name) => object::answer(call, name, body).await,
     }
+}
+
+/// The answer to who may not do what they asked for, or of whom that cannot be said; `account` is the one in the path.
+pub fn denied(reason: Denied, account: &str) -> Response<Body> {
+    Refusal::from(Error::from(reason)).into_response(Some(account))
 }
 
 /// The methods that a resource knows, as `Allow` lists them.

@@ -1,18 +1,20 @@
 //! `/v1/account/container/object`.
 
 use apus_base::body::{self, Body};
-use http::header::{
-    ACCEPT_RANGES, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, DATE, ETAG, LAST_MODIFIED, TRANSFER_ENCODING,
-};
-use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
+use http::header::{ACCEPT_RANGES, CONNECTION, CONTENT_LENGTH, DATE, ETAG, LAST_MODIFIED, TRANSFER_ENCODING};
+use http::{HeaderValue, Method, Response, StatusCode};
 
-use super::copy;
 use super::refusal::Refusal;
 use super::response::page;
+use super::{copy, links, slo, versions};
 use crate::constraints::{is_true, message_length};
+use crate::error::Error;
 use crate::ops::get::Read;
+use crate::ops::large::PARTS_COUNT;
+use crate::ops::post::Posted;
 use crate::ops::put::{Put, Stored};
 use crate::ops::resource::ObjectName;
+use crate::ops::versions::{VERSION_ID, VersionError, restore};
 use crate::ops::{Call, delete, get, post, put};
 
 /// What 405 lists.
@@ -22,22 +24,28 @@ pub(super) const ALLOWED_WITH_COPY: &str = "DELETE, GET, HEAD, OPTIONS, POST, PU
 
 pub(super) async fn answer(call: Call<'_>, name: &ObjectName, body: Body) -> Result<Response<Body>, Refusal> {
     let headers = &call.parts.headers;
+    let large = slo::Asked::of(call.parts.uri.query());
+    let copies = headers.get("x-copy-from").is_some_and(|from| !from.is_empty());
     match call.parts.method.as_str() {
         "GET" | "HEAD" => read(call, name).await,
-        "PUT" if headers.get("x-copy-from").is_some_and(|from| !from.is_empty()) => copy::from(call, name).await,
+        "PUT" if large.puts() && !copies => slo::put(call, name, &large, body).await,
+        "DELETE" if large.deletes() => slo::delete(call, name, &large).await,
+        _ if headers.contains_key(slo::RESERVED) => Err(Refusal::StaticLargeObject),
+        "PUT" if copies => copy::from(call, name).await,
         "PUT" => {
-            let put = Put { name: name.clone(), headers: headers.clone(), length: message_length(headers), body };
-            Ok(stored(&put::put(call, put).await?))
+            let put = Put::new(name.clone(), headers.clone(), message_length(headers), body);
+            Ok(stored(&match versions::asked(call)? {
+                Some(version) => restore(call, put, version).await?,
+                None => put::put(call, put).await?,
+            }))
         }
         "COPY" => copy::to(call, name).await,
-        "POST" => {
-            post::post(call, name, headers).await?;
-            Ok(page(StatusCode::ACCEPTED))
-        }
-        "DELETE" => {
-            delete::delete(call, name).await?;
-            Ok(page(StatusCode::NO_CONTENT))
-        }
+        "POST" if versions::asked(call)?.is_some() => Err(Error::from(VersionError::Post).into()),
+        "POST" => Ok(match post::post(call, name, headers).await? {
+            Posted::Done => page(StatusCode::ACCEPTED),
+            Posted::OnLink { path, etag } => links::redirect(&path, etag.as_deref()),
+        }),
+        "DELETE" => Ok(versions::deleted(&delete::delete_version(call, name, versions::asked(call)?).await?)),
         _ => Err(Refusal::Method(ALLOWED)),
     }
 }
@@ -45,14 +53,22 @@ pub(super) async fn answer(call: Call<'_>, name: &ObjectName, body: Body) -> Res
 async fn read(call: Call<'_>, name: &ObjectName) -> Result<Response<Body>, Refusal> {
     let newest = is_true(&call.parts.headers, "x-newest");
     let method = if call.parts.method == Method::HEAD { Method::HEAD } else { Method::GET };
-    let read = Read::asked(name.clone(), method, &call.parts.headers, newest);
-    Ok(answered(get::get(call, read).await?))
+    Ok(answered(get::get(call, asked(call, name, method, newest)?).await?))
+}
+
+/// What a request reads.
+pub(super) fn asked(call: Call<'_>, name: &ObjectName, method: Method, newest: bool) -> Result<Read, Refusal> {
+    let query = call.parts.uri.query();
+    let (view, as_link, version) = (slo::Asked::of(query).view(), links::as_link(query), versions::asked(call)?);
+    Ok(Read { view, as_link, version, ..Read::asked(name.clone(), method, &call.parts.headers, newest) })
 }
 
 /// What a read of an object gave, or why it gave nothing: 412 has no body, 416 has the page of its status.
 pub(super) fn answered(response: Response<Body>) -> Response<Body> {
     let mut response = shown(response);
     let page = match response.status() {
+        // It says by itself that there is no such part.
+        StatusCode::RANGE_NOT_SATISFIABLE if response.headers().contains_key(PARTS_COUNT) => return response,
         StatusCode::RANGE_NOT_SATISFIABLE => page(StatusCode::RANGE_NOT_SATISFIABLE),
         StatusCode::PRECONDITION_FAILED | StatusCode::NOT_MODIFIED => Response::new(body::empty()),
         _ => return response,
@@ -77,10 +93,11 @@ pub(super) fn stored(stored: &Stored) -> Response<Body> {
             response.headers_mut().insert(name, value);
         }
     }
+    versions::tell(response.headers_mut(), VERSION_ID, stored.version);
     response
 }
 
-/// A storage server's answer as clients see it: without what is between servers, its ETag bare.
+/// A storage server's answer as clients see it: without what is between servers.
 pub(super) fn shown(mut response: Response<Body>) -> Response<Body> {
     let headers = response.headers_mut();
     for name in [CONNECTION, DATE, TRANSFER_ENCODING] {
@@ -88,27 +105,7 @@ pub(super) fn shown(mut response: Response<Body>) -> Response<Body> {
     }
     headers.remove("x-put-timestamp");
     headers.insert(ACCEPT_RANGES, HeaderValue::from_static("bytes"));
-    bare_etag(headers);
-    if let Some(kind) = headers.get(CONTENT_TYPE).and_then(public_content_type) {
-        headers.insert(CONTENT_TYPE, kind);
-    }
     response
-}
-
-fn bare_etag(headers: &mut HeaderMap) {
-    let bare =
-        headers.get(ETAG).map(|etag| etag.as_bytes().iter().copied().filter(|b| *b != b'"').collect::<Vec<u8>>());
-    if let Some(Ok(bare)) = bare.map(|bare| HeaderValue::from_bytes(&bare)) {
-        headers.insert(ETAG, bare);
-    }
-}
-
-/// A content type without the `swift_bytes` that the cluster keeps at its end; `None` if it has none.
-fn public_content_type(value: &HeaderValue) -> Option<HeaderValue> {
-    let bytes = value.as_bytes();
-    let at = bytes.iter().rposition(|b| *b == b';')?;
-    let own = bytes[at + 1..].trim_ascii_start().starts_with(b"swift_bytes=");
-    own.then(|| HeaderValue::from_bytes(&bytes[..at]).ok()).flatten()
 }
 
 #[cfg(test)]
@@ -121,13 +118,12 @@ mod tests {
             .header("date", "now")
             .header("connection", "close")
             .header("x-put-timestamp", "1")
-            .header("etag", "\"abc\"")
-            .header("content-type", "text/plain; charset=utf-8; swift_bytes=12")
+            .header("etag", "abc")
             .body(body::empty());
         let response = shown(backend.unwrap());
         let mut seen: Vec<_> = response.headers().iter().map(|(n, v)| format!("{n}={}", v.to_str().unwrap())).collect();
         seen.sort();
-        assert_eq!(seen, ["accept-ranges=bytes", "content-type=text/plain; charset=utf-8", "etag=abc"]);
+        assert_eq!(seen, ["accept-ranges=bytes", "etag=abc"]);
     }
 
     #[test]
@@ -147,9 +143,9 @@ mod tests {
     #[test]
     fn a_newer_version_is_202() {
         let written = "1712345678.12345".parse().unwrap();
-        let taken = stored(&Stored { etag: Some("abc".into()), written });
+        let taken = stored(&Stored { etag: Some("abc".into()), written, ..Stored::default() });
         assert_eq!((taken.status(), &taken.headers()["etag"]), (StatusCode::CREATED, &HeaderValue::from_static("abc")));
         assert_eq!(taken.headers()["last-modified"], "Fri, 05 Apr 2024 19:34:39 GMT");
-        assert_eq!(stored(&Stored { etag: None, written }).status(), StatusCode::ACCEPTED);
+        assert_eq!(stored(&Stored { written, ..Stored::default() }).status(), StatusCode::ACCEPTED);
     }
 }

@@ -13,7 +13,7 @@ pub enum BadPath {
     /// It is no text, or holds the byte that Swift keeps for its own names.
     #[error("Invalid UTF8 or contains NULL")]
     Utf8,
-    /// It does not begin like a path of the API.
+    /// It does not begin like a path of the API, or a part in its middle is empty.
     #[error("not a path of the API")]
     Unknown,
     /// The version is none of the API's.
@@ -31,10 +31,13 @@ pub enum BadPath {
 pub fn parse(path: &str, versions: &[String]) -> Result<Resource, BadPath> {
     let decoded = decode(path).ok_or(BadPath::Utf8)?;
     let rest = decoded.strip_prefix('/').ok_or(BadPath::Unknown)?;
-    let mut parts = rest.splitn(4, '/');
-    let version = parts.next().filter(|v| !v.is_empty()).ok_or(BadPath::Unknown)?;
-    let mut next = || parts.next().filter(|p| !p.is_empty()).map(str::to_owned);
-    let (account, container, object) = (next(), next(), next());
+    let parts: Vec<_> = rest.splitn(4, '/').collect();
+    let (last, before) = parts.split_last().ok_or(BadPath::Unknown)?;
+    if before.iter().any(|part| part.is_empty()) || before.is_empty() && last.is_empty() {
+        return Err(BadPath::Unknown);
+    }
+    let part = |i: usize| parts.get(i).filter(|part| !part.is_empty()).map(|part| (*part).to_owned());
+    let (version, account, container, object) = (parts[0], part(1), part(2), part(3));
     let account = account.ok_or(BadPath::Url)?;
     if !versions.iter().any(|v| v == version) {
         return Err(BadPath::Version);
@@ -43,7 +46,7 @@ pub fn parse(path: &str, versions: &[String]) -> Result<Resource, BadPath> {
         (None, None) => Ok(Resource::Account(account)),
         (Some(container), None) => Ok(Resource::Container(account, container)),
         (Some(container), Some(object)) => Ok(Resource::Object(ObjectName { account, container, object })),
-        (None, Some(_)) => Err(BadPath::Url),
+        (None, Some(_)) => Err(BadPath::Unknown),
     }
 }
 
@@ -79,7 +82,6 @@ mod tests {
         for (path, names) in [
             ("/v1/a", "[a]"),
             ("/v1/a/", "[a]"),
-            ("/v1/a//", "[a]"),
             ("/v1.0/a/c", "[a] [c]"),
             ("/v1/a/c/", "[a] [c]"),
             ("/v1/a/c/o", "[a] [c] [o]"),
@@ -99,8 +101,9 @@ mod tests {
             ("/v1", BadPath::Url),
             ("/v1/", BadPath::Url),
             ("/info2", BadPath::Url),
-            ("/v1//c", BadPath::Url),
-            ("/v1/a//o", BadPath::Url),
+            ("/v1//c", BadPath::Unknown),
+            ("/v1/a//", BadPath::Unknown),
+            ("/v1/a//o", BadPath::Unknown),
             ("/", BadPath::Unknown),
             ("//v1/a", BadPath::Unknown),
             ("*", BadPath::Unknown),

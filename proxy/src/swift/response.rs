@@ -12,7 +12,7 @@ use apus_base::body::{self, Body};
 pub const QUOTED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'/').remove(b'_').remove(b'.').remove(b'-').remove(b'~');
 
 /// The type of pages, also of those whose body is one plain sentence: that is how Swift sends them.
-const HTML: HeaderValue = HeaderValue::from_static("text/html; charset=UTF-8");
+pub const HTML: HeaderValue = HeaderValue::from_static("text/html; charset=UTF-8");
 /// The type of the sentences that the constraints give.
 const PLAIN: HeaderValue = HeaderValue::from_static("text/plain");
 
@@ -22,6 +22,11 @@ pub fn page(status: StatusCode) -> Response<Body> {
         Some((title, text)) => text_html(status, format!("<html><h1>{title}</h1><p>{text}</p></html>")),
         None => text_html(status, ""),
     }
+}
+
+/// What the page of a status says, as two plain lines.
+pub fn page_lines(status: StatusCode) -> String {
+    explanation(status).map_or_else(String::new, |(title, text)| format!("{title}\n{text}"))
 }
 
 /// An answer whose body is one sentence, marked as HTML.
@@ -56,10 +61,17 @@ pub fn unauthorized(account: Option<&str>) -> Response<Body> {
     response
 }
 
+/// A status as reports of many operations name it: `404 Not Found`.
+pub fn status_line(status: StatusCode) -> String {
+    let title = explanation(status).map(|(title, _)| title).or(status.canonical_reason()).unwrap_or("Unknown");
+    format!("{} {title}", status.as_u16())
+}
+
 /// The title and the sentence that Swift's `swob` has for a status, where it has a sentence.
 fn explanation(status: StatusCode) -> Option<(&'static str, &'static str)> {
     Some(match status.as_u16() {
         202 => ("Accepted", "The request is accepted for processing."),
+        301 => ("Moved Permanently", "The resource has moved permanently."),
         400 => (
             "Bad Request",
             "The server could not comply with the request since it is either malformed or otherwise incorrect.",
@@ -81,6 +93,8 @@ fn explanation(status: StatusCode) -> Option<(&'static str, &'static str)> {
         414 => ("Request URI Too Long", "The request URI was too long for this server."),
         416 => ("Requested Range Not Satisfiable", "The Range requested is not available."),
         422 => ("Unprocessable Entity", "Unable to process the contained instructions"),
+        497 => ("Blacklisted", "Your account has been blacklisted"),
+        498 => ("Rate Limited", "Slow down"),
         499 => ("Client Disconnect", "The client was disconnected during request."),
         500 => ("Internal Error", "The server has either erred or is incapable of performing the requested operation."),
         501 => ("Not Implemented", "The requested method is not implemented by this server."),
@@ -106,6 +120,13 @@ mod tests {
         let expected = "<html><h1>Not Found</h1><p>The resource could not be found.</p></html>";
         assert_eq!(body(missing).await, expected);
         assert_eq!(body(page(StatusCode::CREATED)).await, "");
+    }
+
+    #[test]
+    fn status_lines_have_swifts_titles() {
+        assert_eq!(status_line(StatusCode::PAYLOAD_TOO_LARGE), "413 Request Entity Too Large");
+        assert_eq!(status_line(StatusCode::CREATED), "201 Created");
+        assert_eq!(status_line(StatusCode::BAD_GATEWAY), "502 Bad Gateway");
     }
 
     #[test]

@@ -4,7 +4,12 @@
 
 mod access;
 mod edge;
+mod forms;
+mod limits;
+mod oracle;
 mod rig;
+mod signed;
+mod sites;
 mod tokens;
 mod views;
 mod wire;

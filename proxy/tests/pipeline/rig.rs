@@ -12,7 +12,9 @@ use apus_base::ring::{Device, IdWidth, Ring, Table};
 use apus_base::serve::{Limits, Service};
 use apus_base::wire::BackendPath;
 use apus_proxy::{Config, Proxy, pipeline};
+use bytes::Bytes;
 use http::{HeaderMap, Method, Request, Response, StatusCode};
+use md5::{Digest as _, Md5};
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
@@ -20,27 +22,32 @@ use tokio_util::task::AbortOnDropHandle;
 /// What it answers about a resource: headers, and the body of a GET.
 type Kept = (Vec<(&'static str, &'static str)>, &'static str);
 
-/// The storage server. What it was told nothing about is missing.
+/// The storage server. What it was told nothing about is missing; objects can be put into all containers.
 #[derive(Default)]
 pub(crate) struct Backend {
     kept: Mutex<BTreeMap<String, Kept>>,
+    stored: Mutex<BTreeMap<String, Bytes>>,
     asked: Mutex<Vec<(Method, String, HeaderMap)>>,
 }
 
 impl Service for Backend {
     async fn call(&self, request: Request<Body>, _peer: SocketAddr) -> Response<Body> {
-        let (parts, _body) = request.into_parts();
+        let (parts, body) = request.into_parts();
         let path = BackendPath::parse(parts.uri.path()).unwrap();
+        let is_object = path.object.is_some();
         let names =
             [Some(path.account), path.container, path.object].into_iter().flatten().collect::<Vec<_>>().join("/");
         self.asked.lock().unwrap().push((parts.method.clone(), names.clone(), parts.headers));
+        if parts.method == Method::PUT && is_object {
+            return self.store(names, body).await;
+        }
         let Some((headers, content)) = self.kept.lock().unwrap().get(&names).cloned() else {
             return Response::builder().status(404).body(body::empty()).unwrap();
         };
         let is_read = matches!(parts.method, Method::GET | Method::HEAD);
         let mut response = Response::builder().status(if is_read { 200 } else { 204 });
         for (name, value) in headers {
-            response = response.header(name, value);
+            response = response.header(name, value.as_bytes());
         }
         let content = if parts.method == Method::GET { body::full(content) } else { body::empty() };
         response.body(content).unwrap()
@@ -51,6 +58,25 @@ impl Backend {
     /// Tells it of a resource.
     pub(crate) fn keep(&self, names: &str, headers: &[(&'static str, &'static str)], content: &'static str) {
         self.kept.lock().unwrap().insert(names.to_owned(), (headers.to_vec(), content));
+    }
+
+    async fn store(&self, names: String, body: Body) -> Response<Body> {
+        let Ok(bytes) = body::read_to_end(body, 1 << 24).await else {
+            return Response::builder().status(499).body(body::empty()).unwrap();
+        };
+        let etag: String = Md5::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
+        self.stored.lock().unwrap().insert(names, bytes);
+        Response::builder().status(201).header("etag", etag).body(body::empty()).unwrap()
+    }
+
+    /// What was put there, whole.
+    pub(crate) fn stored(&self, names: &str) -> Option<Bytes> {
+        self.stored.lock().unwrap().get(names).cloned()
+    }
+
+    /// All that was put since this was last asked.
+    pub(crate) fn take_stored(&self) -> BTreeMap<String, Bytes> {
+        std::mem::take(&mut self.stored.lock().unwrap())
     }
 
     /// The headers of the last request of that method about that resource.
@@ -93,7 +119,12 @@ impl Rig {
 
     /// The request `line` (`METHOD /path`) with these headers.
     pub(crate) async fn ask(&self, line: &str, headers: &[(&str, &str)]) -> Seen {
-        Seen::read(pipeline::answer(&self.proxy, request(line, headers), ([10, 0, 0, 9], 1234).into()).await).await
+        self.send(request(line, headers)).await
+    }
+
+    /// A request from 10.0.0.9.
+    pub(crate) async fn send(&self, request: Request<Body>) -> Seen {
+        Seen::read(pipeline::answer(&self.proxy, request, ([10, 0, 0, 9], 1234).into()).await).await
     }
 
     /// The token of a user.

@@ -10,7 +10,7 @@ use apus_base::clock;
 use apus_base::hash_path::PathHash;
 use apus_base::timestamp::Timestamp;
 use apus_base::wire::replication::FileHead;
-use apus_object::store::attributes::{self, Damage, ReadError};
+use apus_object::store::attributes::{self, Attributes, Damage, ReadError};
 use apus_object::store::index::{self, Shelf, Version};
 use apus_object::store::metadata::{ETAG, NAME};
 use apus_object::store::names::{FileName, Kind};
@@ -47,6 +47,30 @@ impl Source {
     fn path(&self, shelf: &Shelf) -> PathBuf {
         self.location(shelf, "").folder().join(self.name.text())
     }
+
+    /// Whether the metadata of the version are being rewritten, or were when the power went: its own may be torn, and
+    /// another pass brings it.
+    fn is_rewrapped(&self, shelf: &Shelf) -> bool {
+        let rewrap = FileName { kind: Kind::Rewrap, ..self.name.clone() };
+        self.name.kind == Kind::Data && self.location(shelf, "").folder().join(rewrap.text()).exists()
+    }
+
+    /// Its attributes; `None` when they are being rewritten or damaged, and then the file is moved away.
+    fn attributes(&self, shelf: &Shelf, file: &File) -> Result<Option<Attributes>, StoreError> {
+        // The second look is for a rewriting that began and ended during the first.
+        for last in [false, true] {
+            if self.is_rewrapped(shelf) {
+                return Ok(None);
+            }
+            match attributes::read(file) {
+                Ok(attributes) => return Ok(Some(attributes)),
+                Err(ReadError::Store(error)) => return Err(error),
+                Err(ReadError::Damage(_)) if !last || self.is_rewrapped(shelf) => {}
+                Err(ReadError::Damage(damage)) => put_away(shelf, self, "", &damage)?,
+            }
+        }
+        Ok(None)
+    }
 }
 
 /// The objects of a suffix.
@@ -75,11 +99,7 @@ fn open_now(shelf: &Shelf, source: &Source) -> Result<Option<Opened>, StoreError
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         file => file.map_err(StoreError::while_doing("open a file"))?,
     };
-    let attributes = match attributes::read(&file) {
-        Ok(attributes) => attributes,
-        Err(ReadError::Store(error)) => return Err(error),
-        Err(ReadError::Damage(damage)) => return put_away(shelf, source, "", &damage).map(|()| None),
-    };
+    let Some(attributes) = source.attributes(shelf, &file)? else { return Ok(None) };
     let length = if source.name.kind == Kind::Data { attributes.body_length } else { 0 };
     let beginning = if length > 0 && length <= CHUNK {
         read_at(&file, 0, length).map_err(StoreError::while_doing("read a file"))?
@@ -125,11 +145,7 @@ pub(super) async fn quarantine_if_damaged(shelf: &Shelf, source: Source) -> Resu
 
 fn judge(shelf: &Shelf, source: &Source) -> Result<bool, StoreError> {
     let Some(opened) = open_now(shelf, source)? else { return Ok(true) };
-    let attributes = match attributes::read(&opened.file) {
-        Ok(attributes) => attributes,
-        Err(ReadError::Store(error)) => return Err(error),
-        Err(ReadError::Damage(damage)) => return put_away(shelf, source, "", &damage).map(|()| true),
-    };
+    let Some(attributes) = source.attributes(shelf, &opened.file)? else { return Ok(true) };
     let (mut md5, mut from) = (Md5::new(), 0);
     while from < opened.head.length {
         let chunk = read_at(&opened.file, from, (opened.head.length - from).min(CHUNK));

@@ -22,6 +22,7 @@ use crate::metrics::Metrics;
 use crate::policy::{Policies, PolicyIndex};
 use crate::ring::{Device, IdWidth, Ring, Table};
 use crate::serve::{Limits, Service, serve};
+use crate::wire::{UpdateAnswer, UpdateBatch};
 
 /// What a node does with every request.
 #[derive(Clone)]
@@ -38,6 +39,8 @@ pub(super) enum Verb {
     Takes,
     /// Takes a PUT's body and answers 201 with another ETag.
     Damages,
+    /// Takes a batch of rows and answers this for each.
+    TakesRows(u16),
     /// Takes so many bytes of a PUT's body and breaks the connection.
     TakesOnly(usize),
     /// Takes one chunk of a PUT's body and then no more.
@@ -253,6 +256,12 @@ impl Service for FakeNode {
             Verb::Damages => {
                 take(&mut body, &mut seen, usize::MAX).await;
                 self.log(seen, answer(201, &[("etag", "0")], ""))
+            }
+            Verb::TakesRows(status) => {
+                take(&mut body, &mut seen, usize::MAX).await;
+                let batch: UpdateBatch = serde_json::from_slice(seen.body.as_ref().unwrap()).unwrap();
+                let said = serde_json::to_string(&UpdateAnswer { statuses: vec![status; batch.rows.len()] }).unwrap();
+                self.log(seen, Response::new(body::full(said)))
             }
             Verb::TakesOnly(bytes) => {
                 take(&mut body, &mut seen, bytes).await;

@@ -17,7 +17,15 @@ const DATA: &str = "the quick brown fox jumps over the lazy dog";
 
 fn put(fake: &Fake, body: Body) -> PutObject<'_> {
     static NONE: std::sync::LazyLock<HeaderMap> = std::sync::LazyLock::new(HeaderMap::new);
-    PutObject { path: fake.path(), headers: &NONE, body, length: None, max_length: 1 << 30, expect_etag: None }
+    PutObject {
+        path: fake.path(),
+        headers: &NONE,
+        body,
+        length: None,
+        max_length: 1 << 30,
+        expect_etag: None,
+        footers: None,
+    }
 }
 
 async fn store(fake: &Fake, body: Body) -> Result<PutOutcome, PutError> {

@@ -8,6 +8,9 @@ use tokio::sync::Notify;
 
 use super::fake::{Fake, Verb, patient};
 use crate::client::{ClientConfig, Target};
+use crate::policy::PolicyIndex;
+use crate::timestamp::{RowTimestamps, Timestamp};
+use crate::wire::{ObjectRow, UpdateBatch};
 
 const CONTAINER: Target<'static> = Target::Container { account: "a", container: "c" };
 
@@ -111,4 +114,39 @@ async fn a_post_looks_for_the_object_on_handoffs() {
     assert!(write(&fake, Method::POST, &fake.target()).await.is_err());
     let fake = Fake::start(vec![]).await;
     assert_eq!(write(&fake, Method::POST, &fake.target()).await, Ok(404));
+}
+
+fn row(number: usize) -> ObjectRow {
+    ObjectRow {
+        name: format!("o{number}"),
+        timestamps: RowTimestamps::same(Timestamp::from_secs(1)),
+        size: 0,
+        content_type: "a/b".into(),
+        etag: "e".into(),
+        deleted: false,
+        policy: PolicyIndex(0),
+    }
+}
+
+#[tokio::test]
+async fn rows_go_to_a_quorum_of_a_containers_devices() {
+    // One of the three is full; a handoff takes its share.
+    let mut verbs = vec![Verb::TakesRows(201); 6];
+    verbs[1] = Verb::Says(507, vec![]);
+    let fake = Fake::start(verbs).await;
+    fake.client.add_rows(".own", "c", vec![row(1), row(2)]).await.unwrap();
+    let seen = fake.wait_seen(4).await;
+    let taken = seen.iter().filter(|seen| seen.node != 1);
+    for seen in taken.clone() {
+        assert_eq!((seen.method.as_str(), seen.path.as_str()), ("UPDATE", format!("/d{}", seen.node).as_str()));
+        let batch: UpdateBatch = serde_json::from_slice(seen.body.as_ref().unwrap()).unwrap();
+        assert_eq!(batch.rows.iter().map(|row| row.row.name.as_str()).collect::<Vec<_>>(), ["o1", "o2"]);
+        assert!(batch.rows.iter().all(|row| row.account == ".own" && row.container == "c"));
+    }
+    assert_eq!(taken.count(), 3);
+    // Many rows go in several batches.
+    fake.client.add_rows(".own", "c", (0..600).map(row).collect()).await.unwrap();
+    // A device that takes a batch but none of its rows has taken nothing.
+    let fake = Fake::start(vec![Verb::TakesRows(404); 6]).await;
+    assert!(fake.client.add_rows(".own", "c", vec![row(1)]).await.is_err());
 }

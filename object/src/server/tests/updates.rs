@@ -16,8 +16,8 @@ use super::Node;
 use crate::store::pending::Pending;
 
 /// A container server that takes every row, or answers as told.
-struct FakeContainer {
-    rows: Mutex<Vec<(String, RowUpdate)>>,
+pub(super) struct FakeContainer {
+    pub(super) rows: Mutex<Vec<(String, RowUpdate)>>,
     status: u16,
 }
 
@@ -33,7 +33,7 @@ impl Service for FakeContainer {
     }
 }
 
-async fn fake_container(status: u16) -> (Arc<FakeContainer>, String, DropGuard) {
+pub(super) async fn fake_container(status: u16) -> (Arc<FakeContainer>, String, DropGuard) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap().to_string();
     let fake = Arc::new(FakeContainer { rows: Mutex::default(), status });

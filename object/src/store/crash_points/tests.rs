@@ -17,7 +17,7 @@ use bytes::Bytes;
 use super::CRASH_POINTS;
 use crate::store::metadata::{CONTENT_LENGTH, CONTENT_TYPE, ETAG, TIMESTAMP};
 use crate::store::pending::{self, Pending};
-use crate::store::{Found, Location, Metadata, Staged, read, write};
+use crate::store::{Found, Location, Metadata, Staged, read, rewrap, write};
 
 const POINT: &str = "APUS_TEST_POINT";
 const ROOT: &str = "APUS_TEST_ROOT";
@@ -50,6 +50,13 @@ fn post(o: &Location, secs: u64) {
     write::write_meta(o, metadata, Reserve::Bytes(0)).unwrap();
 }
 
+fn rewrap_data(o: &Location) {
+    let Found::Object(object) = read::open(o, Timestamp::from_secs(9), false).unwrap() else { panic!("an object") };
+    let mut metadata = object.data_metadata.clone();
+    metadata.set("X-Object-Meta-New", "n".repeat(8000));
+    rewrap::data(o, &object, metadata, Reserve::Bytes(0)).unwrap();
+}
+
 fn keep_update(o: &Location, secs: u64) {
     let row = ObjectRow {
         name: "o".into(),
@@ -74,6 +81,7 @@ fn victim() {
     match point.split('.').nth(1).unwrap() {
         "put" => put(&o, 2, b"new version"),
         "post" => post(&o, 2),
+        "rewrap" => rewrap_data(&o),
         "delete" => drop(write::write_tombstone(&o, Timestamp::from_secs(2)).unwrap()),
         _ => keep_update(&o, 2),
     }
@@ -107,7 +115,7 @@ fn old_or_new_at_every_point() {
 
         let (old, new) = match point.split('.').nth(1).unwrap() {
             "put" => (Some((3, false)), Some((11, false))),
-            "post" => (Some((3, false)), Some((3, true))),
+            "post" | "rewrap" => (Some((3, false)), Some((3, true))),
             "delete" => (Some((3, false)), None),
             _ => (Some((3, false)), Some((3, false))),
         };

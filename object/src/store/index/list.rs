@@ -105,7 +105,7 @@ pub fn counting(names: &[String]) -> Vec<FileName> {
     let obsolete = FileSet::choose(names).obsolete;
     let mut counting: Vec<&String> = names.iter().filter(|name| !obsolete.contains(name)).collect();
     counting.sort();
-    counting.into_iter().filter_map(|name| FileName::parse(name)).collect()
+    counting.into_iter().filter_map(|name| FileName::parse_shared(name)).collect()
 }
 
 fn parse_hash(name: &str) -> Option<PathHash> {

@@ -43,7 +43,7 @@ impl Disk {
     }
 
     /// What an index made anew says.
-    async fn from_scratch(&self) -> Table {
+    async fn rebuilt(&self) -> Table {
         let _ = fs::remove_file(self.shelf.folder().join(INDEX));
         self.refresh().await
     }
@@ -58,14 +58,14 @@ async fn every_change_is_in_the_next_index_and_in_one_made_anew() {
     disk.put(2, "c", 1);
     let first = disk.refresh().await;
     assert_eq!(first.0.keys().copied().collect::<Vec<_>>(), [1, 2]);
-    assert_eq!(first, disk.from_scratch().await);
+    assert_eq!(first, disk.rebuilt().await);
 
     // A deletion shows, and so does its age.
     write::write_tombstone(&disk.object(1, "a"), Timestamp::from_secs(5)).unwrap();
     let second = disk.refresh().await;
     assert_ne!(second.0[&1].digest, first.0[&1].digest);
     assert_eq!(second.0[&1].oldest_tombstone, Some(Timestamp::from_secs(5)));
-    assert_eq!((second.0[&2], &second), (first.0[&2], &disk.from_scratch().await));
+    assert_eq!((second.0[&2], &second), (first.0[&2], &disk.rebuilt().await));
     assert_eq!(disk.shelf.suffix_table(1).0.len(), 2);
 }
 
@@ -79,7 +79,7 @@ async fn an_index_at_rest_is_neither_listed_nor_written() {
     // A change that nobody marked: whoever listed would find it.
     fs::remove_dir_all(disk.object(1, "a").folder()).unwrap();
     assert_eq!((disk.refresh().await, written()), (table, before));
-    assert_eq!(disk.from_scratch().await, Table::default());
+    assert_eq!(disk.rebuilt().await, Table::default());
 }
 
 #[tokio::test]
@@ -122,7 +122,7 @@ async fn a_damaged_index_is_made_anew() {
     // That of a partition, when it is needed.
     fs::write(disk.shelf.partition(1).join(SUFFIXES), b"").unwrap();
     disk.put(1, "a", 2);
-    assert_eq!(disk.refresh().await.0[&1], disk.from_scratch().await.0[&1]);
+    assert_eq!(disk.refresh().await.0[&1], disk.rebuilt().await.0[&1]);
 }
 
 #[tokio::test]
@@ -146,7 +146,7 @@ async fn writers_and_two_who_refresh_at_once_end_with_the_truth() {
     while !writer.is_finished() {
         tokio::join!(disk.refresh(), disk.refresh());
     }
-    assert_eq!(disk.refresh().await, disk.from_scratch().await);
+    assert_eq!(disk.refresh().await, disk.rebuilt().await);
 }
 
 fn names() -> impl Strategy<Value = Vec<String>> {
@@ -169,7 +169,7 @@ proptest! {
             here.into_iter().collect::<BTreeSet<_>>()
         };
         let expected = merge(&[&a, &b, &c]);
-        prop_assert_eq!(merge(&[&c, &a, &b]), expected.clone());
-        prop_assert_eq!(merge(&[&b, &c, &b, &a, &c]), expected);
+        prop_assert_eq!(&merge(&[&c, &a, &b]), &expected);
+        prop_assert_eq!(&merge(&[&b, &c, &b, &a, &c]), &expected);
     }
 }

@@ -9,7 +9,7 @@ fn entry(method: Method, headers: &[(&'static str, &str)], received: &Arc<Receiv
     let (mut parts, ()) = request.body(()).unwrap().into_parts();
     let peer = ([10, 0, 0, 9], 1234).into();
     parts.extensions.insert(Context { trans_id: "tx1".into(), peer, identity: None, grant: None });
-    Entry::begin(&parts, Arc::clone(received), 16)
+    Entry::begin(&parts, Arc::clone(received), &Arc::default())
 }
 
 #[test]
@@ -17,6 +17,8 @@ fn secrets_show_only_their_beginning() {
     let entry = entry(Method::GET, &[("x-auth-token", "AUTH_tk0123456789abcdef")], &Arc::default());
     assert_eq!(entry.token, "AUTH_tk012345678...");
     assert_eq!(entry.path, "/v1/a/c?temp_url_sig=0123456789abcdef...&limit=2");
+    let escaped = "/v1/a/c/o?temp%5Furl_sig=0123456789abcdefXYZ".parse().unwrap();
+    assert_eq!(obscured_path(&escaped, 4), "/v1/a/c/o?temp%5Furl_sig=0123...");
     assert_eq!((capped("short", 16), capped("☃☃☃", 2)), ("short".into(), "☃☃...".into()));
 }
 

@@ -1,4 +1,5 @@
 use super::*;
+use http::HeaderName;
 
 fn headers(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
     pairs.iter().map(|(k, v)| (HeaderName::from_static(k), HeaderValue::from_static(v))).collect()
@@ -56,9 +57,16 @@ fn a_manifest_is_copied_as_one_when_asked() {
 #[test]
 fn a_part_has_another_md5() {
     let mut plain = source();
-    plain.remove(MANIFEST);
+    plain.remove(DYNAMIC);
     assert_eq!(get(&destination_headers(&plain, &HeaderMap::new(), false, false), "etag"), "-");
     assert_eq!(get(&destination_headers(&plain, &HeaderMap::new(), true, false), "etag"), "aa");
+    // Nor is what the listing shows of the whole true of a part.
+    plain.insert("x-object-sysmeta-container-update-override-etag", HeaderValue::from_static("listed"));
+    let listed = |whole| {
+        let copy = destination_headers(&plain, &HeaderMap::new(), whole, false);
+        get(&copy, "x-object-sysmeta-container-update-override-etag").to_owned()
+    };
+    assert_eq!((listed(true).as_str(), listed(false).as_str()), ("listed", "-"));
     let typed = headers(&[("content-type", "text/mine")]);
     assert_eq!(get(&destination_headers(&plain, &typed, true, false), "content-type"), "text/mine");
 }

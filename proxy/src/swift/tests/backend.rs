@@ -7,11 +7,14 @@ use std::sync::{Arc, Mutex};
 use apus_base::body::{self, Body};
 use apus_base::client::{ClusterClient, Rings};
 use apus_base::cluster::{Cluster, ClusterConfig};
+use apus_base::conditional::{Conditions, Current, Verdict};
 use apus_base::metrics::Metrics;
 use apus_base::policy::{Policy, PolicyIndex};
+use apus_base::range::{self, Ranges};
 use apus_base::ring::{Device, IdWidth, Ring, Table};
 use apus_base::serve::{Limits, Service};
 use apus_base::wire::BackendPath;
+use apus_base::wire::{UpdateAnswer, UpdateBatch};
 use http::{HeaderMap, HeaderValue, Method, Request, Response};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
@@ -19,12 +22,16 @@ use tokio_util::task::AbortOnDropHandle;
 use crate::{Config, Proxy};
 
 /// What it keeps of an account, a container or an object: headers and bytes.
-type Kept = (HeaderMap, Vec<u8>);
+pub(super) type Kept = (HeaderMap, Vec<u8>);
 
 /// What it keeps, by names.
 #[derive(Default)]
 pub(super) struct Backend {
-    kept: Mutex<BTreeMap<Vec<String>, Kept>>,
+    pub(super) kept: Mutex<BTreeMap<Vec<String>, Kept>>,
+    /// The batches of rows that it was sent.
+    pub(super) rows: Mutex<Vec<UpdateBatch>>,
+    /// What cannot be written now.
+    pub(super) broken: Mutex<Vec<Vec<String>>>,
 }
 
 impl Backend {
@@ -34,11 +41,28 @@ impl Backend {
         self.kept.lock().unwrap().get(&names).map(|(headers, _)| headers.clone())
     }
 
+    fn update(&self, bytes: &[u8]) -> Response<Body> {
+        let batch: UpdateBatch = serde_json::from_slice(bytes).unwrap();
+        let statuses = vec![201; batch.rows.len()];
+        self.rows.lock().unwrap().push(batch);
+        Response::new(body::full(serde_json::to_vec(&UpdateAnswer { statuses }).unwrap()))
+    }
+
     fn answer(&self, method: &Method, names: Vec<String>, headers: HeaderMap, body: Vec<u8>) -> Response<Body> {
         let mut kept = self.kept.lock().unwrap();
         let (exists, is_object) = (kept.contains_key(&names), names.len() == 3);
         let below = kept.keys().any(|other| other.len() > names.len() && other.starts_with(&names));
         let status = match method.as_str() {
+            "PUT" | "POST" | "DELETE" if self.broken.lock().unwrap().contains(&names) => 503,
+            "PUT" if is_object && exists && headers.contains_key("if-none-match") => 412,
+            "POST" if is_object && exists => {
+                let (old, _) = kept.entry(names).or_default();
+                let replaced: Vec<_> =
+                    old.keys().filter(|name| name.as_str().starts_with("x-object-meta-")).cloned().collect();
+                replaced.iter().for_each(|name| drop(old.remove(name)));
+                old.extend(headers.iter().filter(|(_, v)| !v.is_empty()).map(|(n, v)| (n.clone(), v.clone())));
+                return posted(old);
+            }
             "PUT" if is_object => {
                 let etag = HeaderValue::from_str(&format!("{:x}", Md5Hex(&body))).unwrap();
                 let headers = headers.into_iter().filter_map(|(name, value)| Some((name?, value)));
@@ -63,26 +87,49 @@ impl Backend {
                 kept.remove(&names);
                 204
             }
-            "GET" | "HEAD" if exists => return read(method, &kept[&names], is_object),
+            "GET" | "HEAD" if exists => return read(method, &kept[&names], is_object, &headers),
             _ => 404,
         };
         Response::builder().status(status).body(body::empty()).unwrap()
     }
 }
 
-fn read(method: &Method, (headers, bytes): &(HeaderMap, Vec<u8>), is_object: bool) -> Response<Body> {
+fn read(method: &Method, (headers, bytes): &Kept, is_object: bool, asked: &HeaderMap) -> Response<Body> {
     let kept = |name: &str| name.starts_with("x-") || ["content-type", "content-encoding", "etag"].contains(&name);
-    let status = if is_object || method == Method::GET { 200 } else { 204 };
-    let bytes = if is_object { bytes.clone() } else { b"[]".to_vec() };
-    let mut response = Response::builder().status(status);
+    let mut status = if is_object || method == Method::GET { 200 } else { 204 };
+    let mut bytes = if is_object { bytes.clone() } else { b"[]".to_vec() };
+    let mut response = Response::builder();
+    let names = |name: &str| asked.get(name).map_or("", |names| names.to_str().unwrap()).split(',').collect::<Vec<_>>();
+    let etag = names("x-backend-etag-is-at").into_iter().find_map(|name| headers.get(name)).or(headers.get("etag"));
+    let etag = etag.map_or("", |etag| etag.to_str().unwrap());
+    if is_object && Conditions::from_headers(asked).check(Current { etag, last_modified_secs: 1 }) != Verdict::Proceed {
+        (status, bytes) = (304, Vec::new());
+    }
+    let ignores = names("x-backend-ignore-range-if-metadata-present").iter().any(|name| headers.contains_key(*name));
+    let range = asked.get("range").filter(|_| !ignores && is_object).and_then(|range| range.to_str().ok());
+    if let Ranges::One(range) = range::resolve(range, bytes.len() as u64) {
+        response = response.header("content-range", range::content_range(&range, bytes.len() as u64));
+        let at = |n| usize::try_from(n).unwrap();
+        (status, bytes) = (206, bytes[at(range.start)..at(range.end)].to_vec());
+    }
     for (name, value) in headers.iter().filter(|(name, value)| kept(name.as_str()) && !value.is_empty()) {
         response = response.header(name, value);
     }
     if !is_object {
         response = response.header("content-type", "application/json; charset=utf-8");
     }
+    let response = response.status(status).header("last-modified", "Thu, 01 Jan 1970 00:00:01 GMT");
     let response = response.header("content-length", bytes.len()).header("x-put-timestamp", "1");
     response.body(if method == Method::HEAD { body::empty() } else { body::full(bytes) }).unwrap()
+}
+
+/// The answer to a POST, which tells the object's system metadata.
+fn posted(headers: &HeaderMap) -> Response<Body> {
+    let mut response = Response::builder().status(202);
+    for (name, value) in headers.iter().filter(|(name, _)| name.as_str().starts_with("x-object-sysmeta-")) {
+        response = response.header(name, value);
+    }
+    response.body(body::empty()).unwrap()
 }
 
 struct Md5Hex<'a>(&'a [u8]);
@@ -97,10 +144,16 @@ impl std::fmt::LowerHex for Md5Hex<'_> {
 impl Service for Backend {
     async fn call(&self, request: Request<Body>, _peer: SocketAddr) -> Response<Body> {
         let (parts, body) = request.into_parts();
+        if parts.method.as_str() == "UPDATE" {
+            return self.update(&body::read_to_end(body, 1 << 20).await.unwrap());
+        }
         let Ok(path) = BackendPath::parse(parts.uri.path()) else {
             return apus_base::serve::plain(http::StatusCode::BAD_REQUEST, "Bad path");
         };
-        let names = [Some(path.account), path.container, path.object].into_iter().flatten().collect();
+        let names: Vec<String> = [Some(path.account), path.container, path.object].into_iter().flatten().collect();
+        if let Some(listing) = self.listing(&parts, &names) {
+            return listing;
+        }
         match body::read_to_end(body, 1 << 20).await {
             Ok(bytes) => self.answer(&parts.method, names, parts.headers, bytes.to_vec()),
             Err(_) => apus_base::serve::plain(http::StatusCode::BAD_REQUEST, "Body"),

@@ -20,7 +20,7 @@ enum Place {
 
 /// The cutter.
 #[derive(Debug, Default)]
-pub(super) struct Rows {
+pub(crate) struct Rows {
     place: Place,
     /// The beginning of a row whose end has not arrived.
     pending: Vec<u8>,
@@ -28,7 +28,7 @@ pub(super) struct Rows {
 
 /// A listing that is no array of objects.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub(super) enum BadListing {
+pub(crate) enum BadListing {
     #[error("a listing is no JSON array of objects")]
     Shape,
     #[error("a listing has a row of more than {MAX_ROW_BYTES} bytes")]
@@ -41,7 +41,7 @@ pub(super) enum BadListing {
 
 impl Rows {
     /// Takes the next piece and hands each row that ends in it to `row`.
-    pub(super) fn feed(
+    pub(crate) fn feed(
         &mut self,
         piece: &[u8],
         mut row: impl FnMut(&[u8]) -> Result<(), BadListing>,
@@ -81,7 +81,7 @@ impl Rows {
     }
 
     /// To be called when no more comes. Nothing at all is an empty listing.
-    pub(super) fn end(&self) -> Result<(), BadListing> {
+    pub(crate) fn end(&self) -> Result<(), BadListing> {
         if matches!(self.place, Place::Before | Place::After) { Ok(()) } else { Err(BadListing::Short) }
     }
 }

@@ -1,0 +1,50 @@
+//! The answer to one request, whatever protocol it came in.
+
+use std::time::Instant;
+
+use http::{Method, Request, Response, StatusCode};
+
+use super::connection::Peer;
+use super::{Secure, Server, Service};
+use crate::body::{self, Body};
+use crate::metrics::Metrics;
+
+pub(super) async fn answer<S: Service>(server: &Server<S>, mut request: Request<Body>, peer: Peer) -> Response<Body> {
+    if let Some(response) = own_paths::<S>(&request, &server.metrics) {
+        return response;
+    }
+    if peer.secure {
+        request.extensions_mut().insert(Secure);
+    }
+    let (started, method) = (Instant::now(), request.method().clone());
+    let in_flight = server.metrics.enter();
+    let response = server.service.call(request, peer.address).await;
+    server.metrics.observe(&method, response.status().as_u16(), started.elapsed());
+    drop(in_flight);
+    response
+}
+
+/// What is the same on every role.
+fn own_paths<S: Service>(request: &Request<Body>, metrics: &Metrics) -> Option<Response<Body>> {
+    if !matches!(*request.method(), Method::GET | Method::HEAD) {
+        return None;
+    }
+    match request.uri().path() {
+        "/metrics" => Some(text(metrics.render(), "application/openmetrics-text; version=1.0.0; charset=utf-8")),
+        "/healthcheck" if !S::OWN_HEALTHCHECK => Some(plain(StatusCode::OK, "OK")),
+        _ => None,
+    }
+}
+
+/// A response of a status and a short text, for servers whose peers are machines.
+pub fn plain(status: StatusCode, content: impl Into<String>) -> Response<Body> {
+    let mut response = text(content.into(), "text/plain; charset=utf-8");
+    *response.status_mut() = status;
+    response
+}
+
+fn text(content: String, kind: &'static str) -> Response<Body> {
+    let mut response = Response::new(body::full(content));
+    response.headers_mut().insert(http::header::CONTENT_TYPE, http::HeaderValue::from_static(kind));
+    response
+}

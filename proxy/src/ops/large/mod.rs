@@ -1,0 +1,97 @@
+//! Large objects: objects whose bytes are those of other objects, their segments.
+//!
+//! A *static* large object (SLO) is a manifest that lists its segments, with their lengths and ETags. A *dynamic* one
+//! (DLO) is an object with an `X-Object-Manifest` header that names a container and a prefix: its segments are whatever
+//! is listed there when it is read. A read goes through [`slo`], then [`dlo`], then to what is stored; each takes over
+//! where what comes from below is one of its own. Segments are read for the same client, who must be allowed to.
+
+mod answer;
+mod config;
+pub mod delete;
+mod dlo;
+mod error;
+mod expire;
+pub mod manifest;
+pub mod put;
+mod slo;
+mod stream;
+mod walk;
+
+use std::num::NonZeroU32;
+
+use http::{HeaderMap, HeaderName, HeaderValue};
+
+use apus_base::body::Body;
+use http::Response;
+
+use super::Call;
+use super::get::Read;
+use super::headers::SLO_SIZE;
+use crate::error::Error;
+
+pub use config::{DloConfig, SloConfig};
+pub use dlo::check_manifest_header;
+pub use error::LargeError;
+
+/// Says of a stored object that it is the manifest of a static large object.
+pub const STATIC: HeaderName = HeaderName::from_static("x-static-large-object");
+/// Names the container and the prefix of a dynamic large object's segments.
+pub const DYNAMIC: HeaderName = HeaderName::from_static("x-object-manifest");
+/// In answers to reads of one part: how many there are.
+pub const PARTS_COUNT: HeaderName = HeaderName::from_static("x-parts-count");
+
+/// The ETag of a static large object, kept beside its manifest.
+pub(super) const SLO_ETAG: HeaderName = HeaderName::from_static("x-object-sysmeta-slo-etag");
+/// What the listing shall show for an object's ETag.
+const LISTED_ETAG: HeaderName = HeaderName::from_static("x-object-sysmeta-container-update-override-etag");
+/// Where object servers find the ETag that conditions mean.
+const ETAG_IS_AT: HeaderName = HeaderName::from_static("x-backend-etag-is-at");
+/// What of an object makes its servers send all of it, whatever range is asked for.
+const IGNORE_RANGE: HeaderName = HeaderName::from_static("x-backend-ignore-range-if-metadata-present");
+/// How a large object is looked at. For other objects it makes no difference.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum View {
+    /// What it stands for.
+    #[default]
+    Contents,
+    /// One segment of a static one, from 1; a number that makes no sense is an error only there.
+    Part(Option<NonZeroU32>),
+    /// What is stored.
+    Manifest,
+    /// A static one's manifest, in the form in which clients send it.
+    RawManifest,
+}
+
+impl View {
+    /// Whether what is stored is wanted, not what it stands for.
+    fn is_of_manifest(self) -> bool {
+        matches!(self, Self::Manifest | Self::RawManifest)
+    }
+}
+
+/// Reads an object, as [`Read::view`] says.
+pub(super) async fn read(call: Call<'_>, read: &Read) -> Result<Response<Body>, Error> {
+    slo::read(call, read).await
+}
+
+/// Whether an answer is about a static large object or its manifest.
+pub fn is_static(headers: &HeaderMap) -> bool {
+    crate::constraints::is_true(headers, STATIC.as_str())
+}
+
+/// Takes away what makes an object a large one: its copy is none.
+pub(super) fn make_plain(headers: &mut HeaderMap) {
+    for name in [STATIC, DYNAMIC, SLO_ETAG, SLO_SIZE, LISTED_ETAG] {
+        headers.remove(name);
+    }
+}
+
+/// Adds an item to a header that is a list.
+fn append(headers: &mut HeaderMap, name: HeaderName, item: &str) {
+    let old = headers.get(&name).and_then(|value| value.to_str().ok()).filter(|old| !old.is_empty());
+    let new = old.map_or_else(|| item.to_owned(), |old| format!("{old},{item}"));
+    // Names of headers, separated by commas, fit one.
+    if let Ok(new) = HeaderValue::try_from(new) {
+        headers.insert(name, new);
+    }
+}

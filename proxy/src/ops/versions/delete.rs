@@ -1,0 +1,96 @@
+//! Deleting: of the current version by a delete marker, of any version for good.
+
+use apus_base::body::{self, Body};
+use apus_base::timestamp::Timestamp;
+use apus_base::wire::header::TIMESTAMP;
+use http::header::CONTENT_TYPE;
+use http::{HeaderMap, HeaderValue, Method, Response};
+
+use super::archive::{Archive, id};
+use super::current::{in_archive, keep, linked, written};
+use super::{DELETE_MARKER, Version, VersionError};
+use crate::error::Error;
+use crate::ops::Call;
+use crate::ops::delete::{Deleted, IF_DELETE_AT, remove, remove_current};
+use crate::ops::duplicate::newest;
+use crate::ops::put::{Put, store};
+use crate::ops::resource::{ObjectName, Resource};
+use crate::ops::timestamp_value;
+
+/// Deletes an object, or one version of it.
+///
+/// # Errors
+/// As [`remove`], and when there is no such version.
+pub(in crate::ops) async fn delete(
+    call: Call<'_>,
+    name: &ObjectName,
+    version: Option<Version>,
+) -> Result<Deleted, Error> {
+    let archive = Archive::of(call, name).await?;
+    match (version, archive) {
+        (Some(Version::Id(id)), Some(archive)) => delete_version(call, name, &archive, id).await,
+        (Some(Version::Id(_)), None) if call.proxy.config.versioned_writes.allow_object_versioning => {
+            Err(VersionError::NotVersioned.into())
+        }
+        (None, Some(archive)) if archive.enabled => mark_deleted(call, name, &archive).await,
+        _ => remove_current(call, name).await,
+    }
+}
+
+/// Stores a delete marker, then removes the link.
+async fn mark_deleted(call: Call<'_>, name: &ObjectName, archive: &Archive) -> Result<Deleted, Error> {
+    keep(call, archive, name).await?;
+    let (mut headers, now) = call.write_headers();
+    store(call, marker(archive.version(name, id(now)), now)).await.map_err(in_archive)?;
+    if let Some(expiry) = call.parts.headers.get(IF_DELETE_AT) {
+        headers.insert(IF_DELETE_AT, expiry.clone());
+    }
+    let existed = removed(remove(call, name, headers).await)?;
+    Ok(Deleted { existed, version: Some(Version::Id(id(now))), current: None })
+}
+
+/// A delete marker.
+pub(in crate::ops) fn marker(name: ObjectName, written: Timestamp) -> Put {
+    let headers = HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static(DELETE_MARKER))]);
+    Put { own: true, written: Some(written), ..Put::new(name, headers, Ok(Some(0)), body::empty()) }
+}
+
+/// Removes a version. If it is the current one, the link to it goes first.
+async fn delete_version(call: Call<'_>, name: &ObjectName, archive: &Archive, id: Timestamp) -> Result<Deleted, Error> {
+    let version = archive.version(name, id);
+    call.authorize(&Method::DELETE, &Resource::Object(version.clone())).await?;
+    let current = current(call, name, archive).await?;
+    if let Some(link) = current.filter(|link| link.to == id) {
+        let (mut headers, _) = call.write_headers();
+        // Just later than the link that was seen: one that is moved meanwhile is later and stays.
+        headers.insert(TIMESTAMP, timestamp_value(link.written.with_offset(link.written.offset() + 1)));
+        removed(remove(call, name, headers).await)?;
+    }
+    let existed = removed(remove(call, &version, call.write_headers().0).await)?;
+    let left = current.filter(|link| link.to != id).map_or(Version::Null, |link| Version::Id(link.to));
+    Ok(Deleted { existed, version: Some(Version::Id(id)), current: Some(left) })
+}
+
+/// The link to a current version.
+#[derive(Clone, Copy)]
+struct CurrentLink {
+    to: Timestamp,
+    written: Timestamp,
+}
+
+/// The link to the current version, if there is one and it is not the null version.
+async fn current(call: Call<'_>, name: &ObjectName, archive: &Archive) -> Result<Option<CurrentLink>, Error> {
+    let current = newest(call, name).await?;
+    let link =
+        |found: &Response<Body>| Some(CurrentLink { to: linked(found.headers(), archive)?, written: written(found) });
+    Ok(current.as_ref().and_then(link))
+}
+
+/// Whether there was something to remove.
+fn removed(done: Result<(), Error>) -> Result<bool, Error> {
+    match done {
+        Ok(()) => Ok(true),
+        Err(Error::NotFound) => Ok(false),
+        Err(error) => Err(error),
+    }
+}

@@ -1,0 +1,37 @@
+//! New metadata for the current version.
+
+use http::{HeaderMap, HeaderName};
+
+use super::archive::Archive;
+use super::current::linked;
+use crate::error::Error;
+use crate::ops::Call;
+use crate::ops::post::{Posted, replace};
+use crate::ops::put::DELETE_AT;
+use crate::ops::resource::ObjectName;
+use crate::ops::symlink::Link;
+
+const DELETE_AFTER: HeaderName = HeaderName::from_static("x-delete-after");
+
+/// Replaces the metadata of an object: of the link, which may expire, and of the version that it leads to, which does not.
+///
+/// # Errors
+/// As [`replace`].
+pub(in crate::ops) async fn post(call: Call<'_>, name: &ObjectName, request: &HeaderMap) -> Result<Posted, Error> {
+    let kept = replace(call, name, request).await?;
+    let Some(link) = Link::of(&kept) else {
+        return Ok(Posted::Done);
+    };
+    let archive = Archive::of(call, name).await?;
+    let version = archive.and_then(|archive| Some(archive.version(name, linked(&kept, &archive)?)));
+    let Some(version) = version else {
+        return Ok(Posted::OnLink { path: link.path(&name.account), etag: link.etag });
+    };
+    let mut request = request.clone();
+    [DELETE_AT, DELETE_AFTER].iter().for_each(|name| drop(request.remove(name)));
+    let kept = replace(call, &version, &request).await?;
+    Ok(match Link::of(&kept) {
+        Some(link) => Posted::OnLink { path: link.path(&name.account), etag: link.etag },
+        None => Posted::Done,
+    })
+}
