@@ -45,8 +45,8 @@
 //!
 //! What remains is a device that is no longer a primary when it comes back, with data that was deleted and forgotten meanwhile. Each
 //! device remembers when it last had a whole pass without failure (`.replicated`, beside the index). When that is
-//! longer ago than `reclaim_age`, versions older than `reclaim_age` are *not* pushed to a primary that knows nothing of the
-//! object: it gets them from another primary, if one has them. What no primary knows is kept where it is, counted as `stale`, and the log says so, until an operator removes `.replicated` to let them
+//! longer ago than `reclaim_age`, versions older than `reclaim_age` that no primary knows anything of are *not* pushed. They
+//! are kept where they are, counted as `stale`, and the log says so, until an operator removes `.replicated` to let them
 //! through, or the data.
 
 mod config;

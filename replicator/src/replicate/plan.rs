@@ -38,11 +38,11 @@ pub fn pushes(versions: &[Version], answers: &[Answered], terms: &Terms) -> Plan
         let file = &versions[place.0].files[place.1];
         if is_doubtful(file, terms) && is_unknown(place.0, answers) {
             plan.stale.push(place);
+            continue;
         }
         for (pushes, answer) in plan.pushes.iter_mut().zip(answers) {
             let want = answer.as_ref().and_then(|wants| wants.get(place.0)).copied().unwrap_or_default();
-            // Who has nothing of a doubtful object gets it from the primaries that know it, if any does.
-            if want.file(place.1) && !is_spent(file, want, terms) && !(want.empty && is_doubtful(file, terms)) {
+            if want.file(place.1) && !is_spent(file, want, terms) {
                 pushes.push(place);
             }
         }
