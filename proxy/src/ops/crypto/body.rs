@@ -50,7 +50,7 @@ impl Decrypting {
                 let (start, _) = range.to_str().ok().and_then(content_range).ok_or(BadBody::Range)?;
                 Layout::Bytes(Box::new(Cipher::at(&key.key, &key.iv, start)))
             }
-            None => Layout::Bytes(Cipher::new(&key.key, &key.iv)),
+            None => Layout::Bytes(Box::new(Cipher::new(&key.key, &key.iv))),
         };
         let layout = match headers.get(CONTENT_TYPE) {
             // An object may be of this type by itself.
