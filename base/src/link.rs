@@ -27,11 +27,11 @@ pub use stream::{Receiver, Sender, Stream};
 use crate::wire::replication::InvalidMessage;
 
 /// How long a connection may be silent, its handshake included.
-const IDLE: Duration = Duration::from_secs(20);
+const IDLE: Duration = Duration::from_secs(8);
 /// How often a connection in use says that it is alive.
-const KEEP_ALIVE: Duration = Duration::from_secs(5);
+const KEEP_ALIVE: Duration = Duration::from_secs(2);
 /// How long a peer may take to answer the first packet.
-const CONNECT: Duration = Duration::from_secs(5);
+const CONNECT: Duration = Duration::from_secs(3);
 /// Streams that a peer may have open at once on one connection.
 const MAX_STREAMS: u32 = 64;
 /// Bytes that a peer may send on one stream before they are taken.
@@ -123,7 +123,7 @@ impl Link {
         {
             return Ok(Stream::new(send, receive));
         }
-        let connecting = self.endpoint.connect(self.family(address), NODE_NAME).map_err(|e| failed(&e))?;
+        let connecting = self.endpoint.connect(address, NODE_NAME).map_err(|e| failed(&e))?;
         let connected = tokio::time::timeout(CONNECT, connecting).await.map_err(|_| failed(&"no answer"))?;
         let connection = connected.map_err(|e| failed(&e))?;
         let (send, receive) = connection.open_bi().await.map_err(|e| failed(&e))?;
@@ -138,14 +138,6 @@ impl Link {
             connections.remove(&address);
         }
         connections.get(&address).cloned()
-    }
-
-    /// An IPv4 address as an IPv6 socket says it.
-    fn family(&self, address: SocketAddr) -> SocketAddr {
-        match (self.endpoint.local_addr(), address) {
-            (Ok(SocketAddr::V6(_)), SocketAddr::V4(v4)) => (v4.ip().to_ipv6_mapped(), v4.port()).into(),
-            _ => address,
-        }
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<SocketAddr, Connection>> {

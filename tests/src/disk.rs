@@ -32,14 +32,17 @@ pub fn contents(folder: &Path) -> BTreeMap<String, String> {
     files(folder).into_iter().map(named).collect()
 }
 
-/// The files that object writes leave on the devices in a folder: objects, temporary files, updates not yet sent.
+/// The files that object writes leave on the devices in a folder: objects, temporary files, updates not yet sent; not those
+/// of the index, which begin with a dot.
 pub fn object_files(devices: &Path) -> Vec<PathBuf> {
     let kept = |path: &PathBuf| {
+        let is_index = path.file_name().is_some_and(|name| name.to_string_lossy().starts_with('.'));
         let part = path.strip_prefix(devices).ok().and_then(|p| p.components().nth(1));
-        part.is_some_and(|p| {
-            let name = p.as_os_str().to_string_lossy();
-            ["objects", "tmp", "async_pending"].iter().any(|known| name.starts_with(known))
-        })
+        !is_index
+            && part.is_some_and(|p| {
+                let name = p.as_os_str().to_string_lossy();
+                ["objects", "tmp", "async_pending"].iter().any(|known| name.starts_with(known))
+            })
     };
     files(devices).into_iter().filter(kept).collect()
 }

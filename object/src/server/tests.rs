@@ -97,7 +97,7 @@ impl Node {
         self.root.path().join("d1")
     }
 
-    /// All files of the device, by their paths below it.
+    /// All files of the device but the index's, by their paths below it.
     fn files(&self) -> Vec<String> {
         fn walk(folder: &std::path::Path, files: &mut Vec<PathBuf>) {
             for entry in fs::read_dir(folder).unwrap().map(Result::unwrap) {
@@ -107,6 +107,7 @@ impl Node {
         let mut files = Vec::new();
         walk(&self.device(), &mut files);
         let device = self.device();
+        files.retain(|file| !file.file_name().unwrap().to_str().unwrap().starts_with('.'));
         let mut below: Vec<_> =
             files.iter().map(|f| f.strip_prefix(&device).unwrap().to_str().unwrap().to_owned()).collect();
         // What replication notes for itself is no file of an object.

@@ -36,8 +36,7 @@ pub fn pushes(versions: &[Version], answers: &[Answered], terms: &Terms) -> Plan
     let mut plan = Plan { pushes: vec![Vec::new(); answers.len()], stale: Vec::new() };
     for place in places(versions) {
         let file = &versions[place.0].files[place.1];
-        if terms.stale && file.timestamp < terms.cutoff && file.kind != Kind::Tombstone && is_unknown(place.0, answers)
-        {
+        if is_doubtful(file, terms) && is_unknown(place.0, answers) {
             plan.stale.push(place);
             continue;
         }
@@ -73,6 +72,11 @@ pub fn removals(
 
 fn places(versions: &[Version]) -> impl Iterator<Item = Place> + '_ {
     versions.iter().enumerate().flat_map(|(object, version)| (0..version.files.len()).map(move |file| (object, file)))
+}
+
+/// Whether a file may have been deleted, and that forgotten, while this device was away.
+fn is_doubtful(file: &FileName, terms: &Terms) -> bool {
+    terms.stale && file.timestamp < terms.cutoff && file.kind != Kind::Tombstone
 }
 
 /// Whether all who answered have nothing of the object, and somebody did.
