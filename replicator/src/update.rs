@@ -190,7 +190,7 @@ impl Updater {
         }
         progress.add("sent", done.len() as u64);
         self.counters.sent.inc_by(done.len() as u64);
-        if sweep.device.queue().run(move || finish(done, some)).await.is_err() {
+        if sweep.device.queue().run(move || finish(done, &some)).await.is_err() {
             progress.fail();
         }
     }
@@ -279,7 +279,7 @@ fn read(device: &Path, files: Vec<PathBuf>, policy: PolicyIndex, set_aside: &Cou
 }
 
 /// Removes what everybody has, and notes of the rest who has it. Blocking.
-fn finish(done: Vec<PathBuf>, some: Vec<(Kept, Told)>) {
+fn finish(done: Vec<PathBuf>, some: &[(Kept, Told)]) {
     crash::point(BEFORE_REMOVE);
     for path in done {
         if let Err(error) = kept::remove(&path) {
