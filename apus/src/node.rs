@@ -182,7 +182,7 @@ impl Node {
         let serving = apus_object::serve(config, devices, cluster, metrics, listener, shutdown.clone());
         Ok(async move {
             let replicating = async {
-                if let Some((link, receiver, pass)) = replication {
+                if let Some(Replication { link, receiver, pass }) = replication {
                     tokio::join!(link.serve(receiver, shutdown.clone()), pass.run(&shutdown));
                 }
             };
@@ -191,11 +191,7 @@ impl Node {
     }
 
     /// What answers other nodes' replicators, and the replicator of this one, if it has certificates.
-    fn replication(
-        &self,
-        object: SocketAddr,
-        metrics: &Metrics,
-    ) -> Result<Option<(Arc<Link>, Arc<Receiver>, Replicate)>, StartError> {
+    fn replication(&self, object: SocketAddr, metrics: &Metrics) -> Result<Option<Replication>, StartError> {
         let Some(config) = &self.config.replication else {
             tracing::warn!("there is no [replication] in the configuration, so objects are not replicated");
             return Ok(None);
@@ -205,12 +201,13 @@ impl Node {
         let (devices, cluster) = (Arc::clone(&self.devices), Arc::clone(&self.cluster));
         let receiver = Receiver::new(devices, cluster, self.config.object.fallocate_reserve, metrics);
         let pass = self.replicate(config, Arc::clone(&link), Here::new(object), metrics);
-        Ok(Some((link, Arc::new(receiver), pass)))
+        Ok(Some(Replication { link, receiver: Arc::new(receiver), pass }))
     }
 
     fn replicate(&self, config: &replicate::Config, link: Arc<Link>, here: Here, metrics: &Metrics) -> Replicate {
         let (devices, rings) = (Arc::clone(&self.devices), Arc::clone(&self.current_rings));
-        Replicate::new(config.clone(), devices, rings, link, here, self.recon(), metrics)
+        let node = replicate::Node { devices, rings, link, here, recon: self.recon() };
+        Replicate::new(config.clone(), node, metrics)
     }
 
     /// The replicator by itself.
@@ -310,6 +307,13 @@ impl Node {
     pub(crate) async fn close(&self) {
         self.databases.close().await;
     }
+}
+
+/// A node's part in the replication of objects.
+struct Replication {
+    link: Arc<Link>,
+    receiver: Arc<Receiver>,
+    pass: Replicate,
 }
 
 fn identity(config: &replicate::Config) -> Result<Identity, StartError> {

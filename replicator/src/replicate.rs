@@ -90,12 +90,22 @@ const MAX_ASKED: usize = 16;
 /// The pass.
 pub struct Replicate {
     config: Config,
-    devices: Arc<Devices>,
-    rings: Arc<ArcSwap<Rings>>,
-    link: Arc<Link>,
-    here: Here,
-    recon: ReconCache,
+    node: Node,
     counters: Counters,
+}
+
+/// The node that replicates.
+pub struct Node {
+    /// Its devices.
+    pub devices: Arc<Devices>,
+    /// The rings, always the newest.
+    pub rings: Arc<ArcSwap<Rings>>,
+    /// Its end of the links to others.
+    pub link: Arc<Link>,
+    /// Its object server: which devices of the rings are its own.
+    pub here: Here,
+    /// Where it tells what it did.
+    pub recon: ReconCache,
 }
 
 /// What all passes of a process did.
@@ -134,16 +144,8 @@ enum Compared {
 }
 
 impl Replicate {
-    /// For the devices that the rings give to the object server that is `here`.
-    pub fn new(
-        config: Config,
-        devices: Arc<Devices>,
-        rings: Arc<ArcSwap<Rings>>,
-        link: Arc<Link>,
-        here: Here,
-        recon: ReconCache,
-        metrics: &Metrics,
-    ) -> Self {
+    /// For the devices that the rings give to a node.
+    pub fn new(config: Config, node: Node, metrics: &Metrics) -> Self {
         let counters = Counters::default();
         metrics.register("replication_passes", "Whole replication passes", counters.passes.clone());
         metrics.register("replication_pushed_files", "Files given to other nodes", counters.files.clone());
@@ -154,7 +156,7 @@ impl Replicate {
             counters.removed.clone(),
         );
         metrics.register("replication_failures", "What could not be done", counters.failures.clone());
-        Self { config, devices, rings, link, here, recon, counters }
+        Self { config, node, counters }
     }
 
     /// Runs for ever. It rests before the first pass too, for some part of the interval, so that nodes that start together do
@@ -164,7 +166,10 @@ impl Replicate {
         // Without any randomness it is the whole interval.
         let _ = getrandom::fill(&mut part);
         let mut rest = self.pause().mul_f64(1.0 - f64::from(part[0]) / 256.0);
-        while self.config.interval > 0 {
+        if self.config.interval == 0 {
+            return;
+        }
+        loop {
             tokio::select! {
                 () = stop.cancelled() => return,
                 () = tokio::time::sleep(rest) => {}
@@ -184,7 +189,7 @@ impl Replicate {
         let stats = json!({ "replication_stats": report, "replication_time": report.seconds,
             "replication_last": report.ended, "object_replication_time": report.seconds / 60.0,
             "object_replication_last": report.ended });
-        let (recon, entries) = (self.recon.clone(), stats.as_object().cloned().unwrap_or_default());
+        let (recon, entries) = (self.node.recon.clone(), stats.as_object().cloned().unwrap_or_default());
         if tokio::task::spawn_blocking(move || recon.merge("object", entries)).await.is_err() {
             tracing::error!("the recon cache was not written");
         }
@@ -200,13 +205,13 @@ impl Pass for Replicate {
     const NAME: &'static str = "replicate";
 
     async fn once(&self, filter: &Filter, progress: &Progress, stop: &CancellationToken) {
-        let rings = self.rings.load_full();
+        let rings = self.node.rings.load_full();
         let policies = rings.objects.iter().filter(|(policy, _)| filter.policy(**policy));
         let shelves: Vec<(PolicyIndex, &Arc<Ring>, &Device)> = policies
             .flat_map(|(policy, ring)| ring.devices().iter().flatten().map(move |device| (*policy, ring, device)))
-            .filter(|(_, _, device)| self.here.has(device) && filter.device(&device.device))
+            .filter(|(_, _, device)| self.node.here.has(device) && filter.device(&device.device))
             .collect();
-        let run = |(policy, ring, device)| self.device(policy, Arc::clone(ring), device, filter, progress, stop);
+        let run = |own| self.device(own, filter, progress, stop);
         stream::iter(shelves).for_each_concurrent(MAX_DEVICES, run).await;
         let report = progress.report();
         self.counters.failures.inc_by(report.failures());
@@ -220,14 +225,12 @@ impl Pass for Replicate {
 impl Replicate {
     async fn device(
         &self,
-        policy: PolicyIndex,
-        ring: Arc<Ring>,
-        device: &Device,
+        (policy, ring, device): (PolicyIndex, &Arc<Ring>, &Device),
         filter: &Filter,
         progress: &Progress,
         stop: &CancellationToken,
     ) {
-        let Ok(opened) = self.devices.get(&device.device) else {
+        let Ok(opened) = self.node.devices.get(&device.device) else {
             tracing::warn!(device = device.device, "the device is not there, so it is not replicated");
             return progress.fail();
         };
@@ -241,7 +244,16 @@ impl Replicate {
         };
         let cutoff = self.cutoff();
         let stale = local::last_whole_pass(&shelf).await.is_some_and(|last| last < cutoff);
-        let run = Run { replicate: self, progress, ring, shelf, device, cutoff, stale, lost: Mutex::default() };
+        let run = Run {
+            replicate: self,
+            progress,
+            ring: Arc::clone(ring),
+            shelf,
+            device,
+            cutoff,
+            stale,
+            lost: Mutex::default(),
+        };
         run.table(&table, filter, stop).await;
     }
 }
@@ -327,9 +339,9 @@ impl Run<'_> {
 
     /// Whether this device is still no primary of a partition, by the newest ring.
     fn is_still_handoff(&self, partition: u32) -> bool {
-        let rings = self.replicate.rings.load();
+        let rings = self.replicate.node.rings.load();
         let ring = rings.objects.get(&self.shelf.policy);
-        let is_own = |primary: &Device| self.replicate.here.has(primary) && primary.device == self.device.device;
+        let is_own = |primary: &Device| self.replicate.node.here.has(primary) && primary.device == self.device.device;
         ring.is_some_and(|ring| !ring.primaries(partition).any(is_own))
     }
 }

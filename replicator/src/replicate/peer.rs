@@ -58,7 +58,7 @@ impl Run<'_> {
     pub(super) fn peer<'a>(&'a self, device: &'a Device) -> Peer<'a> {
         let place = Place { device: device.device.clone(), policy: self.shelf.policy };
         let bytes = &self.replicate.counters.bytes;
-        Peer { link: Arc::clone(&self.replicate.link), device, place, bytes, lost: &self.lost }
+        Peer { link: Arc::clone(&self.replicate.node.link), device, place, bytes, lost: &self.lost }
     }
 }
 

@@ -1,6 +1,8 @@
+use std::collections::BTreeSet;
+
 use apus_base::hash_path::PathHash;
 use apus_object::store::index::{counting, wanted};
-use proptest::collection::vec;
+use proptest::collection::{btree_set, vec};
 use proptest::prelude::*;
 
 use super::*;
@@ -65,14 +67,15 @@ fn file() -> impl Strategy<Value = String> {
 
 /// Devices, and passes: of whom, and who is away meanwhile.
 fn history() -> impl Strategy<Value = (Cluster, Vec<(usize, Vec<usize>)>)> {
-    (vec(vec(file(), 0..4), 4).prop_map(Cluster), vec((0usize..4, vec(0usize..3, 0..2)), 0..12))
+    let device = btree_set(file(), 0..4).prop_map(|files| files.into_iter().collect());
+    (vec(device, 4).prop_map(Cluster), vec((0usize..4, vec(0usize..3, 0..2)), 0..12))
 }
 
 proptest! {
     /// Whatever was where, and whoever was away: in the end all primaries have what is newest, and the handoff nothing.
     #[test]
     fn all_come_to_have_the_same((mut cluster, passes) in history()) {
-        let everything: Vec<String> = cluster.0.concat();
+        let everything: Vec<String> = cluster.0.concat().into_iter().collect::<BTreeSet<_>>().into_iter().collect();
         for (node, away) in passes {
             cluster.pass(node, &away, Timestamp::ZERO, false);
         }
@@ -129,7 +132,7 @@ fn a_device_that_was_away_for_too_long_brings_back_nothing_unknown() {
     cluster.pass(3, &[], now, true);
     assert_eq!(cluster.0, [vec![], vec![], vec![], vec![data.clone()]]);
     // One that was not away brings it home, and so does this one when it is newer than the limit.
-    let home = vec![data.clone()];
+    let home = vec![data];
     for (cutoff, stale) in [(now, false), (Timestamp::ZERO, true)] {
         let mut cluster = Cluster(vec![vec![], vec![], vec![], home.clone()]);
         cluster.pass(3, &[], cutoff, stale);
