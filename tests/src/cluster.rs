@@ -152,13 +152,14 @@ impl ClusterBuilder {
             config.insert((*role).to_owned(), settings.into());
         }
         config.insert("listen".into(), listen.into());
-        let roles = ["proxy", "account", "container", "object"];
-        for (section, more) in self.settings.iter().filter(|(name, _)| !roles.contains(&&**name)) {
-            let section = config.entry(section.clone()).or_insert_with(|| Table::new().into());
-            section.as_table_mut().expect("a table").extend(more.clone());
-        }
+        // A node without an object server has nothing to replicate.
         if node.roles.contains(&"object") {
             config.insert("replication".into(), self.replication(root, node).into());
+        }
+        let known = ["proxy", "account", "container", "object", "replication"];
+        for (section, more) in self.settings.iter().filter(|(name, _)| !known.contains(&&**name)) {
+            let section = config.entry(section.clone()).or_insert_with(|| Table::new().into());
+            section.as_table_mut().expect("a table").extend(more.clone());
         }
         config
     }

@@ -110,7 +110,7 @@ fn the_stock_client_stores_in_segments() {
     swift(&apus, here, &["delete", "static", "large.bin"]);
     assert_eq!(swift(&apus, here, &["list", "static_segments"]), "");
     swift(&apus, here, &["delete", "static"]);
-    swift(&apus, here, &["delete", "--all", "--yes-all"]);
+    swift(&apus, here, &["delete", "--all"]);
     assert_eq!(swift(&apus, here, &["list"]), "");
 }
 

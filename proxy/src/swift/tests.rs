@@ -199,6 +199,7 @@ async fn accounts() {
     assert_eq!(rig.ask("POST /v1/AUTH_a", &headers, "").await.status, 204);
     // Its owner sees its ACL; who may only read does not.
     let owners = rig.ask("HEAD /v1/AUTH_a", &[], "").await;
+
     assert_eq!(owners.header("x-account-access-control"), r#"{"read-only":["b:bob"]}"#);
     let bobs = rig.ask_as(&["b:bob", "b"], "HEAD /v1/AUTH_a", &[], "").await;
     assert_eq!((bobs.status.as_u16(), bobs.header("x-account-meta-color")), (204, "red"));

@@ -10,7 +10,7 @@ use apus_base::client::{ClusterClient, PutError, Rings};
 use apus_base::cluster::{Cluster, ClusterConfig};
 use apus_base::crypto::{BodyKey, Cipher};
 use apus_base::metrics::Metrics;
-use apus_base::ring::{IdWidth, Ring, Table};
+use apus_base::ring::{Device, IdWidth, Ring, Table};
 use bytes::Bytes;
 use http::{HeaderMap, Method, Response, StatusCode};
 use http_body_util::BodyExt as _;
@@ -35,7 +35,20 @@ const OBJECTS: [&str; 4] = ["o", "/slash/first", "☃/é ü", "a b+c;d%25"];
 fn proxy(encryption: &Value) -> Proxy {
     let config = json!({ "token_secret": "0123456789abcdef".repeat(4), "encryption": encryption });
     let config: Config = serde_json::from_value(config).unwrap();
-    let ring = Arc::new(Ring::new(vec![None], Table::new(1, IdWidth::TwoBytes, [0, 0].into_iter()).unwrap()).unwrap());
+    let device = Device {
+        device: "d1".into(),
+        id: 0,
+        ip: "127.0.0.1".into(),
+        meta: String::new(),
+        port: 1,
+        region: 1,
+        replication_ip: "127.0.0.1".into(),
+        replication_port: 1,
+        weight: 1.0,
+        zone: 1,
+    };
+    let table = Table::new(1, IdWidth::TwoBytes, [0, 0].into_iter()).unwrap();
+    let ring = Arc::new(Ring::new(vec![Some(device)], table).unwrap());
     let rings = Rings { account: Arc::clone(&ring), container: ring, objects: BTreeMap::new() };
     let cluster = ClusterConfig { hash_path_suffix: "salt".into(), ..ClusterConfig::default() };
     let cluster: Cluster = cluster.try_into().unwrap();
@@ -171,7 +184,9 @@ async fn what_is_written_here_is_read_by_swift() {
     let mut requests = Vec::new();
     for (object, active, version) in ways() {
         let proxy = proxy(&both(active, version));
-        let (headers, bytes) = stored(&proxy, object, &[("x-object-meta-color", "red")], b"plain text").await;
+        let (headers, bytes) =
+            stored(&proxy, object, &[("x-object-meta-color", "red"), ("content-type", "text/plain")], b"plain text")
+                .await;
         let headers: BTreeMap<_, _> = headers.iter().map(|(k, v)| (k.as_str(), v.to_str().unwrap())).collect();
         // Swift has the other secret active.
         let other = if active.is_empty() { "2" } else { "" };

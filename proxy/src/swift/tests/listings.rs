@@ -22,19 +22,19 @@ impl Backend {
             .collect();
         let bytes: usize = below.iter().map(|(_, (_, bytes))| bytes.len()).sum();
         let shown = |name: &str, headers: &HeaderMap| {
-            (name.starts_with("x-container") || name.starts_with("x-versions") || name.starts_with("x-backend"))
-                && !headers[name].is_empty()
+            let prefixes = ["x-account", "x-container", "x-versions", "x-backend"];
+            prefixes.iter().any(|prefix| name.starts_with(prefix)) && !headers[name].is_empty()
         };
         let is_get = asked.method == Method::GET;
         let mut response = Response::builder().status(if is_get { 200 } else { 204 });
         for (name, value) in headers.iter().filter(|(name, _)| shown(name.as_str(), headers)) {
             response = response.header(name, value);
         }
-        let response = response
-            .header("x-container-object-count", below.len())
-            .header("x-container-bytes-used", bytes)
-            .header("content-type", "application/json; charset=utf-8")
-            .header("x-put-timestamp", "1");
+        if names.len() == 2 {
+            response = response.header("x-container-object-count", below.len()).header("x-container-bytes-used", bytes);
+        }
+        let response =
+            response.header("content-type", "application/json; charset=utf-8").header("x-put-timestamp", "1");
         let below = below.into_iter().filter(|(name, _)| reserved || !name.starts_with('\0')).collect();
         let rows = rows(below, names.len(), asked.uri.query().unwrap_or_default());
         Some(response.body(if is_get { body::full(rows) } else { body::empty() }).unwrap())
