@@ -63,7 +63,7 @@ pub(crate) enum CaCommand {
         #[arg(value_name = "DIR")]
         folder: PathBuf,
     },
-    /// Make a node's certificate and key, DIR/NAME.pem and DIR/NAME.key, for the [replication] of its configuration.
+    /// Make a node's certificate and key, DIR/NAME.pem and DIR/NAME.key, for the table `[replication]` of its configuration.
     Issue {
         /// The folder of the CA.
         #[arg(value_name = "DIR")]

@@ -1,6 +1,6 @@
 //! The receiving side of replication: answers what other nodes ask about this one's objects, and takes what they push.
 //!
-//! Questions are answered from the [index](crate::store::index), brought up to date first, or from the folders of the objects
+//! Questions are answered from the [`index`], brought up to date first, or from the folders of the objects
 //! asked for. What is pushed is written as a PUT is, see [`receive`](crate::store::receive), and confirmed when it is on stable
 //! storage. Peers are nodes of the cluster ([`link`](apus_base::link)), but may be of another version, or broken: what they say
 //! is checked, and limited, like any other input.

@@ -2,7 +2,7 @@
 //!
 //! # A pass, for each device of this node and each policy
 //!
-//! 1. The device's [index](apus_object::store::index) is brought up to date: only what was written since is listed. It gives a
+//! 1. The device's [`index`] is brought up to date: only what was written since is listed. It gives a
 //!    digest for each partition.
 //! 2. Each peer device is asked once, for all partitions that it shares with this one: which of them differ?
 //!    (`Compare`). If none does, that was all: a pass over a cluster at rest is one small file read and a few messages,

@@ -9,7 +9,7 @@
 //! ```
 //!
 //! Every writer marks the suffix that it is about to change before its file gets a name ([`mark`]), and holds the mark until
-//! the name is on stable storage. [`refresh`] takes the marks, lists those suffixes, and writes the tables; when there are no
+//! the name is on stable storage. [`refresh()`] takes the marks, lists those suffixes, and writes the tables; when there are no
 //! marks it lists one folder, reads one file, and is done. So after a crash of any process the marks are still there, and
 //! after a crash of the machine, when they may not be, `.changes` says so and the index is made anew from the disk. It is
 //! also made anew when it is missing or damaged: it is in the folders that it describes, so it goes when they go. A partition
@@ -68,7 +68,7 @@ impl Shelf {
         Location { device: Arc::clone(&self.device), policy: self.policy, partition, hash, name: name.into() }
     }
 
-    /// The suffixes of a partition with their digests, as of the last [`refresh`]; none when the partition is not here.
+    /// The suffixes of a partition with their digests, as of the last [`refresh()`]; none when the partition is not here.
     /// Blocking.
     pub fn suffix_table(&self, partition: u32) -> Table {
         Table::load(&self.partition(partition).join(SUFFIXES)).unwrap_or_default()

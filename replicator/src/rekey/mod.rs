@@ -4,8 +4,8 @@
 //! listings. The pass decrypts these with the secret that their crypto meta names and encrypts them with the active one;
 //! bodies stay untouched, under the keys they have ever had.
 //!
-//! **The way.** Every device of the container ring is asked for its containers ([`walk`]), every container for its objects,
-//! at each replica, and each replica of each object for its items ([`object`]). Where one is under another secret, or the
+//! **The way.** Every device of the container ring is asked for its containers (`walk`), every container for its objects,
+//! at each replica, and each replica of each object for its items (`object`). Where one is under another secret, or the
 //! row in a listing is, that replica gets a `REWRAP` with the new ones. No replica is believed to be like another.
 //!
 //! **Clients go first.** A `REWRAP` names the version that was read, by its timestamps and the MD5 of its bytes, and an
@@ -16,7 +16,7 @@
 //! row and older than that of every other.
 //!
 //! **Crashes.** The object server's way is in `apus-object`'s `store::rewrap`: old or new at every point, and new once
-//! acknowledged. The pass itself keeps its place in a small file ([`state`]), replaced in one step after each page; killed
+//! acknowledged. The pass itself keeps its place in a small file (`state`), replaced in one step after each page; killed
 //! and started again, it goes on there. A page that is done twice is found done. Two passes at once disturb nothing.
 //!
 //! **The end.** A round in which something was rewritten, refused or out of reach is followed by another. The round that

@@ -1,7 +1,7 @@
 //! Encryption at rest: the innermost layer, between the operations and the storage servers.
 //!
-//! What goes to the object servers is encrypted ([`write`]), what comes from them is decrypted ([`read`], [`body`],
-//! [`listing`]), and nobody above knows. The form is Swift's and lives in `apus_base::crypto`, because the pass that re-keys
+//! What goes to the object servers is encrypted (`write`), what comes from them is decrypted (`read`, `body`,
+//! `listing`), and nobody above knows. The form is Swift's and lives in `apus_base::crypto`, because the pass that re-keys
 //! needs it too. Encrypted are bodies, their MD5s, and the values of user metadata; not names, sizes, content types, system
 //! metadata, and what belongs to containers and accounts.
 //!

@@ -2,7 +2,7 @@
 //!
 //! A *static* large object (SLO) is a manifest that lists its segments, with their lengths and ETags. A *dynamic* one
 //! (DLO) is an object with an `X-Object-Manifest` header that names a container and a prefix: its segments are whatever
-//! is listed there when it is read. A read goes through [`slo`], then [`dlo`], then to what is stored; each takes over
+//! is listed there when it is read. A read goes through `slo`, then `dlo`, then to what is stored; each takes over
 //! where what comes from below is one of its own. Segments are read for the same client, who must be allowed to.
 
 mod answer;

@@ -5,7 +5,7 @@
 //! link. A *static* link also says which ETag its target has, and is broken (409) when the target has another one. How
 //! links are stored is Swift's, so that either reads the other's.
 //!
-//! The listing's row of a link has the target behind the hash, from where [`rows`](super::rows) takes it.
+//! The listing's row of a link has the target behind the hash, from where `ops::rows` takes it.
 //!
 //! Links that the cluster makes itself, as object versioning does, may point where clients may not: such a link says so
 //! in its metadata (which no client can set), and who may read the link may read its target.
