@@ -167,3 +167,12 @@ fn swifts_own_suite_passes_over_tls() {
     let cluster = Cluster::builder().policies(&["gold", "silver"]).settings("proxy", &settings).start();
     judge(&format!("https://{}", cluster.swift().address));
 }
+
+#[test]
+#[ignore = "takes minutes: make test-swift"]
+fn swifts_own_suite_passes_with_encryption_at_rest() {
+    let secret = "MDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDA=";
+    let settings = format!("{SETTINGS}encryption = {{ root_secret = \"{secret}\" }}\n");
+    let cluster = Cluster::builder().policies(&["gold", "silver"]).settings("proxy", &settings).start();
+    judge(&format!("http://{}", cluster.swift().address));
+}
