@@ -33,6 +33,8 @@ const OF_OBJECTS: [HeaderName; 7] = [
     HeaderName::from_static("x-robots-tag"),
 ];
 
+/// What the listing shows for an object's ETag.
+pub const LISTED_ETAG: HeaderName = HeaderName::from_static("x-object-sysmeta-container-update-override-etag");
 /// The length that a static large object adds up to.
 pub(super) const SLO_SIZE: HeaderName = HeaderName::from_static("x-object-sysmeta-slo-size");
 

@@ -16,7 +16,7 @@ use super::object::stored;
 use super::refusal::{Refusal, operation};
 use super::response::{page, page_lines, status_line};
 use super::versions;
-use crate::constraints::{BadLength, message_length};
+use crate::constraints::{BadLength, is_yes, message_length};
 use crate::error::Error;
 use crate::middleware::accept::Format;
 use crate::ops::Call;
@@ -84,10 +84,6 @@ fn part(text: &str) -> Option<NonZeroU32> {
     let digits = text.trim();
     let is_number = !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit());
     is_number.then(|| digits.parse().unwrap_or(u32::MAX)).and_then(NonZeroU32::new)
-}
-
-fn is_yes(value: &str) -> bool {
-    ["true", "1", "yes", "on", "t", "y"].iter().any(|yes| value.eq_ignore_ascii_case(yes))
 }
 
 /// PUT of a manifest.

@@ -26,7 +26,7 @@ use http::Response;
 
 use super::Call;
 use super::get::Read;
-use super::headers::SLO_SIZE;
+use super::headers::{LISTED_ETAG, SLO_SIZE};
 use crate::error::Error;
 
 pub use config::{DloConfig, SloConfig};
@@ -42,8 +42,6 @@ pub const PARTS_COUNT: HeaderName = HeaderName::from_static("x-parts-count");
 
 /// The ETag of a static large object, kept beside its manifest.
 pub(super) const SLO_ETAG: HeaderName = HeaderName::from_static("x-object-sysmeta-slo-etag");
-/// What the listing shall show for an object's ETag.
-const LISTED_ETAG: HeaderName = HeaderName::from_static("x-object-sysmeta-container-update-override-etag");
 /// Where object servers find the ETag that conditions mean.
 const ETAG_IS_AT: HeaderName = HeaderName::from_static("x-backend-etag-is-at");
 /// What of an object makes its servers send all of it, whatever range is asked for.

@@ -4,6 +4,7 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use percent_encoding::{percent_decode_str, utf8_percent_encode};
 
 use super::EMPTY_MD5;
+use crate::ops::headers::LISTED_ETAG;
 use crate::ops::resource::ObjectName;
 use crate::ops::rows::Hash;
 use crate::swift::response::QUOTED;
@@ -22,9 +23,6 @@ const KEPT_BYTES: HeaderName = HeaderName::from_static("x-object-sysmeta-symlink
 /// Links of the cluster's own: one that does not count as a step from link to link, and one to a reserved name.
 const EXTENDS: HeaderName = HeaderName::from_static("x-object-sysmeta-symloop-extend");
 const RESERVED: HeaderName = HeaderName::from_static("x-object-sysmeta-allow-reserved-names");
-
-/// What the listing shows as the hash.
-pub(super) const LISTED_ETAG: HeaderName = HeaderName::from_static("x-object-sysmeta-container-update-override-etag");
 
 const SHOWN: [(HeaderName, HeaderName); 4] =
     [(TARGET, KEPT_TARGET), (TARGET_ACCOUNT, KEPT_ACCOUNT), (TARGET_ETAG, KEPT_ETAG), (TARGET_BYTES, KEPT_BYTES)];

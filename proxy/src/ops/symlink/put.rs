@@ -6,12 +6,11 @@ use http::{HeaderMap, HeaderValue, Method, Response};
 use http_body_util::BodyExt as _;
 
 use super::follow::Chase;
-use super::link::LISTED_ETAG;
 use super::{EMPTY_MD5, Link, LinkError};
 use crate::error::Error;
 use crate::ops::Call;
 use crate::ops::get::Read;
-use crate::ops::headers::{SLO_SIZE, plain_content_type};
+use crate::ops::headers::{LISTED_ETAG, SLO_SIZE, plain_content_type};
 use crate::ops::large::SLO_ETAG;
 use crate::ops::put::{Put, Stored, store};
 use crate::ops::resource::{ObjectName, Resource};
