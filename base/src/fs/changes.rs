@@ -168,13 +168,14 @@ fn same(a: &File, b: &File) -> bool {
     identity(a).is_some() && identity(a) == identity(b)
 }
 
-/// Files that were renamed to be taken, by this call or by one that did not come to its end.
+/// Files that were renamed to be taken, by this call or by one that did not come to its end. Not the one that writers mark in:
+/// marks would come into it between its reading and its removal.
 fn renamed(folder: &Path) -> io::Result<Vec<PathBuf>> {
     let entries = match std::fs::read_dir(folder) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
         entries => entries?,
     };
-    let is_taken = |path: &PathBuf| path.file_stem().is_some_and(|stem| stem == NAME);
+    let is_taken = |path: &PathBuf| path.file_stem().is_some_and(|stem| stem == NAME) && path.extension().is_some();
     entries.map(|entry| entry.map(|e| e.path())).filter(|path| path.as_ref().map_or(true, is_taken)).collect()
 }
 
