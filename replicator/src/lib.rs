@@ -4,8 +4,10 @@
 //! of its own and knows nothing of the others.
 
 pub mod expire;
+mod front;
 mod here;
 mod listing;
+pub mod listings;
 pub mod pass;
 pub mod reap;
 pub mod rekey;
@@ -13,7 +15,9 @@ pub mod replicate;
 mod rows;
 pub mod update;
 
+pub use front::{Front, Side};
 pub use here::Here;
+pub use listings::Listings;
 pub use pass::{Filter, Pass, Progress};
 pub use replicate::Replicate;
 

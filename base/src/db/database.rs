@@ -8,6 +8,7 @@ use rocksdb::{Cache, DB, WriteBatch, WriteOptions};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::commit::{CRASH_POINTS, CommitMetrics, Committer};
+use super::digest::Counts;
 use super::life::Life;
 use super::{DbError, Get, Transaction, View, settings, view};
 use crate::crash;
@@ -24,6 +25,7 @@ pub struct Database {
     inner: Arc<Inner>,
     committer: Committer,
     closed: CancellationToken,
+    counts: Counts,
 }
 
 /// What readers and the committer share.
@@ -63,7 +65,7 @@ impl Database {
             failed: AtomicBool::new(false),
         });
         let committer = Committer::start(Arc::clone(&inner), metrics)?;
-        Ok(Self { inner, committer, closed })
+        Ok(Self { inner, committer, closed, counts: Counts::default() })
     }
 
     /// The device.
@@ -105,9 +107,18 @@ impl Database {
         self.committer.commit(change).await
     }
 
+    /// Whose row numbers its rows have.
+    pub fn life(&self) -> [u8; 16] {
+        self.inner.life
+    }
+
     /// How many groups were written since it was opened: what was read at one count is still so at the same.
     pub fn groups(&self) -> u64 {
         self.inner.groups.load(Ordering::Acquire)
+    }
+
+    pub(super) fn counts(&self) -> &Counts {
+        &self.counts
     }
 
     /// Whether a write failed, so that the next needs the database opened anew.

@@ -6,10 +6,11 @@
 //! device holds at all. The bits are more than partitions have bits in all but the very largest rings, so a ring that
 //! changes, or doubles its partitions, changes nothing here; for rings with more partitions the databases are walked.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use super::codec::Malformed;
-use super::{DbError, Get, Info, Kind, ListingId, Transaction, View};
+use super::{Database, DbError, Get, Info, Kind, Life, ListingId, Transaction, View};
 use crate::hash_path::PathHash;
 use crate::listing::walk::{Bounds, Cursor as _};
 use crate::ring;
@@ -19,6 +20,43 @@ pub const BITS: u8 = 20;
 
 /// The digest of each partition that holds any database.
 pub type Table = BTreeMap<u32, [u8; 16]>;
+
+/// What a device held at one moment.
+#[derive(Debug)]
+pub struct Count {
+    /// Whose row numbers those are, and the last one that is counted.
+    pub life: Life,
+    /// The digests, of partitions of some power.
+    pub table: Table,
+}
+
+/// The last counts of each kind, with the number of groups written and the part power that they are of.
+pub(super) type Counts = Mutex<HashMap<Kind, (u64, u8, Arc<Count>)>>;
+
+impl Database {
+    /// What it holds now. As long as nothing is written, that is known already.
+    ///
+    /// # Errors
+    /// When it cannot be read or is damaged.
+    pub async fn count(&self, kind: Kind, power: u8) -> Result<Arc<Count>, DbError> {
+        let groups = self.groups();
+        if let Some((at, of, count)) = lock(self.counts()).get(&kind)
+            && (*at, *of) == (groups, power)
+        {
+            return Ok(Arc::clone(count));
+        }
+        let count = move |view: &View<'_>| {
+            Ok::<_, DbError>(Count { life: Life::load(view)?, table: table(view, kind, power)? })
+        };
+        let count = Arc::new(self.read(count).await?);
+        lock(self.counts()).insert(kind, (groups, power, Arc::clone(&count)));
+        Ok(count)
+    }
+}
+
+fn lock(counts: &Counts) -> std::sync::MutexGuard<'_, HashMap<Kind, (u64, u8, Arc<Count>)>> {
+    counts.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// Puts a database's new digest in the place of its old one; zeros stand for none.
 pub(super) fn replace(tx: &mut Transaction<'_>, id: ListingId, old: [u8; 16], new: [u8; 16]) -> Result<(), DbError> {

@@ -10,6 +10,7 @@
 //! y kind hash life               -> row-number    how far the rows of another device's copy were taken in
 //! x kind hash-prefix             -> digest        see digest.rs
 //! g kind life                    -> agreement     see agreement.rs
+//! w kind                         -> times         when replication passed over it; see the replicator's listings
 //! n                              -> Life          who this device is, and the last row number
 //! ```
 //!
@@ -40,6 +41,11 @@ impl Kind {
     /// What the keys of the digests of this kind begin with.
     pub(super) fn digests(self) -> Vec<u8> {
         vec![b'x', self.byte()]
+    }
+
+    /// Where it is said when replication passed over this kind.
+    pub fn times(self) -> Vec<u8> {
+        vec![b'w', self.byte()]
     }
 
     /// Where it is said what is agreed with the device of that life.

@@ -100,6 +100,19 @@ pub enum ListingRequest {
     },
 }
 
+impl ListingRequest {
+    /// Which listings it is about.
+    pub fn kind(&self) -> Kind {
+        match self {
+            Self::Compare { place, .. }
+            | Self::Offer { place, .. }
+            | Self::Sync { place, .. }
+            | Self::Reclaim { place, .. } => place.kind,
+            Self::Run { kind, .. } => *kind,
+        }
+    }
+}
+
 /// A database and the digest of its state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Offered {

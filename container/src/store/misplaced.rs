@@ -45,7 +45,7 @@ pub fn containers(
     let mut found = Vec::new();
     while let Some(hash) = scan.name().filter(|_| found.len() < limit) {
         if let Some(id) = ListingId::from_misplaced(&[key::MISPLACED, hash].concat())
-            && let Some(info) = apus_base::db::Info::load(view, id)?
+            && let Some(info) = Info::load(view, id)?
         {
             found.push((id, info));
         }
