@@ -12,7 +12,8 @@
 //! 3. In a partition that differs, its databases are offered by hash and digest (`Offer`); the peer says which it has
 //!    otherwise and which not at all.
 //! 4. Each of those is brought (`Sync`): first what the copy knows of itself, timestamps, policy and metadata, which the peer
-//!    joins with what it has ([`Room::join`]); it answers up to which row number it has this device's rows. Then the rows after
+//!    joins with what it has ([`Room::join`]); it answers the result, which the sender joins too, and up to which row number
+//!    it has this device's rows. Then the rows after
 //!    that number, batch by batch; each is merged, and noted as had, in one flushed commit. At the end the digests of
 //!    the rows are compared.
 //! 5. All rows are sent, in the order of their names, when the peer has no such database, when it is far behind (less than

@@ -60,8 +60,8 @@ pub struct Arrived<R> {
 ///
 /// # Errors
 /// When it cannot be read or is damaged.
-pub fn head(view: &View<'_>, id: ListingId) -> Result<Option<(Info, ListingHead)>, DbError> {
-    let Some(Head { info, metadata }) = Head::load_any(view, id)? else { return Ok(None) };
+pub fn head(from: &impl Get, id: ListingId) -> Result<Option<(Info, ListingHead)>, DbError> {
+    let Some(Head { info, metadata }) = Head::load_any(from, id)? else { return Ok(None) };
     let item = |(name, item): (&str, &Item)| MetadataItem {
         name: name.to_owned(),
         timestamp: item.timestamp,
@@ -150,8 +150,8 @@ impl Batch {
     }
 }
 
-/// Takes in what another copy knows of itself; a database that is not here is made, to be filled. Gives how it is now, and
-/// up to which number the sender's rows are here.
+/// Takes in what another copy knows of itself; a database that is not here is made, to be filled. Gives the number up to
+/// which the sender's rows are here.
 ///
 /// # Errors
 /// When it cannot be read or is damaged.
@@ -160,17 +160,30 @@ pub fn begin<R: Room>(
     id: ListingId,
     head: ListingHead,
     life: &[u8; 16],
-) -> Result<(Info, u64), DbError> {
-    let loaded = Info::load(tx, id)?;
-    let point = loaded.as_ref().map_or(Ok(0), |info| agreement::taken(tx, id, info, life))?;
-    let mut info = loaded.clone().unwrap_or_else(|| Info { filling: true, ..R::fresh(&head) });
+) -> Result<u64, DbError> {
+    let Some(info) = Info::load(tx, id)? else {
+        R::store(tx, id, &mut Info { filling: true, ..R::fresh(&head) })?;
+        join::<R>(tx, id, head)?;
+        return Ok(0);
+    };
+    join::<R>(tx, id, head)?;
+    agreement::taken(tx, id, &info, life)
+}
+
+/// Takes in what another copy knows of itself, if there is one here.
+///
+/// # Errors
+/// When it cannot be read or is damaged.
+pub fn join<R: Room>(tx: &mut Transaction<'_>, id: ListingId, head: ListingHead) -> Result<(), DbError> {
+    let Some(before) = Info::load(tx, id)? else { return Ok(()) };
+    let mut info = before.clone();
     R::join(&mut info, &head);
     let item = |item: MetadataItem| (item.name, Item { timestamp: item.timestamp, value: item.value });
     join_metadata(tx, &mut info, id, Metadata::from_items(head.metadata.into_iter().map(item)))?;
-    if loaded.as_ref() != Some(&info) {
+    if info != before {
         R::store(tx, id, &mut info)?;
     }
-    Ok((info, point))
+    Ok(())
 }
 
 /// Reads rows that came.

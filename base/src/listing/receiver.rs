@@ -208,10 +208,14 @@ impl<R: Room> ListingReceiver<R> {
             return Err(Refusal::NoPolicy.into());
         }
         let (database, id) = (self.database(place, true).await?, Self::id(hash.0));
-        let (info, point) = database.commit::<_, DbError, _>(move |tx| replica::begin::<R>(tx, id, head, &life)).await?;
+        let begin = move |tx: &mut Transaction<'_>| {
+            let point = replica::begin::<R>(tx, id, head, &life)?;
+            Ok::<_, DbError>(replica::head(tx, id)?.map(|(info, head)| (info, head, point)))
+        };
+        let (info, head, point) = database.commit(begin).await?.ok_or(Refusal::Failed)?;
         crash::point(CRASH_POINTS[0]);
-        let ready =
-            ListingAnswer::Ready { point, rows: info.total().rows, hash: info.hash, filling: info.filling };
+        let (rows, hash, filling, head) = (info.total().rows, info.hash, info.filling, Box::new(head));
+        let ready = ListingAnswer::Ready { point, rows, hash, filling, head };
         stream.sender.message(&ready).await?;
         let taken = self.take(&database, id, life, stale, stream).await;
         (self.changed)(&place.device);

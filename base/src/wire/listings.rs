@@ -205,6 +205,8 @@ pub enum ListingAnswer {
         hash: [u8; 16],
         /// Whether it is being filled.
         filling: bool,
+        /// What both copies know of themselves together.
+        head: Box<ListingHead>,
     },
     /// The rows are on stable storage.
     Taken(Taken),

@@ -3,7 +3,7 @@
 use apus_base::db::replica::{self, Room};
 use apus_base::db::{DbError, Info, ListingId, Transaction, agreement};
 use apus_base::link::Stream;
-use apus_base::wire::listings::{ListingAnswer, ListingRequest, ListingRow, SyncPart, Taken};
+use apus_base::wire::listings::{ListingAnswer, ListingHead, ListingRequest, ListingRow, SyncPart, Taken};
 use apus_base::wire::replication::Request;
 
 use super::Run;
@@ -94,9 +94,12 @@ impl<R: Room> Run<'_, R> {
         all: bool,
     ) -> Result<(Taken, Rows), PeerError> {
         stream.sender.message(&Request::Listings(sync)).await?;
-        let ListingAnswer::Ready { point, rows, hash, filling } = answer(stream).await? else {
+        let ListingAnswer::Ready { point, rows, hash, filling, head } = answer(stream).await? else {
             return Err(PeerError::Nonsense);
         };
+        if !all {
+            self.join(id, *head).await?;
+        }
         let rows = which(info, &Ready { point, rows, hash, filling }, all);
         let sent = match rows {
             Rows::None => Ok(()),
@@ -115,6 +118,15 @@ impl<R: Room> Run<'_, R> {
             ListingAnswer::Taken(taken) => Ok((taken, rows)),
             _ => Err(PeerError::Nonsense),
         }
+    }
+
+    /// Takes in what the peer knew better of itself. A handoff does not care: it would only differ from what was confirmed.
+    async fn join(&self, id: ListingId, there: ListingHead) -> Result<(), DbError> {
+        let ours = self.database.read(move |view| replica::head(view, id)).await?;
+        if ours.is_none_or(|(_, ours)| ours == there) {
+            return Ok(());
+        }
+        self.database.commit(move |tx: &mut Transaction<'_>| replica::join::<R>(tx, id, there)).await
     }
 
     async fn send_changed(&self, stream: &mut Stream, id: ListingId, point: u64, until: u64) -> Result<(), PeerError> {
