@@ -126,7 +126,12 @@ pub struct Node {
     pub here: Here,
     /// Where it tells what it did.
     pub recon: ReconCache,
+    /// Is told the device on which a database has changed.
+    pub changed: Changed,
 }
+
+/// Hears of a device on which a database has changed.
+pub type Changed = Arc<dyn Fn(&str) + Send + Sync>;
 
 /// What all passes of a process did.
 #[derive(Debug, Default)]
@@ -278,7 +283,13 @@ impl<R: Room> Run<'_, R> {
             partitions.iter().map(|(number, digest)| PartitionDigest { partition: **number, digest: **digest });
         let mut compared = self.compare(digests.clone(), |partition| self.others(partition)).await;
         let stand_ins = self.compare(digests, |partition| self.stand_ins(partition, &compared)).await;
-        compared.extend(stand_ins);
+        // A device that stands in for one partition may be a primary of others.
+        for (id, more) in stand_ins {
+            match (compared.get_mut(&id), more) {
+                (Some(Compared::Differing(known)), Compared::Differing(more)) => known.extend(more),
+                (_, more) => _ = compared.insert(id, more),
+            }
+        }
         let work = partitions.into_iter().map(|(number, _)| self.partition(*number, &compared));
         let at_once = self.pass.config.concurrency.max(1);
         stream::iter(work).for_each_concurrent(at_once, |partition| partition.replicate(stop)).await;

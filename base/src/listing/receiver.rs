@@ -22,7 +22,7 @@ use crate::link::{LinkError, Sender, Stream};
 use crate::metrics::Metrics;
 use crate::timestamp::Timestamp;
 use crate::wire::listings::{
-    Held, Life, ListingAnswer, ListingHead, ListingPlace, ListingRequest, MAX_OFFERED, MAX_ROWS, Offered, SyncPart,
+    Held, Life, ListingAnswer, ListingHead, ListingPlace, ListingRequest, MAX_OFFERED, MAX_ROWS, Offered, Scope, SyncPart,
 };
 use crate::wire::replication::{MAX_COMPARED, PartitionDigest, Refusal};
 
@@ -38,7 +38,7 @@ pub struct ListingReceiver<R> {
     databases: Arc<Databases>,
     cluster: Arc<Cluster>,
     /// Is told the device on which a database has changed.
-    changed: Box<dyn Fn(&str) + Send + Sync>,
+    changed: Arc<dyn Fn(&str) + Send + Sync>,
     syncs: Semaphore,
     rows: Counter,
     refused: Counter,
@@ -83,12 +83,12 @@ impl<R: Room> ListingReceiver<R> {
         databases: Arc<Databases>,
         cluster: Arc<Cluster>,
         metrics: &Metrics,
-        changed: impl Fn(&str) + Send + Sync + 'static,
+        changed: Arc<dyn Fn(&str) + Send + Sync>,
     ) -> Self {
         let (rows, refused) = (Counter::default(), Counter::default());
         metrics.register("replication_received_rows", "Rows taken from other nodes", rows.clone());
         metrics.register("replication_refused", "Requests of other nodes that were refused", refused.clone());
-        let (changed, syncs) = (Box::new(changed), Semaphore::new(MAX_SYNCS));
+        let syncs = Semaphore::new(MAX_SYNCS);
         Self { databases, cluster, changed, syncs, rows, refused, room: PhantomData }
     }
 
@@ -103,7 +103,9 @@ impl<R: Room> ListingReceiver<R> {
             }
             ListingRequest::Offer { place, databases } => self.offer(&place, databases).await,
             ListingRequest::Sync { place, life, head, stale } => self.sync(&place, life, *head, stale, stream).await,
-            ListingRequest::Reclaim { place, database, before } => self.reclaim(&place, database, before).await,
+            ListingRequest::Reclaim { place, database, before, scope } => {
+                self.reclaim(&place, database, before, scope).await
+            }
             ListingRequest::Run { .. } => Err(Refusal::Malformed.into()),
         };
         let answer = match answered {
@@ -262,9 +264,10 @@ impl<R: Room> ListingReceiver<R> {
         place: &ListingPlace,
         offered: Offered,
         before: Timestamp,
+        scope: Scope,
     ) -> Result<ListingAnswer, Broken> {
         let database = self.database(place, false).await?;
-        let done = replica::reclaim::<R>(&database, Self::id(offered.hash), offered.state, before).await?;
+        let done = replica::reclaim::<R>(&database, Self::id(offered.hash), offered.state, before, scope).await?;
         crash::point(CRASH_POINTS[3]);
         Ok(ListingAnswer::Reclaimed(done))
     }
