@@ -79,8 +79,10 @@ use apus_base::clock;
 use apus_base::db::digest::Count;
 use apus_base::db::replica::Room;
 use apus_base::db::{Database, Databases, Kind};
+use apus_base::here::Here;
 use apus_base::link::Link;
 use apus_base::metrics::Metrics;
+use apus_base::pass::{Filter, Pass, Progress, Report};
 use apus_base::recon::ReconCache;
 use apus_base::ring::{Device, Ring};
 use apus_base::timestamp::{TICKS_PER_SECOND, Timestamp};
@@ -95,8 +97,6 @@ pub use database::CRASH_POINTS;
 use partition::{Partition, Side};
 use times::Times;
 
-use crate::Here;
-use crate::pass::{Filter, Pass, Progress, Report};
 use crate::replicate::Config;
 
 /// Devices that are replicated at the same time.
@@ -232,7 +232,17 @@ impl<R: Room> Listings<R> {
             let cutoff = self.cutoff();
             let times = Times::begin(&database, R::KIND, cutoff).await?;
             let (ring, lost) = (Arc::clone(ring), Mutex::default());
-            Ok::<_, apus_base::db::DbError>(Run { pass: self, progress, ring, device, database, count, cutoff, times, lost })
+            Ok::<_, apus_base::db::DbError>(Run {
+                pass: self,
+                progress,
+                ring,
+                device,
+                database,
+                count,
+                cutoff,
+                times,
+                lost,
+            })
         };
         match begun.await {
             Ok(run) => run.device(filter, stop).await,
@@ -260,8 +270,10 @@ impl<R: Room> Pass for Listings<R> {
         let rings = self.node.rings.load_full();
         let ring = ring(&rings, R::KIND);
         let own = ring.devices().iter().flatten();
-        let own: Vec<_> =
-            own.filter(|device| self.node.here.has(device) && filter.device(&device.device)).map(|d| (ring, d)).collect();
+        let own: Vec<_> = own
+            .filter(|device| self.node.here.has(device) && filter.device(&device.device))
+            .map(|d| (ring, d))
+            .collect();
         let run = |own| self.device(own, filter, progress, stop);
         stream::iter(own).for_each_concurrent(MAX_DEVICES, run).await;
         let report = progress.report();

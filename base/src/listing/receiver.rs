@@ -22,7 +22,8 @@ use crate::link::{LinkError, Sender, Stream};
 use crate::metrics::Metrics;
 use crate::timestamp::Timestamp;
 use crate::wire::listings::{
-    Held, Life, ListingAnswer, ListingHead, ListingPlace, ListingRequest, MAX_OFFERED, MAX_ROWS, Offered, Scope, SyncPart,
+    Held, Life, ListingAnswer, ListingHead, ListingPlace, ListingRequest, MAX_OFFERED, MAX_ROWS, Offered, Scope,
+    SyncPart,
 };
 use crate::wire::replication::{MAX_COMPARED, PartitionDigest, Refusal};
 
@@ -122,7 +123,11 @@ impl<R: Room> ListingReceiver<R> {
     }
 
     async fn database(&self, place: &ListingPlace, to_write: bool) -> Result<Arc<Database>, Broken> {
-        if place.kind != R::KIND || place.device.is_empty() || place.device.starts_with('.') || place.device.contains(['/', '\0']) {
+        if place.kind != R::KIND
+            || place.device.is_empty()
+            || place.device.starts_with('.')
+            || place.device.contains(['/', '\0'])
+        {
             return Err(Refusal::Malformed.into());
         }
         Ok(match to_write {
@@ -241,8 +246,9 @@ impl<R: Room> ListingReceiver<R> {
                     self.rows.inc_by(arrived.len() as u64);
                     // Once something was left out, nothing says any more what is here.
                     let through = through.filter(|_| left_out == 0);
-                    let take = database
-                        .commit::<_, DbError, _>(move |tx| replica::take::<R>(tx, id, arrived, stale, (&life, through)));
+                    let take = database.commit::<_, DbError, _>(move |tx| {
+                        replica::take::<R>(tx, id, arrived, stale, (&life, through))
+                    });
                     left_out += take.await?;
                     crash::point(CRASH_POINTS[1]);
                 }

@@ -228,7 +228,10 @@ fn what_is_old_goes_only_from_the_state_that_was_agreed() {
     // A copy that never had the others has the same digest.
     let fresh = Store::new();
     fresh.merge(&name, vec![row("stays", false)]);
-    assert_eq!(fresh.read(move |view| Ok(Info::load(view, id)?.unwrap().hash)), store.read(move |view| Ok(Info::load(view, id)?.unwrap().hash)));
+    assert_eq!(
+        fresh.read(move |view| Ok(Info::load(view, id)?.unwrap().hash)),
+        store.read(move |view| Ok(Info::load(view, id)?.unwrap().hash))
+    );
 }
 
 #[test]
