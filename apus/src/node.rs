@@ -252,9 +252,9 @@ impl Node {
     pub(crate) fn replicator(&self, path: &Path, metrics: &Metrics) -> Result<Replicate, StartError> {
         let none = || StartError::NoReplication { path: path.to_owned() };
         let config = self.config.replication.as_ref().ok_or_else(none)?;
-        let link = Arc::new(Link::asking(&identity(config)?)?);
         let none = || StartError::NoAddress { path: path.to_owned(), role: Role::Object.name() };
         let object = self.address(Role::Object)?.ok_or_else(none)?;
+        let link = Arc::new(Link::asking_from(object.ip(), &identity(config)?)?);
         Ok(self.replicate(config, link, Here::new(object), metrics))
     }
 
@@ -274,7 +274,8 @@ impl Node {
             own.extend(self.address(role)?.map(|address| (kind, reachable(listen.unwrap_or(address)))));
         }
         let none = || StartError::NoAddress { path: path.to_owned(), role: Role::Container.name() };
-        if own.is_empty() { Err(none()) } else { Ok((Link::asking(&identity(config)?)?, own)) }
+        let (_, first) = own.first().ok_or_else(none)?;
+        Ok((Link::asking_from(first.ip(), &identity(config)?)?, own))
     }
 
     pub(crate) fn updater(&self, metrics: &Metrics) -> Updater {

@@ -42,7 +42,7 @@
 //!   client's write. A node that does not answer at all has none standing in: it may be back soon.
 //! * **Two policies for one container**, made on two sides of a split: Swift's rule decides ([`Room::join`] of containers), the
 //!   rows of the other policy stay under it, and the container is marked for the reconciler.
-//! * **A full disk** takes no rows and says so; **a damaged database** is logged and left out, and counts as a failure.
+//! * **A full disk** takes no rows and says so; **a damaged database** is logged and left out.
 //! * **A device is put back from an old image.** Then its row numbers lie; the digests differ, and everything is sent once.
 //!
 //! What account servers know of a container is reported anew after its rows were merged, as after any other write.

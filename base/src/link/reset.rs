@@ -16,6 +16,12 @@ impl ResetKey {
         Self(Sha256::new().chain_update(b"apus stateless reset").chain_update(private_key).finalize().into())
     }
 
+    /// What the ids of connections are marked with, so that the successor knows which it could have given.
+    pub(super) fn connection_ids(&self) -> u64 {
+        let marked = Sha256::new().chain_update(b"apus connection ids").chain_update(self.0).finalize();
+        marked.iter().take(8).fold(0, |key, byte| key << 8 | u64::from(*byte))
+    }
+
     fn mac(&self, data: &[u8]) -> Option<Hmac<Sha256>> {
         let mut mac = Hmac::<Sha256>::new_from_slice(&self.0).ok()?;
         mac.update(data);
