@@ -18,7 +18,7 @@ use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use quinn::{Connection, Endpoint, EndpointConfig, HashedConnectionIdGenerator, IdleTimeout, TransportConfig, VarInt};
+use quinn::{Connection, Endpoint, EndpointConfig, IdleTimeout, TransportConfig, VarInt};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -91,10 +91,8 @@ impl Link {
         let failed = |error| LinkError::Bind(address, error);
         let socket = std::net::UdpSocket::bind(address).map_err(failed)?;
         let runtime = quinn::default_runtime().ok_or_else(|| failed(std::io::Error::other("no runtime")))?;
-        let reset = identity.reset_key();
-        let connection_ids = reset.connection_ids();
-        let mut config = EndpointConfig::new(Arc::new(reset));
-        config.cid_generator(move || Box::new(HashedConnectionIdGenerator::from_key(connection_ids)));
+        let mut config = EndpointConfig::new(Arc::new(identity.reset_key()));
+        config.cid_generator(|| Box::new(reset::AnyId));
         let bound = Endpoint::new(config, Some(server), socket, runtime).map_err(failed)?;
         Self::with(bound, identity)
     }

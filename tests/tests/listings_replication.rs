@@ -47,10 +47,10 @@ fn pass_until(cluster: &mut Cluster, wish: &str, mut holds: impl FnMut(&mut Clus
     }
 }
 
-/// Rows told to one node's container server alone, so many seconds after now; a size of 0 deletes.
+/// Rows told to one node's container server alone, so many seconds after midnight; a size of 0 deletes.
 #[track_caller]
 fn tell(cluster: &mut Cluster, node: usize, names: impl IntoIterator<Item = String>, later: u64, size: u64) {
-    let at = Timestamp::from_secs(clock::now().secs() / 1000 * 1000 + later);
+    let at = Timestamp::from_secs(clock::now().secs() / 86_400 * 86_400 + later);
     let row = |name: String| ObjectRow {
         name,
         timestamps: RowTimestamps::same(at),

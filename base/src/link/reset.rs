@@ -5,6 +5,7 @@
 
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use quinn::crypto::{CryptoError, HmacKey};
+use quinn::{ConnectionId, ConnectionIdGenerator};
 use sha2::{Digest as _, Sha256};
 
 /// Makes the tokens.
@@ -14,12 +15,6 @@ impl ResetKey {
     /// From a private key; it does not lead back to it.
     pub(super) fn new(private_key: &[u8]) -> Self {
         Self(Sha256::new().chain_update(b"apus stateless reset").chain_update(private_key).finalize().into())
-    }
-
-    /// What the ids of connections are marked with, so that the successor knows which it could have given.
-    pub(super) fn connection_ids(&self) -> u64 {
-        let marked = Sha256::new().chain_update(b"apus connection ids").chain_update(self.0).finalize();
-        marked.iter().take(8).fold(0, |key, byte| key << 8 | u64::from(*byte))
     }
 
     fn mac(&self, data: &[u8]) -> Option<Hmac<Sha256>> {
@@ -44,5 +39,30 @@ impl HmacKey for ResetKey {
     fn verify(&self, data: &[u8], signature: &[u8]) -> Result<(), CryptoError> {
         let mac = self.mac(data).ok_or(CryptoError)?;
         mac.verify_slice(signature).map_err(|_| CryptoError)
+    }
+}
+
+/// Connection ids without a mark of the process that gave them, by which its successor would pass over packets to it
+/// in silence. How many it answers is limited by the endpoint.
+#[derive(Debug)]
+pub(super) struct AnyId;
+
+/// Enough that two connections never get one.
+const ID_BYTES: usize = 8;
+
+impl ConnectionIdGenerator for AnyId {
+    fn generate_cid(&mut self) -> ConnectionId {
+        let mut id = [0; ID_BYTES];
+        // Without randomness the endpoint finds the id taken, and asks again.
+        let _ = getrandom::fill(&mut id);
+        ConnectionId::new(&id)
+    }
+
+    fn cid_len(&self) -> usize {
+        ID_BYTES
+    }
+
+    fn cid_lifetime(&self) -> Option<std::time::Duration> {
+        None
     }
 }
