@@ -68,6 +68,7 @@ mod partition;
 mod peer;
 mod reclaim;
 mod times;
+mod told;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::marker::PhantomData;
@@ -90,7 +91,6 @@ use apus_base::wire::replication::PartitionDigest;
 use arc_swap::ArcSwap;
 use futures_util::{StreamExt as _, stream};
 use prometheus_client::metrics::counter::Counter;
-use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
 pub use database::CRASH_POINTS;
@@ -204,16 +204,19 @@ impl<R: Room> Listings<R> {
                 () = stop.cancelled() => return,
                 () = tokio::time::sleep(rest) => {}
             }
-            self.once(&Filter::default(), &Progress::default(), stop).await;
+            // A pass that is cut off anywhere has done no harm, and a large database would be long in coming.
+            let (filter, progress) = (Filter::default(), Progress::default());
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = self.once(&filter, &progress, stop) => {}
+            }
             rest = pause;
         }
     }
 
     /// What Swift's recon tools look for.
     async fn tell_recon(&self, report: &Report) {
-        let stats = json!({ "replication_stats": report, "replication_time": report.seconds,
-            "replication_last": report.ended });
-        let (recon, entries) = (self.node.recon.clone(), stats.as_object().cloned().unwrap_or_default());
+        let (recon, entries) = (self.node.recon.clone(), told::entries(report));
         if tokio::task::spawn_blocking(move || recon.merge(R::SERVER, entries)).await.is_err() {
             tracing::error!("the recon cache was not written");
         }
