@@ -311,6 +311,34 @@ fn what_was_deleted_does_not_come_back_from_a_node_that_was_away() {
 }
 
 #[test]
+fn a_node_that_dies_while_all_forget_brings_nothing_back() {
+    let mut cluster = quiet().settings("replication", "reclaim_age = 0").start();
+    let tester = cluster.tester();
+    tester.make("c");
+    tester.store("c/stays", "x");
+    tester.store("c/o", "to be deleted");
+    pass_everywhere(&mut cluster);
+    tester.delete("c/o").send().expect(204);
+
+    // One of the three dies when it has forgotten the tombstone, and the one that asked has not.
+    cluster.node(1).kill();
+    cluster.node(1).start(Some("listing.reclaimed"));
+    assert!(!cluster.node(0).pass(PASS, &[]).status.success(), "nobody died");
+    cluster.node(1).exited();
+
+    // The copies differ, are one again, and forget together.
+    cluster.node(1).start(None);
+    for _ in 0..3 {
+        pass_everywhere(&mut cluster);
+    }
+    let forgotten = cluster.assert_in_place(C);
+    assert_eq!(forgotten.names(), ["stays"]);
+    empty(&mut cluster, 2);
+    pass(&mut cluster, 0);
+    assert_eq!(cluster.assert_in_place(C), forgotten);
+}
+
+#[test]
 fn whoever_dies_in_the_middle_the_next_pass_ends_it() {
     let receiving = apus_base::listing::receiver::CRASH_POINTS.iter().filter(|point| **point != "listing.reclaimed");
     for point in receiving {

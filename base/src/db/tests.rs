@@ -76,8 +76,8 @@ async fn changes_that_wait_share_a_flush_and_see_each_other() {
     databases.register(&metrics);
     let database = databases.get_writable("d1").await.unwrap();
     let add = |tx: &mut Transaction<'_>| -> Result<u8, DbError> {
-        let count = tx.get(b"n")?.map_or(0, |value| value[0]) + 1;
-        tx.put(b"n".to_vec(), vec![count]);
+        let count = tx.get(b"count")?.map_or(0, |value| value[0]) + 1;
+        tx.put(b"count".to_vec(), vec![count]);
         Ok(count)
     };
 

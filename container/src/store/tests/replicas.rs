@@ -293,3 +293,43 @@ fn rows_of_another_policy_are_found_until_they_are_done() {
     done(found[0].1.clone());
     assert_eq!(store.read(|view| misplaced::containers(view, None, 9)), []);
 }
+
+#[test]
+fn rows_that_only_a_stale_device_has_are_left_out_by_a_whole_copy_and_taken_by_a_new_one() {
+    let name = container("c");
+    let id = id(&name);
+    let at = |name: &str, secs, deleted| {
+        let timestamps = RowTimestamps::same(Timestamp::from_secs(secs));
+        Row { timestamps, deleted, ..sample() }.to_wire(name.into(), PolicyIndex(0))
+    };
+    let stale = Store::new();
+    stale.merge(
+        &name,
+        vec![at("forgotten", 10, false), at("known", 10, false), at("new", 30, false), at("t", 10, true)],
+    );
+    let (head, all) = stale.read(move |view| Ok((replica::head(view, id)?.unwrap().1, replica::all(view, id, &[])?.0)));
+    let life = stale.database.life();
+    let bring = |to: &Store| {
+        let (head, rows) = (head.clone(), replica::arrived::<Containers>(all.clone()).unwrap());
+        to.commit(move |tx| {
+            replica::begin::<Containers>(tx, id, head, &life)?;
+            let before = Some(Timestamp::from_secs(20));
+            let left_out = replica::take::<Containers>(tx, id, rows, before, (&life, Some(99)))?;
+            Ok((left_out, agreement::taken(tx, id, &Info::load(tx, id)?.unwrap(), &life)?))
+        })
+    };
+    let live = |store: &Store| {
+        let rows = store.read(move |view| rows(view, id)).into_iter().filter(|(_, row)| !row.deleted);
+        rows.map(|((_, name), _)| name).collect::<Vec<_>>()
+    };
+
+    // The primaries have had and forgotten the tombstone of one.
+    let whole = Store::new();
+    whole.merge(&name, vec![at("known", 15, false)]);
+    assert_eq!(bring(&whole), (1, 0));
+    assert_eq!(live(&whole), ["known", "new"]);
+    // A device that has nothing of it can know nothing better.
+    let fresh = Store::new();
+    assert_eq!(bring(&fresh), (0, 99));
+    assert_eq!(live(&fresh), ["forgotten", "known", "new"]);
+}
