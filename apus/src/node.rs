@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::convert::Infallible;
 use std::future::Future;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -12,26 +12,30 @@ use apus_base::client::pool::{Pool, Timeouts};
 use apus_base::client::{ClientConfig, ClusterClient, Rings};
 use apus_base::clock::Clock;
 use apus_base::cluster::Cluster;
-use apus_base::db::Databases;
+use apus_base::db::replica::Room;
+use apus_base::db::{Databases, Kind};
 use apus_base::fs::Devices;
 use apus_base::here::Here;
-use apus_base::link::{Identity, Link};
+use apus_base::link::Link;
+use apus_base::listing::receiver::ListingReceiver;
 use apus_base::metrics::Metrics;
 use apus_base::recon::ReconCache;
 use apus_base::ring::Ring;
 use apus_base::serve::Limits;
+use apus_container::report::Changes;
 use apus_object::Receiver;
 use apus_proxy::Proxy;
 use apus_replicator::expire::{Expirer, Share};
 use apus_replicator::reap::Reaper;
 use apus_replicator::update::Updater;
-use apus_replicator::{Replicate, replicate};
+use apus_replicator::{Front, Listings, Replicate, Side, listings, replicate};
 use arc_swap::ArcSwap;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::NodeConfig;
 use crate::error::StartError;
+use crate::links::{Links, Replicating, identity};
 use crate::pass::PassName;
 use crate::rings::{self, Addresses};
 use crate::roles::Role;
@@ -55,6 +59,7 @@ pub(crate) struct Node {
     passes: OnceLock<ClusterClient>,
     devices: Arc<Devices>,
     databases: Arc<Databases>,
+    links: Links,
 }
 
 impl Node {
@@ -77,6 +82,7 @@ impl Node {
             passes: OnceLock::new(),
             devices,
             databases,
+            links: Links::default(),
         })
     }
 
@@ -137,8 +143,9 @@ impl Node {
         &self,
         Bound { listener, address, .. }: Bound,
         shutdown: CancellationToken,
-    ) -> impl Future<Output = ()> + Send + 'static {
+    ) -> Result<impl Future<Output = ()> + Send + 'static, StartError> {
         let metrics = Metrics::new("account");
+        let replicating = self.listings(address, &metrics, |_| {}, |front| &front.accounts)?;
         let reaper = self.reaper_beside(Here::new(address), &metrics);
         let shared = apus_account::Shared {
             cluster: Arc::clone(&self.cluster),
@@ -147,25 +154,57 @@ impl Node {
             limits: Limits::default(),
         };
         let serving = apus_account::serve(self.config.account.clone(), shared, listener, shutdown.clone());
-        async move {
-            tokio::join!(serving, reaper.run(&shutdown));
-        }
+        Ok(async move {
+            tokio::join!(serving, reaper.run(&shutdown), replicating.run(&shutdown));
+        })
     }
 
     pub(crate) fn container(
         &self,
-        listener: TcpListener,
+        Bound { listener, address, .. }: Bound,
         shutdown: CancellationToken,
-    ) -> impl Future<Output = ()> + Send + 'static {
+    ) -> Result<impl Future<Output = ()> + Send + 'static, StartError> {
+        let (metrics, changes) = (Metrics::new("container"), Arc::new(Changes::default()));
+        let noted = Arc::clone(&changes);
+        let replicating = self.listings(address, &metrics, move |device| noted.note(device), |f| &f.containers)?;
         let shared = apus_container::Shared {
             cluster: Arc::clone(&self.cluster),
             databases: Arc::clone(&self.databases),
             pool: Pool::new(Timeouts::default()),
             account_ring: Arc::clone(&self.account_ring),
-            metrics: Metrics::new("container"),
+            changes,
+            metrics,
             limits: Limits::default(),
         };
-        apus_container::serve(self.config.container.clone(), shared, listener, shutdown)
+        let serving = apus_container::serve(self.config.container.clone(), shared, listener, shutdown.clone());
+        Ok(async move {
+            tokio::join!(serving, replicating.run(&shutdown));
+        })
+    }
+
+    /// An account or container server's end of replication, if this node replicates.
+    fn listings<R: Room>(
+        &self,
+        server: SocketAddr,
+        metrics: &Metrics,
+        changed: impl Fn(&str) + Send + Sync + 'static,
+        place: impl Fn(&Front) -> &OnceLock<Side<R>>,
+    ) -> Result<Replicating<Listings<R>>, StartError> {
+        let Some(config) = &self.config.replication else { return Ok(Replicating::default()) };
+        let served = self.links.get(config, server)?;
+        let node = listings::Node {
+            databases: Arc::clone(&self.databases),
+            rings: Arc::clone(&self.current_rings),
+            link: Arc::clone(&served.link),
+            here: Here::new(server),
+            recon: self.recon(),
+        };
+        let pass = Arc::new(Listings::new(config.clone(), node, metrics));
+        let (databases, cluster) = (Arc::clone(&self.databases), Arc::clone(&self.cluster));
+        let receiver = ListingReceiver::new(databases, cluster, metrics, changed);
+        // A role is started once.
+        let _ = place(&self.links.front).set(Side { receiver, pass: Arc::clone(&pass) });
+        Ok(Replicating(Some((served, pass))))
     }
 
     /// The object server and its end of replication, the updater of its devices and its share of the expirer.
@@ -182,27 +221,23 @@ impl Node {
         let config = self.config.object.clone();
         let serving = apus_object::serve(config, devices, cluster, metrics, listener, shutdown.clone());
         Ok(async move {
-            let replicating = async {
-                if let Some(Replication { link, receiver, pass }) = replication {
-                    tokio::join!(link.serve(receiver, shutdown.clone()), pass.run(&shutdown));
-                }
-            };
-            tokio::join!(serving, replicating, updater.run(&shutdown), expirer.run(&shutdown));
+            tokio::join!(serving, replication.run(&shutdown), updater.run(&shutdown), expirer.run(&shutdown));
         })
     }
 
     /// What answers other nodes' replicators, and the replicator of this one, if it has certificates.
-    fn replication(&self, object: SocketAddr, metrics: &Metrics) -> Result<Option<Replication>, StartError> {
+    fn replication(&self, object: SocketAddr, metrics: &Metrics) -> Result<Replicating<Replicate>, StartError> {
         let Some(config) = &self.config.replication else {
-            tracing::warn!("there is no [replication] in the configuration, so objects are not replicated");
-            return Ok(None);
+            tracing::warn!("there is no [replication] in the configuration, so nothing is replicated");
+            return Ok(Replicating::default());
         };
-        let own = config.listen.as_deref().map(address).transpose()?.unwrap_or(object);
-        let link = Arc::new(Link::bind(own, &identity(config)?)?);
+        let served = self.links.get(config, object)?;
         let (devices, cluster) = (Arc::clone(&self.devices), Arc::clone(&self.cluster));
         let receiver = Receiver::new(devices, cluster, self.config.object.fallocate_reserve, metrics);
-        let pass = self.replicate(config, Arc::clone(&link), Here::new(object), metrics);
-        Ok(Some(Replication { link, receiver: Arc::new(receiver), pass }))
+        let pass = self.replicate(config, Arc::clone(&served.link), Here::new(object), metrics);
+        // A role is started once.
+        let _ = self.links.front.objects.set(Arc::new(receiver));
+        Ok(Replicating(Some((served, Arc::new(pass)))))
     }
 
     fn replicate(&self, config: &replicate::Config, link: Arc<Link>, here: Here, metrics: &Metrics) -> Replicate {
@@ -216,10 +251,28 @@ impl Node {
         let none = || StartError::NoReplication { path: path.to_owned() };
         let config = self.config.replication.as_ref().ok_or_else(none)?;
         let link = Arc::new(Link::asking(&identity(config)?)?);
-        let object = self.config.listen.of(Role::Object);
-        let object =
-            object.ok_or_else(|| StartError::NoAddress { path: path.to_owned(), role: Role::Object.name() })?;
-        Ok(self.replicate(config, link, Here::new(address(object)?), metrics))
+        let none = || StartError::NoAddress { path: path.to_owned(), role: Role::Object.name() };
+        let object = self.address(Role::Object)?.ok_or_else(none)?;
+        Ok(self.replicate(config, link, Here::new(object), metrics))
+    }
+
+    /// Where a role of this node listens: as the configuration says, or in an `apus up` that runs.
+    fn address(&self, role: Role) -> Result<Option<SocketAddr>, StartError> {
+        let said = self.config.listen.of(role).map(address).transpose()?;
+        Ok(said.or_else(|| self.addresses.get(role)))
+    }
+
+    /// The end of a link that asks this node's own servers, and where they answer for accounts and for containers.
+    pub(crate) fn own_listings(&self, path: &Path) -> Result<(Link, Vec<(Kind, SocketAddr)>), StartError> {
+        let none = || StartError::NoReplication { path: path.to_owned() };
+        let config = self.config.replication.as_ref().ok_or_else(none)?;
+        let listen = config.listen.as_deref().map(address).transpose()?;
+        let mut own = Vec::new();
+        for (kind, role) in [(Kind::Account, Role::Account), (Kind::Container, Role::Container)] {
+            own.extend(self.address(role)?.map(|address| (kind, reachable(listen.unwrap_or(address)))));
+        }
+        let none = || StartError::NoAddress { path: path.to_owned(), role: Role::Container.name() };
+        if own.is_empty() { Err(none()) } else { Ok((Link::asking(&identity(config)?)?, own)) }
     }
 
     pub(crate) fn updater(&self, metrics: &Metrics) -> Updater {
@@ -255,7 +308,7 @@ impl Node {
     /// How long a pass that is run for ever rests.
     pub(crate) fn pause(&self, pass: PassName) -> Duration {
         match pass {
-            PassName::Replicate => {
+            PassName::Replicate | PassName::ReplicateListings => {
                 Duration::from_secs(self.config.replication.as_ref().map_or(0, |replication| replication.interval))
             }
             PassName::Update => self.config.updater.interval,
@@ -310,18 +363,15 @@ impl Node {
     }
 }
 
-/// A node's part in the replication of objects.
-struct Replication {
-    link: Arc<Link>,
-    receiver: Arc<Receiver>,
-    pass: Replicate,
-}
-
-fn identity(config: &replicate::Config) -> Result<Identity, StartError> {
-    let identity = Identity::read(&config.certificate, &config.key, &config.ca);
-    identity.map_err(|error| StartError::Link(error.into()))
-}
-
 fn address(text: &str) -> Result<SocketAddr, StartError> {
     text.parse().map_err(|_| StartError::Address(text.to_owned()))
+}
+
+/// Where a server of this machine is reached that listens on every address.
+fn reachable(address: SocketAddr) -> SocketAddr {
+    match address.ip() {
+        ip if !ip.is_unspecified() => address,
+        IpAddr::V4(_) => (Ipv4Addr::LOCALHOST, address.port()).into(),
+        IpAddr::V6(_) => (Ipv6Addr::LOCALHOST, address.port()).into(),
+    }
 }

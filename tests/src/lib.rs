@@ -7,6 +7,7 @@
 
 pub mod certificate;
 pub mod cluster;
+pub mod copies;
 pub mod disk;
 pub mod http;
 pub mod process;
@@ -18,6 +19,7 @@ pub mod up;
 
 pub use certificate::Certificate;
 pub use cluster::{Cluster, ClusterBuilder};
+pub use copies::Copy;
 pub use http::{Connection, Request, Response};
 pub use process::{Exit, Process};
 pub use swift::{Session, Swift, User};

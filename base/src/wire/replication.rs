@@ -10,6 +10,7 @@
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use super::listings::ListingRequest;
 use crate::policy::PolicyIndex;
 
 /// The longest frame, in bytes: the metadata of one object may take 1 MiB, and an offer is cut to [`MAX_OFFERED`].
@@ -52,6 +53,8 @@ pub enum Request {
         /// The device and the policy.
         place: Place,
     },
+    /// It is about accounts or containers.
+    Listings(ListingRequest),
 }
 
 /// A device of the node that is asked, and a policy.
