@@ -44,6 +44,8 @@ pub(crate) enum StartError {
     Link(#[from] apus_base::link::LinkError),
     #[error("{} has no [replication]: make certificates with `apus ca` and name them there", .path.display())]
     NoReplication { path: PathBuf },
+    #[error("{} holds no ring of such a policy; name an object ring, or a folder with object.ring.gz, object-1.ring.gz ...", .path.display())]
+    NoOldRing { path: PathBuf },
     #[error("cannot make {}: {message}", .path.display())]
     Certificate { path: PathBuf, message: String },
     #[error("the [proxy.encryption] table: {0}")]

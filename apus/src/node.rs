@@ -1,6 +1,6 @@
 //! What the roles of one process share, and how each is started with its part of it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
 use std::future::Future;
 use std::net::SocketAddr;
@@ -16,6 +16,7 @@ use apus_base::db::Databases;
 use apus_base::fs::Devices;
 use apus_base::link::{Identity, Link};
 use apus_base::metrics::Metrics;
+use apus_base::policy::PolicyIndex;
 use apus_base::recon::ReconCache;
 use apus_base::ring::Ring;
 use apus_base::serve::Limits;
@@ -24,9 +25,10 @@ use apus_proxy::Proxy;
 use apus_replicator::expire::{Expirer, Share};
 use apus_replicator::reap::Reaper;
 use apus_replicator::update::Updater;
-use apus_replicator::{Here, Replicate, replicate};
+use apus_replicator::{Filter, Here, Replicate, replicate};
 use arc_swap::ArcSwap;
 use tokio::net::TcpListener;
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::NodeConfig;
@@ -48,6 +50,7 @@ pub(crate) struct Node {
     account_ring: Arc<ArcSwap<Ring>>,
     /// All of them, as they are now.
     current_rings: Arc<ArcSwap<Rings>>,
+    rings_changed: Arc<Notify>,
     /// The proxy's client, once there is one, to give it new rings.
     client: OnceLock<ClusterClient>,
     /// And that of the background passes.
@@ -72,6 +75,7 @@ impl Node {
             rings,
             account_ring,
             current_rings,
+            rings_changed: Arc::default(),
             client: OnceLock::new(),
             passes: OnceLock::new(),
             devices,
@@ -183,7 +187,11 @@ impl Node {
         Ok(async move {
             let replicating = async {
                 if let Some(Replication { link, receiver, pass }) = replication {
-                    tokio::join!(link.serve(receiver, shutdown.clone()), pass.run(&shutdown));
+                    tokio::join!(
+                        link.serve(receiver, shutdown.clone()),
+                        pass.run(&shutdown),
+                        pass.follow_rings(&shutdown)
+                    );
                 }
             };
             tokio::join!(serving, replicating, updater.run(&shutdown), expirer.run(&shutdown));
@@ -206,7 +214,8 @@ impl Node {
 
     fn replicate(&self, config: &replicate::Config, link: Arc<Link>, here: Here, metrics: &Metrics) -> Replicate {
         let (devices, rings) = (Arc::clone(&self.devices), Arc::clone(&self.current_rings));
-        let node = replicate::Node { devices, rings, link, here, recon: self.recon() };
+        let rings_changed = Arc::clone(&self.rings_changed);
+        let node = replicate::Node { devices, rings, rings_changed, link, here, recon: self.recon() };
         Replicate::new(config.clone(), node, metrics)
     }
 
@@ -219,6 +228,13 @@ impl Node {
         let object =
             object.ok_or_else(|| StartError::NoAddress { path: path.to_owned(), role: Role::Object.name() })?;
         Ok(self.replicate(config, link, Here::new(address(object)?), metrics))
+    }
+
+    /// The object rings that `apus pass move` is from.
+    pub(crate) fn old_rings(&self, from: Option<&Path>, filter: &Filter) -> Result<BTreeMap<PolicyIndex, Arc<Ring>>, StartError> {
+        let Some(from) = from else { return Ok(BTreeMap::new()) };
+        let policies: Vec<PolicyIndex> = self.rings.objects.keys().copied().filter(|policy| filter.policy(*policy)).collect();
+        rings::read_old(from, &policies, &self.addresses)
     }
 
     pub(crate) fn updater(&self, metrics: &Metrics) -> Updater {
@@ -260,8 +276,8 @@ impl Node {
             PassName::Update => self.config.updater.interval,
             PassName::Expire => self.config.expirer.interval,
             PassName::Reap => self.config.reaper.interval,
-            // It ends when it is done, and knows itself what to wait for.
-            PassName::Rekey => Duration::ZERO,
+            // They end when they are done, and know themselves what to wait for.
+            PassName::Move | PassName::Rekey => Duration::ZERO,
         }
     }
 
@@ -297,6 +313,7 @@ impl Node {
     fn use_rings(&self, rings: &Rings) {
         self.account_ring.store(Arc::clone(&rings.account));
         self.current_rings.store(Arc::new(rings.clone()));
+        self.rings_changed.notify_one();
         for client in [&self.client, &self.passes].into_iter().filter_map(OnceLock::get) {
             client.set_rings(rings.clone());
         }
