@@ -3,7 +3,7 @@
 use std::io::IsTerminal as _;
 use std::time::{Duration, Instant};
 
-use apus_replicator::pass::Report;
+use apus_base::pass::Report;
 use indicatif::{HumanDuration, ProgressBar, ProgressStyle};
 
 use crate::cli;

@@ -14,8 +14,10 @@ use apus_base::clock::Clock;
 use apus_base::cluster::Cluster;
 use apus_base::db::Databases;
 use apus_base::fs::Devices;
+use apus_base::here::Here;
 use apus_base::link::{Identity, Link};
 use apus_base::metrics::Metrics;
+use apus_base::pass::Filter;
 use apus_base::policy::PolicyIndex;
 use apus_base::recon::ReconCache;
 use apus_base::ring::Ring;
@@ -25,7 +27,7 @@ use apus_proxy::Proxy;
 use apus_replicator::expire::{Expirer, Share};
 use apus_replicator::reap::Reaper;
 use apus_replicator::update::Updater;
-use apus_replicator::{Filter, Here, Replicate, replicate};
+use apus_replicator::{Replicate, replicate};
 use arc_swap::ArcSwap;
 use tokio::net::TcpListener;
 use tokio::sync::Notify;
@@ -231,9 +233,14 @@ impl Node {
     }
 
     /// The object rings that `apus pass move` is from.
-    pub(crate) fn old_rings(&self, from: Option<&Path>, filter: &Filter) -> Result<BTreeMap<PolicyIndex, Arc<Ring>>, StartError> {
+    pub(crate) fn old_rings(
+        &self,
+        from: Option<&Path>,
+        filter: &Filter,
+    ) -> Result<BTreeMap<PolicyIndex, Arc<Ring>>, StartError> {
         let Some(from) = from else { return Ok(BTreeMap::new()) };
-        let policies: Vec<PolicyIndex> = self.rings.objects.keys().copied().filter(|policy| filter.policy(*policy)).collect();
+        let policies: Vec<PolicyIndex> =
+            self.rings.objects.keys().copied().filter(|policy| filter.policy(*policy)).collect();
         rings::read_old(from, &policies, &self.addresses)
     }
 

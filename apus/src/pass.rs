@@ -8,8 +8,8 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use apus_base::metrics::Metrics;
+use apus_base::pass::{self, Filter, Pass};
 use apus_replicator::replicate::moves::Move;
-use apus_replicator::{Filter, Pass, pass};
 use clap::{Args, ValueEnum};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;

@@ -93,7 +93,10 @@ fn weigh(shelf: &Shelf, partition: u32) -> io::Result<u64> {
         for version in index::suffix(shelf, partition, suffix)? {
             let folder = shelf.object(partition, version.hash, "").folder();
             let bodies = version.files.iter().filter(|file| file.kind == Kind::Data);
-            bytes += bodies.filter_map(|file| std::fs::metadata(folder.join(file.text())).ok()).map(|m| m.len()).sum::<u64>();
+            bytes += bodies
+                .filter_map(|file| std::fs::metadata(folder.join(file.text())).ok())
+                .map(|m| m.len())
+                .sum::<u64>();
         }
     }
     Ok(bytes)

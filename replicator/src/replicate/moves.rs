@@ -49,7 +49,7 @@ use self::plan::Plan;
 use self::unfinished::Unfinished;
 use super::pace::Pace;
 use super::{MAX_DEVICES, Replicate};
-use crate::pass::{Filter, Pass, Progress, Report};
+use apus_base::pass::{Filter, Pass, Progress, Report};
 
 /// How often it is told how far a move is.
 const TELL_EVERY: Duration = Duration::from_secs(5);
@@ -252,7 +252,11 @@ impl Drop for Begun<'_> {
 impl Moving {
     pub(super) fn new(metrics: &Metrics) -> Self {
         let moving = Self::default();
-        metrics.register("move_partitions_left", "Partitions that a move has before it", moving.partitions_left.clone());
+        metrics.register(
+            "move_partitions_left",
+            "Partitions that a move has before it",
+            moving.partitions_left.clone(),
+        );
         metrics.register("move_bytes_left", "Bytes that a move has before it", moving.bytes_left.clone());
         moving
     }
@@ -267,7 +271,8 @@ impl Moving {
     }
 
     fn gauge(&self, report: &Report, active: bool) {
-        let left = |total: u64, done: u64| if active { total.saturating_sub(done).try_into().unwrap_or(i64::MAX) } else { 0 };
+        let left =
+            |total: u64, done: u64| if active { total.saturating_sub(done).try_into().unwrap_or(i64::MAX) } else { 0 };
         self.partitions_left.set(left(report.total, report.done));
         self.bytes_left.set(left(report.bytes, report.bytes_done));
     }

@@ -19,7 +19,7 @@ use super::super::partition::{Partition, Side};
 use super::super::{Compared, Replicate, Run, local, side};
 use super::plan::Plan;
 use super::unfinished::Unfinished;
-use crate::pass::{Filter, Progress};
+use apus_base::pass::{Filter, Progress};
 
 /// Pushes of a whole cluster that one target is given at once, as many as it takes: so many divided by the devices that push to it, but
 /// one of each at least.
@@ -235,7 +235,8 @@ impl Working<'_> {
 
     /// Whether another device is to push it and has not done so yet, and all who shall have it can be reached.
     fn is_awaited(&self, partition: u32, compared: &HashMap<u32, Compared>) -> bool {
-        let sides = || self.job.new.primaries(partition).map(|primary| (primary.id, side(compared, primary.id, partition)));
+        let sides =
+            || self.job.new.primaries(partition).map(|primary| (primary.id, side(compared, primary.id, partition)));
         let planned = self.job.plan.targets(partition);
         sides().all(|(_, side)| side != Side::Away)
             && sides().any(|(id, side)| side == Side::Differs && planned.contains(&id))

@@ -20,7 +20,9 @@ const SHUFFLE: u32 = 0x9e37_79b1;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidMove {
     /// Their partitions are not the same.
-    #[error("the old ring has 2^{0} partitions and the new one 2^{1}: a move is between rings of the same partition power")]
+    #[error(
+        "the old ring has 2^{0} partitions and the new one 2^{1}: a move is between rings of the same partition power"
+    )]
     PartPower(u8, u8),
 }
 

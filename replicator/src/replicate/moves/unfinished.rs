@@ -42,7 +42,12 @@ impl Unfinished {
 }
 
 /// Keeps the ring that a move is from.
-pub(super) async fn remember(devices: &Devices, device: &Device, policy: PolicyIndex, ring: &Arc<Ring>) -> io::Result<()> {
+pub(super) async fn remember(
+    devices: &Devices,
+    device: &Device,
+    policy: PolicyIndex,
+    ring: &Arc<Ring>,
+) -> io::Result<()> {
     let device = devices.get(&device.device).map_err(io::Error::other)?;
     let (folder, ring) = (device.path().join("passes"), Arc::clone(ring));
     device.queue().run(move || write(&folder, policy, &ring)).await.map_err(io::Error::other)?

@@ -100,7 +100,8 @@ fn a_drained_device_is_helped_by_those_who_have_the_same() {
         0 => (1..=5).find(|id| !old.primaries(partition).any(|device| device.id == *id)).unwrap(),
         id => id,
     };
-    let ids: Vec<u32> = (0..3).flat_map(|row| (0..PARTITIONS).map(move |part| (row, part))).map(|(r, p)| moved(p, r)).collect();
+    let ids: Vec<u32> =
+        (0..3).flat_map(|row| (0..PARTITIONS).map(move |part| (row, part))).map(|(r, p)| moved(p, r)).collect();
     let table = Table::new(5, IdWidth::TwoBytes, ids.into_iter()).unwrap();
     let new = Ring::new(old.devices().to_vec(), table).unwrap();
     let plan = Plan::new(&old, &new).unwrap();

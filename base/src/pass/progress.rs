@@ -80,7 +80,7 @@ impl Progress {
             bytes: self.bytes.load(Ordering::Relaxed),
             bytes_done: self.bytes_done.load(Ordering::Relaxed),
             seconds: self.started.elapsed().as_secs_f64(),
-            ended: apus_base::clock::now().secs(),
+            ended: crate::clock::now().secs(),
             counts: self.counts.lock().unwrap_or_else(PoisonError::into_inner).clone(),
         }
     }
@@ -123,7 +123,11 @@ impl Report {
     pub fn brief(&self) -> String {
         let mut brief = format!("{} of {}", self.done, self.total);
         if self.bytes > 0 {
-            #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a count of bytes, cut to its range")]
+            #[expect(
+                clippy::cast_possible_truncation,
+                clippy::cast_sign_loss,
+                reason = "a count of bytes, cut to its range"
+            )]
             #[expect(clippy::cast_precision_loss, reason = "a rate to be looked at")]
             let rate = (self.bytes_done as f64 / self.seconds) as u64;
             let [done, total, rate] = [self.bytes_done, self.bytes, rate].map(Megabytes);
@@ -171,7 +175,10 @@ impl fmt::Display for Megabytes {
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.brief())?;
-        self.counts.iter().filter(|(what, _)| **what != FAILED).try_for_each(|(what, many)| write!(f, ", {what} {many}"))?;
+        self.counts
+            .iter()
+            .filter(|(what, _)| **what != FAILED)
+            .try_for_each(|(what, many)| write!(f, ", {what} {many}"))?;
         write!(f, ", {:.1} s", self.seconds)?;
         match self.remaining().filter(|rest| !rest.is_zero()) {
             Some(rest) => write!(f, ", {:.0} s left", rest.as_secs_f64()),
