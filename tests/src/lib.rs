@@ -28,6 +28,16 @@ pub use up::{Apus, UpBuilder};
 /// The patience of every wait: far beyond what a healthy machine needs, so that only a fault runs into it.
 pub const PATIENCE: std::time::Duration = std::time::Duration::from_secs(60);
 
+/// Waits for what a server does by itself and tells nobody: looks again and again, with a short rest, until it is so.
+#[track_caller]
+pub fn wait_until(what: &str, is_so: impl Fn() -> bool) {
+    let begun = std::time::Instant::now();
+    while !is_so() {
+        assert!(begun.elapsed() < PATIENCE, "it did not happen that {what}");
+        std::thread::sleep(std::time::Duration::from_millis(100));
+    }
+}
+
 /// The MD5 of bytes in hexadecimal digits, which is what an ETag is.
 pub fn md5_hex(bytes: &[u8]) -> String {
     use md5::{Digest as _, Md5};
