@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
 use apus_base::ring::Ring;
@@ -75,7 +75,7 @@ fn said(output: &Output) -> String {
 }
 
 #[track_caller]
-fn move_everywhere(cluster: &mut Cluster, nodes: usize, from: &PathBuf) -> Vec<String> {
+fn move_everywhere(cluster: &mut Cluster, nodes: usize, from: &Path) -> Vec<String> {
     let outputs = move_on(cluster, 0..nodes, &["--from", from.to_str().unwrap()]);
     let lines: Vec<String> = outputs.iter().map(said).collect();
     assert!(outputs.iter().all(|output| output.status.success()), "{}", lines.join("\n"));
