@@ -46,6 +46,8 @@ pub(crate) enum StartError {
     NoReplication { path: PathBuf },
     #[error("the listings are open in this node's servers, which did not run the pass: {0}")]
     Ask(#[from] apus_replicator::listings::ask::AskError),
+    #[error("{} holds no ring of such a policy; name an object ring, or a folder with object.ring.gz, object-1.ring.gz ...", .path.display())]
+    NoOldRing { path: PathBuf },
     #[error("cannot make {}: {message}", .path.display())]
     Certificate { path: PathBuf, message: String },
     #[error("the [proxy.encryption] table: {0}")]

@@ -62,8 +62,8 @@ pub(crate) trait Daemon {
 }
 
 impl Daemon for Replicate {
-    fn run(&self, stop: &CancellationToken) -> impl Future<Output = ()> + Send {
-        Self::run(self, stop)
+    async fn run(&self, stop: &CancellationToken) {
+        tokio::join!(Self::run(self, stop), self.follow_rings(stop));
     }
 }
 

@@ -1,5 +1,6 @@
 //! `apus`: every role and tool of the cluster in one binary.
 
+mod bar;
 mod ca;
 mod cli;
 mod config;

@@ -1,6 +1,6 @@
 //! What the roles of one process share, and how each is started with its part of it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
 use std::future::Future;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -19,6 +19,8 @@ use apus_base::here::Here;
 use apus_base::link::Link;
 use apus_base::listing::receiver::ListingReceiver;
 use apus_base::metrics::Metrics;
+use apus_base::pass::Filter;
+use apus_base::policy::PolicyIndex;
 use apus_base::recon::ReconCache;
 use apus_base::ring::Ring;
 use apus_base::serve::Limits;
@@ -31,6 +33,7 @@ use apus_replicator::update::Updater;
 use apus_replicator::{Front, Listings, Replicate, Side, listings, replicate};
 use arc_swap::ArcSwap;
 use tokio::net::TcpListener;
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::NodeConfig;
@@ -53,6 +56,7 @@ pub(crate) struct Node {
     account_ring: Arc<ArcSwap<Ring>>,
     /// All of them, as they are now.
     current_rings: Arc<ArcSwap<Rings>>,
+    rings_changed: Arc<Notify>,
     /// The proxy's client, once there is one, to give it new rings.
     client: OnceLock<ClusterClient>,
     /// And that of the background passes.
@@ -78,6 +82,7 @@ impl Node {
             rings,
             account_ring,
             current_rings,
+            rings_changed: Arc::default(),
             client: OnceLock::new(),
             passes: OnceLock::new(),
             devices,
@@ -242,7 +247,8 @@ impl Node {
 
     fn replicate(&self, config: &replicate::Config, link: Arc<Link>, here: Here, metrics: &Metrics) -> Replicate {
         let (devices, rings) = (Arc::clone(&self.devices), Arc::clone(&self.current_rings));
-        let node = replicate::Node { devices, rings, link, here, recon: self.recon() };
+        let rings_changed = Arc::clone(&self.rings_changed);
+        let node = replicate::Node { devices, rings, rings_changed, link, here, recon: self.recon() };
         Replicate::new(config.clone(), node, metrics)
     }
 
@@ -273,6 +279,18 @@ impl Node {
         }
         let none = || StartError::NoAddress { path: path.to_owned(), role: Role::Container.name() };
         if own.is_empty() { Err(none()) } else { Ok((Link::asking(&identity(config)?)?, own)) }
+    }
+
+    /// The object rings that `apus pass move` is from.
+    pub(crate) fn old_rings(
+        &self,
+        from: Option<&Path>,
+        filter: &Filter,
+    ) -> Result<BTreeMap<PolicyIndex, Arc<Ring>>, StartError> {
+        let Some(from) = from else { return Ok(BTreeMap::new()) };
+        let policies: Vec<PolicyIndex> =
+            self.rings.objects.keys().copied().filter(|policy| filter.policy(*policy)).collect();
+        rings::read_old(from, &policies, &self.addresses)
     }
 
     pub(crate) fn updater(&self, metrics: &Metrics) -> Updater {
@@ -314,8 +332,8 @@ impl Node {
             PassName::Update => self.config.updater.interval,
             PassName::Expire => self.config.expirer.interval,
             PassName::Reap => self.config.reaper.interval,
-            // It ends when it is done, and knows itself what to wait for.
-            PassName::Rekey => Duration::ZERO,
+            // They end when they are done, and know themselves what to wait for.
+            PassName::Move | PassName::Rekey => Duration::ZERO,
         }
     }
 
@@ -351,6 +369,7 @@ impl Node {
     fn use_rings(&self, rings: &Rings) {
         self.account_ring.store(Arc::clone(&rings.account));
         self.current_rings.store(Arc::new(rings.clone()));
+        self.rings_changed.notify_one();
         for client in [&self.client, &self.passes].into_iter().filter_map(OnceLock::get) {
             client.set_rings(rings.clone());
         }

@@ -9,11 +9,12 @@ use std::time::Duration;
 
 use apus_base::metrics::Metrics;
 use apus_base::pass::{self, Filter, Pass};
+use apus_replicator::replicate::moves::Move;
 use clap::{Args, ValueEnum};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-use crate::cli;
+use crate::bar::Shown;
 use crate::config::NodeConfig;
 use crate::error::StartError;
 use crate::listings;
@@ -48,6 +49,11 @@ pub(crate) struct PassArguments {
     /// For `expire`: which of the shares, from 0, to do.
     #[arg(long, value_name = "N", requires = "processes")]
     process: Option<u64>,
+    /// For `move`: the object ring as it was, or a folder with those of several policies; `apus ring` keeps them in
+    /// `backups/`. A single file is of the one policy that --policy says, or of policy 0. [default: go on with moves that
+    /// were begun]
+    #[arg(long, value_name = "RING.GZ|DIR")]
+    from: Option<PathBuf>,
     /// For `rekey`: where it keeps its place. [default: rekey.state beside the configuration]
     #[arg(long, value_name = "FILE")]
     state: Option<PathBuf>,
@@ -61,6 +67,9 @@ pub(crate) enum PassName {
     /// Copies accounts and containers to the devices where they belong, and brings handoffs home. The node's servers do it,
     /// which must run.
     ReplicateListings,
+    /// Brings the partitions that a ring change gave to other devices there, and ends when this node has done its part. The
+    /// object server does so by itself when it sees a new ring, unless `[replication] interval` is 0.
+    Move,
     /// Tells container servers the rows that they did not hear when an object was written.
     Update,
     /// Deletes objects whose time has come.
@@ -109,6 +118,12 @@ pub(crate) fn run(arguments: PassArguments) -> Result<ExitCode, StartError> {
                 let (link, own) = node.own_listings(&arguments.config)?;
                 listings::run(&link, &own, &run, node.pause(arguments.name)).await
             }
+            PassName::Move => {
+                let from = node.old_rings(arguments.from.as_deref(), &run.filter)?;
+                let pass = Move::new(node.replicator(&arguments.config, &metrics)?, from);
+                // It ends when it is done, as that of an operator.
+                Run { once: true, ..run }.pass(&pass, Duration::ZERO).await
+            }
             PassName::Update => run.pass(&node.updater(&metrics), node.pause(arguments.name)).await,
             PassName::Expire => run.pass(&node.expirer(None, &metrics), node.pause(arguments.name)).await,
             // It keeps its place, so it can be stopped anywhere.
@@ -127,7 +142,9 @@ impl Run {
             pass::forever(pass, pause, None, &self.stop).await;
             return Ok(ExitCode::SUCCESS);
         }
-        let report = pass::once(pass, &self.filter, &self.stop, cli::say).await;
+        let mut shown = Shown::new(P::NAME);
+        let report = pass::once(pass, &self.filter, &self.stop, |report| shown.update(report)).await;
+        shown.end(&report);
         Ok(if report.failures() == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }
 }

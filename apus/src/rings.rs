@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use apus_base::client::Rings;
-use apus_base::policy::Policies;
+use apus_base::policy::{Policies, PolicyIndex};
 use apus_base::ring::Ring;
 
 use crate::error::StartError;
@@ -68,6 +68,27 @@ pub(crate) fn read_all(folder: &Path, policies: &Policies, addresses: &Addresses
         container: one("container", Role::Container)?,
         objects: objects?,
     })
+}
+
+/// Reads object rings of another time: of each of these policies from a folder, as far as they are there, or of the first from a file.
+pub(crate) fn read_old(
+    path: &Path,
+    policies: &[PolicyIndex],
+    addresses: &Addresses,
+) -> Result<BTreeMap<PolicyIndex, Arc<Ring>>, StartError> {
+    let files: Vec<(PolicyIndex, PathBuf)> = if path.is_dir() {
+        let named = policies.iter().map(|policy| (*policy, file(path, &policy.suffixed("object"))));
+        named.filter(|(_, file)| file.exists()).collect()
+    } else {
+        policies.first().map(|policy| (*policy, path.to_owned())).into_iter().collect()
+    };
+    if files.is_empty() {
+        return Err(StartError::NoOldRing { path: path.to_owned() });
+    }
+    let read = |(policy, file): (PolicyIndex, PathBuf)| {
+        read(&file).map(|ring| (policy, Arc::new(addresses.adapt(Role::Object, ring))))
+    };
+    files.into_iter().map(read).collect()
 }
 
 fn file(folder: &Path, name: &str) -> PathBuf {

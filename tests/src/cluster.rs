@@ -29,6 +29,7 @@ pub struct ClusterBuilder {
     nodes: usize,
     proxies: usize,
     replicas: usize,
+    in_ring: usize,
     policies: Vec<String>,
     settings: Vec<(String, Table)>,
 }
@@ -68,6 +69,13 @@ impl ClusterBuilder {
     #[must_use]
     pub fn replicas(mut self, replicas: usize) -> Self {
         self.replicas = replicas;
+        self
+    }
+
+    /// How many of the storage nodes have their devices in the object rings from the beginning; without it, all.
+    #[must_use]
+    pub fn in_ring(mut self, nodes: usize) -> Self {
+        self.in_ring = nodes;
         self
     }
 
@@ -130,7 +138,8 @@ impl ClusterBuilder {
         rings::build(folder, "container", self.replicas, &places("container"));
         for index in 0..self.policies.len() {
             let name = if index == 0 { "object".to_owned() } else { format!("object-{index}") };
-            rings::build(folder, &name, self.replicas, &places("object"));
+            let places = places("object").into_iter().take(self.in_ring).collect::<Vec<_>>();
+            rings::build(folder, &name, self.replicas, &places);
         }
     }
 
@@ -317,7 +326,14 @@ impl Node {
 impl Cluster {
     /// Three storage nodes with a copy of everything each, one proxy, one policy, Swift's test users.
     pub fn builder() -> ClusterBuilder {
-        ClusterBuilder { nodes: 3, proxies: 1, replicas: 3, policies: vec!["gold".into()], settings: Vec::new() }
+        ClusterBuilder {
+            nodes: 3,
+            proxies: 1,
+            replicas: 3,
+            in_ring: usize::MAX,
+            policies: vec!["gold".into()],
+            settings: Vec::new(),
+        }
     }
 
     /// A storage node.

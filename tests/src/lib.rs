@@ -10,6 +10,7 @@ pub mod cluster;
 pub mod copies;
 pub mod disk;
 pub mod http;
+pub mod listings;
 pub mod process;
 pub mod rings;
 pub mod swift;
@@ -19,7 +20,7 @@ pub mod up;
 
 pub use certificate::Certificate;
 pub use cluster::{Cluster, ClusterBuilder};
-pub use copies::Copy;
+pub use listings::Copy;
 pub use http::{Connection, Request, Response};
 pub use process::{Exit, Process};
 pub use swift::{Session, Swift, User};
@@ -28,6 +29,16 @@ pub use up::{Apus, UpBuilder};
 
 /// The patience of every wait: far beyond what a healthy machine needs, so that only a fault runs into it.
 pub const PATIENCE: std::time::Duration = std::time::Duration::from_secs(60);
+
+/// Waits for what a server does by itself and tells nobody: looks again and again, with a short rest, until it is so.
+#[track_caller]
+pub fn wait_until(what: &str, is_so: impl Fn() -> bool) {
+    let begun = std::time::Instant::now();
+    while !is_so() {
+        assert!(begun.elapsed() < PATIENCE, "it did not happen that {what}");
+        std::thread::sleep(std::time::Duration::from_millis(100));
+    }
+}
 
 /// The MD5 of bytes in hexadecimal digits, which is what an ETag is.
 pub fn md5_hex(bytes: &[u8]) -> String {

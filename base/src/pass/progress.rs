@@ -18,12 +18,21 @@ pub struct Progress {
     started: Instant,
     total: AtomicU64,
     done: AtomicU64,
+    bytes: AtomicU64,
+    bytes_done: AtomicU64,
     counts: Mutex<BTreeMap<&'static str, u64>>,
 }
 
 impl Default for Progress {
     fn default() -> Self {
-        Self { started: Instant::now(), total: AtomicU64::new(0), done: AtomicU64::new(0), counts: Mutex::default() }
+        Self {
+            started: Instant::now(),
+            total: AtomicU64::new(0),
+            done: AtomicU64::new(0),
+            bytes: AtomicU64::new(0),
+            bytes_done: AtomicU64::new(0),
+            counts: Mutex::default(),
+        }
     }
 }
 
@@ -36,6 +45,16 @@ impl Progress {
     /// One step is done.
     pub fn step(&self) {
         self.done.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Adds bytes to what is to be done, for a pass that knows how many.
+    pub fn expect_bytes(&self, bytes: u64) {
+        self.bytes.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// So many of them are done.
+    pub fn step_bytes(&self, bytes: u64) {
+        self.bytes_done.fetch_add(bytes, Ordering::Relaxed);
     }
 
     /// Counts one of something, by a word that is shown as it is.
@@ -58,6 +77,8 @@ impl Progress {
         Report {
             total: self.total.load(Ordering::Relaxed),
             done: self.done.load(Ordering::Relaxed),
+            bytes: self.bytes.load(Ordering::Relaxed),
+            bytes_done: self.bytes_done.load(Ordering::Relaxed),
             seconds: self.started.elapsed().as_secs_f64(),
             ended: crate::clock::now().secs(),
             counts: self.counts.lock().unwrap_or_else(PoisonError::into_inner).clone(),
@@ -72,6 +93,12 @@ pub struct Report {
     pub total: u64,
     /// Steps that are done.
     pub done: u64,
+    /// Bytes there are, if the pass knows.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub bytes: u64,
+    /// Bytes that are done.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub bytes_done: u64,
     /// How long it has taken so far.
     pub seconds: f64,
     /// When this was taken, in seconds since 1970.
@@ -86,13 +113,38 @@ impl Report {
         self.counts.get(FAILED).copied().unwrap_or(0)
     }
 
+    /// What is done and what there is to do: bytes as long as there are any to be done, since they take equally long, and
+    /// steps else.
+    pub fn measure(&self) -> (u64, u64) {
+        if self.bytes_done < self.bytes { (self.bytes_done, self.bytes) } else { (self.done, self.total) }
+    }
+
+    /// The numbers that move, and what went wrong.
+    pub fn brief(&self) -> String {
+        let mut brief = format!("{} of {}", self.done, self.total);
+        if self.bytes > 0 {
+            #[expect(
+                clippy::cast_possible_truncation,
+                clippy::cast_sign_loss,
+                reason = "a count of bytes, cut to its range"
+            )]
+            #[expect(clippy::cast_precision_loss, reason = "a rate to be looked at")]
+            let rate = (self.bytes_done as f64 / self.seconds) as u64;
+            let [done, total, rate] = [self.bytes_done, self.bytes, rate].map(Megabytes);
+            brief += &format!(", {done} of {total} at {rate}/s");
+        }
+        if self.failures() > 0 {
+            brief += &format!(", {FAILED} {}", self.failures());
+        }
+        brief
+    }
+
     /// How long the rest takes at the pace so far.
     pub fn remaining(&self) -> Option<Duration> {
+        let (done, total) = self.measure();
         #[expect(clippy::cast_precision_loss, reason = "an estimate")]
-        let pace = self.seconds / self.done as f64;
-        #[expect(clippy::cast_precision_loss, reason = "an estimate")]
-        let rest = self.total.saturating_sub(self.done) as f64;
-        Duration::try_from_secs_f64(pace * rest).ok()
+        let (done, rest) = (done as f64, total.saturating_sub(done) as f64);
+        Duration::try_from_secs_f64(self.seconds / done * rest).ok()
     }
 
     /// Writes it as JSON, whole or not at all.
@@ -106,10 +158,27 @@ impl Report {
     }
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
+fn is_zero(number: &u64) -> bool {
+    *number == 0
+}
+
+/// `12.3 MB`, of a million bytes.
+struct Megabytes(u64);
+
+impl fmt::Display for Megabytes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{} MB", self.0 / 1_000_000, self.0 % 1_000_000 / 100_000)
+    }
+}
+
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} of {}", self.done, self.total)?;
-        self.counts.iter().try_for_each(|(what, many)| write!(f, ", {what} {many}"))?;
+        f.write_str(&self.brief())?;
+        self.counts
+            .iter()
+            .filter(|(what, _)| **what != FAILED)
+            .try_for_each(|(what, many)| write!(f, ", {what} {many}"))?;
         write!(f, ", {:.1} s", self.seconds)?;
         match self.remaining().filter(|rest| !rest.is_zero()) {
             Some(rest) => write!(f, ", {:.0} s left", rest.as_secs_f64()),

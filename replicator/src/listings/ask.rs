@@ -7,7 +7,7 @@ use apus_base::wire::replication::{Refusal, Request};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use apus_base::pass::{self, Filter, Pass};
+use apus_base::pass::{self, Filter, Lines, Pass, Report};
 
 /// Lines that wait for a slow asker.
 const MAX_LINES: usize = 16;
@@ -64,8 +64,12 @@ pub async fn answer<P: Pass>(pass: &P, filter: &Filter, stream: &mut Stream) -> 
     let _stop_at_end = stop.clone().drop_guard();
     let (lines, mut said) = mpsc::channel::<String>(MAX_LINES);
     let passing = async {
+        let mut due = Lines::new(P::NAME);
         // Whoever reads slowly misses lines, but for the last.
-        let report = pass::once(pass, filter, &stop, |line| _ = lines.try_send(line.to_owned())).await;
+        let show = |report: &Report| _ = due.due(report).map(|line| lines.try_send(line));
+        let report = pass::once(pass, filter, &stop, show).await;
+        // Nobody is left to read it if this fails.
+        let _ = lines.send(due.line(&report)).await;
         drop(lines);
         report
     };

@@ -80,6 +80,28 @@ pub(super) async fn list(shelf: &Shelf, partition: u32, suffix: u16) -> Result<V
     listed.map_err(StoreError::while_doing("list a suffix"))
 }
 
+/// How many bytes the bodies of a partition have; files that come or go meanwhile may or may not count.
+pub(super) async fn bytes(shelf: &Shelf, partition: u32) -> u64 {
+    let weighing = shelf.clone();
+    let weighed = shelf.device.queue().run(move || weigh(&weighing, partition));
+    weighed.await.map_err(io::Error::other).flatten().unwrap_or(0)
+}
+
+fn weigh(shelf: &Shelf, partition: u32) -> io::Result<u64> {
+    let mut bytes = 0;
+    for suffix in index::suffixes(shelf, partition)? {
+        for version in index::suffix(shelf, partition, suffix)? {
+            let folder = shelf.object(partition, version.hash, "").folder();
+            let bodies = version.files.iter().filter(|file| file.kind == Kind::Data);
+            bytes += bodies
+                .filter_map(|file| std::fs::metadata(folder.join(file.text())).ok())
+                .map(|m| m.len())
+                .sum::<u64>();
+        }
+    }
+    Ok(bytes)
+}
+
 /// Opens a file, and reads a short body. `None` when it is gone, damaged (and then moved away), or cannot be read.
 pub(super) async fn open(shelf: &Shelf, source: Source) -> Option<Opened> {
     let opening = shelf.clone();

@@ -38,6 +38,12 @@ pub(super) struct Partition<'a> {
 impl Partition<'_> {
     /// Brings it to where it belongs, unless that is to stop.
     pub(super) async fn replicate(self, stop: &CancellationToken) {
+        self.bring(stop).await;
+        self.run.progress.step();
+    }
+
+    /// The same, uncounted.
+    pub(super) async fn bring(&self, stop: &CancellationToken) {
         if !self.is_at_rest()
             && !stop.is_cancelled()
             && let Err(error) = self.work().await
@@ -45,10 +51,9 @@ impl Partition<'_> {
             tracing::error!(partition = self.number, %error, "a partition cannot be replicated");
             self.run.progress.fail();
         }
-        self.run.progress.step();
     }
 
-    fn is_at_rest(&self) -> bool {
+    pub(super) fn is_at_rest(&self) -> bool {
         self.home && !self.sides.contains(&Side::Differs) && !self.has_old_tombstones(&self.entry)
     }
 

@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use apus_base::link::{Link, LinkError, Receiver, Sender, Stream};
 use apus_base::ring::Device;
@@ -15,9 +16,13 @@ use prometheus_client::metrics::counter::Counter;
 
 use super::Run;
 use super::local::{self, Opened, Source};
+use super::pace::Pace;
 
 /// Small files read ahead of the one that is being sent.
 const READ_AHEAD: usize = 16;
+
+/// How long to wait before a peer that takes as many pushes as it can is asked again.
+const BUSY_PAUSES_MILLIS: [u64; 6] = [100, 300, 1000, 3000, 5000, 10_000];
 
 /// Why a peer did not do what it was asked.
 #[derive(Debug, thiserror::Error)]
@@ -49,6 +54,7 @@ pub(super) struct Peer<'a> {
     place: Place,
     bytes: &'a Counter,
     lost: &'a Mutex<HashSet<u32>>,
+    pace: &'a Pace,
 }
 
 /// What became of a file: what the peer says; why it could not be asked; or nothing, since the file is gone here.
@@ -58,7 +64,7 @@ impl Run<'_> {
     pub(super) fn peer<'a>(&'a self, device: &'a Device) -> Peer<'a> {
         let place = Place { device: device.device.clone(), policy: self.shelf.policy };
         let bytes = &self.replicate.counters.bytes;
-        Peer { link: Arc::clone(&self.replicate.node.link), device, place, bytes, lost: &self.lost }
+        Peer { link: Arc::clone(&self.replicate.node.link), device, place, bytes, lost: &self.lost, pace: self.pace }
     }
 }
 
@@ -116,6 +122,17 @@ impl Peer<'_> {
 
     /// Pushes files, and says of each, in order, what became of it.
     pub(super) async fn push(&self, shelf: &Shelf, files: Vec<Source>) -> Vec<Pushed> {
+        for pause in BUSY_PAUSES_MILLIS {
+            let pushed = self.push_now(shelf, files.clone()).await;
+            if !pushed.iter().all(is_busy) {
+                return pushed;
+            }
+            tokio::time::sleep(Duration::from_millis(pause)).await;
+        }
+        self.push_now(shelf, files).await
+    }
+
+    async fn push_now(&self, shelf: &Shelf, files: Vec<Source>) -> Vec<Pushed> {
         let many = files.len();
         let mut sent = Vec::with_capacity(many);
         let mut outcomes = Vec::new();
@@ -172,16 +189,22 @@ impl Peer<'_> {
         let mut left = file.head.length;
         if !file.beginning.is_empty() {
             left -= file.beginning.len() as u64;
+            self.pace.take(file.beginning.len() as u64).await;
             sender.body(std::mem::take(&mut file.beginning)).await?;
         }
         while left > 0 {
             // A file that cannot be read to its end cannot be sent to its end: the stream breaks off.
             let chunk: Bytes = file.read_on(shelf, left).await.ok_or(PeerError::Unreadable)?;
             left -= chunk.len() as u64;
+            self.pace.take(chunk.len() as u64).await;
             sender.body(chunk).await?;
         }
         Ok(())
     }
+}
+
+fn is_busy(pushed: &Pushed) -> bool {
+    matches!(pushed, Err(Some(error)) if matches!(**error, PeerError::Refused(Refusal::Busy)))
 }
 
 async fn confirmations(receiver: &mut Receiver, outcomes: &mut Vec<Outcome>) -> Result<(), PeerError> {
