@@ -20,7 +20,7 @@ use apus_base::metrics::Metrics;
 use apus_base::recon::ReconCache;
 use apus_base::ring::Ring;
 use apus_base::serve::Limits;
-use apus_object::Receiver;
+use apus_object::{Receiver, repair};
 use apus_proxy::Proxy;
 use apus_replicator::expire::{Expirer, Share};
 use apus_replicator::reap::Reaper;
@@ -183,8 +183,8 @@ impl Node {
         let serving = apus_object::serve(config, devices, cluster, metrics, listener, shutdown.clone());
         Ok(async move {
             let replicating = async {
-                if let Some(Replication { link, receiver, pass }) = replication {
-                    tokio::join!(link.serve(receiver, shutdown.clone()), pass.run(&shutdown));
+                if let Some(Replication { link, receiver, pass, repairer }) = replication {
+                    tokio::join!(link.serve(receiver, shutdown.clone()), pass.run(&shutdown), repairer.run(&shutdown));
                 }
             };
             tokio::join!(serving, replicating, updater.run(&shutdown), expirer.run(&shutdown));
@@ -194,15 +194,32 @@ impl Node {
     /// What answers other nodes' replicators, and the replicator of this one, if it has certificates.
     fn replication(&self, object: SocketAddr, metrics: &Metrics) -> Result<Option<Replication>, StartError> {
         let Some(config) = &self.config.replication else {
-            tracing::warn!("there is no [replication] in the configuration, so objects are not replicated");
+            tracing::warn!(
+                "there is no [replication] in the configuration, so objects are not replicated, nor repaired"
+            );
             return Ok(None);
         };
         let own = config.listen.as_deref().map(address).transpose()?.unwrap_or(object);
         let link = Arc::new(Link::bind(own, &identity(config)?)?);
         let (devices, cluster) = (Arc::clone(&self.devices), Arc::clone(&self.cluster));
         let receiver = Receiver::new(devices, cluster, self.config.object.fallocate_reserve, metrics);
-        let pass = self.replicate(config, Arc::clone(&link), Here::new(object), metrics);
-        Ok(Some(Replication { link, receiver: Arc::new(receiver), pass }))
+        let (receiver, here) = (Arc::new(receiver), Here::new(object));
+        let pass = self.replicate(config, Arc::clone(&link), here, metrics);
+        let repairer = self.repairer(Arc::clone(&link), Arc::clone(&receiver), here, metrics);
+        Ok(Some(Replication { link, receiver, pass, repairer }))
+    }
+
+    fn repairer(&self, link: Arc<Link>, receiver: Arc<Receiver>, here: Here, metrics: &Metrics) -> repair::Repairer {
+        let (devices, cluster) = (Arc::clone(&self.devices), Arc::clone(&self.cluster));
+        let rings = Arc::clone(&self.current_rings);
+        repair::Repairer::new(repair::Node { devices, cluster, rings, link, here, receiver }, metrics)
+    }
+
+    /// The repairer beside a pass by itself, whose link is `link`.
+    fn repairer_alone(&self, link: &Arc<Link>, here: Here, metrics: &Metrics) -> repair::Repairer {
+        let (devices, cluster) = (Arc::clone(&self.devices), Arc::clone(&self.cluster));
+        let receiver = Receiver::new(devices, cluster, self.config.object.fallocate_reserve, metrics);
+        self.repairer(Arc::clone(link), Arc::new(receiver), here, metrics)
     }
 
     fn replicate(&self, config: &replicate::Config, link: Arc<Link>, here: Here, metrics: &Metrics) -> Replicate {
@@ -211,15 +228,21 @@ impl Node {
         Replicate::new(config.clone(), node, metrics)
     }
 
-    /// The replicator by itself.
-    pub(crate) fn replicator(&self, path: &Path, metrics: &Metrics) -> Result<Replicate, StartError> {
+    /// The replicator by itself, and who repairs what it finds damaged.
+    pub(crate) fn replicator(
+        &self,
+        path: &Path,
+        metrics: &Metrics,
+    ) -> Result<(Replicate, repair::Repairer), StartError> {
         let none = || StartError::NoReplication { path: path.to_owned() };
         let config = self.config.replication.as_ref().ok_or_else(none)?;
         let link = Arc::new(Link::asking(&identity(config)?)?);
         let object = self.config.listen.of(Role::Object);
         let object =
             object.ok_or_else(|| StartError::NoAddress { path: path.to_owned(), role: Role::Object.name() })?;
-        Ok(self.replicate(config, link, Here::new(address(object)?), metrics))
+        let here = Here::new(address(object)?);
+        let repairer = self.repairer_alone(&link, here, metrics);
+        Ok((self.replicate(config, link, here, metrics), repairer))
     }
 
     pub(crate) fn updater(&self, metrics: &Metrics) -> Updater {
@@ -315,6 +338,7 @@ struct Replication {
     link: Arc<Link>,
     receiver: Arc<Receiver>,
     pass: Replicate,
+    repairer: repair::Repairer,
 }
 
 fn identity(config: &replicate::Config) -> Result<Identity, StartError> {

@@ -97,7 +97,8 @@ pub(crate) fn run(arguments: PassArguments) -> Result<ExitCode, StartError> {
         let metrics = Metrics::new("pass");
         match arguments.name {
             PassName::Replicate => {
-                run.pass(&node.replicator(&arguments.config, &metrics)?, node.pause(arguments.name)).await
+                let (pass, repairer) = node.replicator(&arguments.config, &metrics)?;
+                repairer.beside(run.pass(&pass, node.pause(arguments.name))).await.0
             }
             PassName::Update => run.pass(&node.updater(&metrics), node.pause(arguments.name)).await,
             PassName::Expire => run.pass(&node.expirer(None, &metrics), node.pause(arguments.name)).await,

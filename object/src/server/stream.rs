@@ -22,8 +22,9 @@ use rustix::io::Errno;
 use tokio::sync::mpsc;
 
 use super::metrics::Counters;
+use crate::store::Location;
 use crate::store::attributes::hex;
-use crate::store::{Location, quarantine};
+use crate::store::quarantine::{Finder, quarantine};
 
 /// Chunks that wait for the client while the next is read. More would not be faster, and a slow client would hold them.
 const READ_AHEAD: usize = 1;
@@ -123,7 +124,7 @@ impl Source {
     }
 
     fn damaged(&self, why: String) -> SourceError {
-        if let Err(error) = quarantine(&self.location, self.version, &why) {
+        if let Err(error) = quarantine(&self.location, self.version, Finder::Request, &why) {
             tracing::error!(%error, object = self.location.name, "a damaged object stays where it is");
         }
         SourceError::Damaged(why)
