@@ -8,6 +8,10 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use apus_auditor::object::{self as audit, ObjectAudit};
+use apus_auditor::watch::command::CommandWatcher;
+use apus_auditor::watch::dark_data::DarkData;
+use apus_auditor::watch::{Mode, Watcher};
 use apus_base::client::pool::{Pool, Timeouts};
 use apus_base::client::{ClientConfig, ClusterClient, Rings};
 use apus_base::clock::Clock;
@@ -178,6 +182,7 @@ impl Node {
         let replication = self.replication(address, &metrics)?;
         let updater = self.updater(&metrics);
         let expirer = self.expirer(Some(Here::new(address)), &metrics);
+        let audits = [Mode::All, Mode::ZeroByteFast].map(|mode| self.audit(Here::new(address), mode, &metrics));
         let (devices, cluster) = (Arc::clone(&self.devices), Arc::clone(&self.cluster));
         let config = self.config.object.clone();
         let serving = apus_object::serve(config, devices, cluster, metrics, listener, shutdown.clone());
@@ -187,7 +192,8 @@ impl Node {
                     tokio::join!(link.serve(receiver, shutdown.clone()), pass.run(&shutdown), repairer.run(&shutdown));
                 }
             };
-            tokio::join!(serving, replicating, updater.run(&shutdown), expirer.run(&shutdown));
+            let auditing = async { tokio::join!(audits[0].run(&shutdown), audits[1].run(&shutdown)) };
+            tokio::join!(serving, replicating, updater.run(&shutdown), expirer.run(&shutdown), auditing);
         })
     }
 
@@ -237,12 +243,53 @@ impl Node {
         let none = || StartError::NoReplication { path: path.to_owned() };
         let config = self.config.replication.as_ref().ok_or_else(none)?;
         let link = Arc::new(Link::asking(&identity(config)?)?);
+        let here = self.object_here(path)?;
+        let repairer = self.repairer_alone(&link, here, metrics);
+        Ok((self.replicate(config, link, here, metrics), repairer))
+    }
+
+    /// The audit of objects beside the object server that is `here`.
+    fn audit(&self, here: Here, mode: Mode, metrics: &Metrics) -> ObjectAudit {
+        let (devices, cluster) = (Arc::clone(&self.devices), Arc::clone(&self.cluster));
+        let (rings, recon) = (Arc::clone(&self.current_rings), self.recon());
+        let watchers = Arc::new(self.watchers(metrics));
+        let node = audit::Node { devices, cluster, rings, here, recon, watchers };
+        ObjectAudit::new(self.config.auditor.clone(), node, mode, metrics)
+    }
+
+    fn watchers(&self, metrics: &Metrics) -> Vec<Box<dyn Watcher>> {
+        let config = &self.config.auditor;
+        let mut watchers: Vec<Box<dyn Watcher>> = Vec::new();
+        if !config.watcher_command.is_empty() {
+            let (devices, cluster) = (Arc::clone(&self.devices), Arc::clone(&self.cluster));
+            watchers.push(Box::new(CommandWatcher::new(config.watcher_command.clone(), devices, cluster)));
+        }
+        if let Some(action) = config.dark_data_action {
+            watchers.push(Box::new(DarkData::new(self.passes(metrics), action, config.dark_data_grace_age)));
+        }
+        watchers
+    }
+
+    /// The audit of objects by itself, and who repairs what it finds, if there are certificates for that.
+    pub(crate) fn auditor(
+        &self,
+        path: &Path,
+        mode: Mode,
+        metrics: &Metrics,
+    ) -> Result<(ObjectAudit, Option<repair::Repairer>), StartError> {
+        let here = self.object_here(path)?;
+        let link =
+            self.config.replication.as_ref().map(|config| Ok::<_, StartError>(Link::asking(&identity(config)?)?));
+        let repairer = link.transpose()?.map(|link| self.repairer_alone(&Arc::new(link), here, metrics));
+        Ok((self.audit(here, mode, metrics), repairer))
+    }
+
+    /// Where the configuration has the object server.
+    fn object_here(&self, path: &Path) -> Result<Here, StartError> {
         let object = self.config.listen.of(Role::Object);
         let object =
             object.ok_or_else(|| StartError::NoAddress { path: path.to_owned(), role: Role::Object.name() })?;
-        let here = Here::new(address(object)?);
-        let repairer = self.repairer_alone(&link, here, metrics);
-        Ok((self.replicate(config, link, here, metrics), repairer))
+        Ok(Here::new(address(object)?))
     }
 
     pub(crate) fn updater(&self, metrics: &Metrics) -> Updater {
@@ -284,6 +331,7 @@ impl Node {
             PassName::Update => self.config.updater.interval,
             PassName::Expire => self.config.expirer.interval,
             PassName::Reap => self.config.reaper.interval,
+            PassName::Audit => self.config.auditor.interval,
             // It ends when it is done, and knows itself what to wait for.
             PassName::Rekey => Duration::ZERO,
         }

@@ -7,8 +7,11 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use apus_auditor::object::ObjectAudit;
+use apus_auditor::watch::Mode;
 use apus_base::metrics::Metrics;
 use apus_base::pass::{self, Filter, Pass};
+use apus_object::repair::Repairer;
 use clap::{Args, ValueEnum};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -47,6 +50,9 @@ pub(crate) struct PassArguments {
     /// For `expire`: which of the shares, from 0, to do.
     #[arg(long, value_name = "N", requires = "processes")]
     process: Option<u64>,
+    /// For `audit`: read no bodies, only metadata, and find soon what is cut off or gone.
+    #[arg(long)]
+    zero_byte_fast: bool,
     /// For `rekey`: where it keeps its place. [default: rekey.state beside the configuration]
     #[arg(long, value_name = "FILE")]
     state: Option<PathBuf>,
@@ -63,6 +69,9 @@ pub(crate) enum PassName {
     Expire,
     /// Empties accounts that were deleted.
     Reap,
+    /// Reads everything to see whether it still is what was written; what is not goes to quarantine and is repaired. Killed and
+    /// begun anew, it goes on where it was.
+    Audit,
     /// Brings all encrypted objects of the cluster under the active root secret, and proves it, so that the others can be
     /// removed. Killed and begun anew, it goes on where it was.
     Rekey,
@@ -101,6 +110,11 @@ pub(crate) fn run(arguments: PassArguments) -> Result<ExitCode, StartError> {
                 repairer.beside(run.pass(&pass, node.pause(arguments.name))).await.0
             }
             PassName::Update => run.pass(&node.updater(&metrics), node.pause(arguments.name)).await,
+            PassName::Audit => {
+                let mode = if arguments.zero_byte_fast { Mode::ZeroByteFast } else { Mode::All };
+                let (pass, repairer) = node.auditor(&arguments.config, mode, &metrics)?;
+                run.audit(&pass, repairer).await
+            }
             PassName::Expire => run.pass(&node.expirer(None, &metrics), node.pause(arguments.name)).await,
             // It keeps its place, so it can be stopped anywhere.
             PassName::Rekey => tokio::select! {
@@ -113,6 +127,21 @@ pub(crate) fn run(arguments: PassArguments) -> Result<ExitCode, StartError> {
 }
 
 impl Run {
+    /// An audit, and the repair of what it finds.
+    async fn audit(&self, pass: &ObjectAudit, repairer: Option<Repairer>) -> Result<ExitCode, StartError> {
+        let Some(repairer) = repairer else {
+            tracing::warn!("there is no [replication] in the configuration, so what is damaged is not repaired");
+            return self.pass(pass, pass.interval()).await;
+        };
+        let auditing = async {
+            repairer.retry_all().await;
+            self.pass(pass, pass.interval()).await
+        };
+        let (ended, repaired, failed) = repairer.beside(auditing).await;
+        cli::say(&format!("audit: repaired {repaired}, without a good copy {failed}"));
+        if failed > 0 { Ok(ExitCode::FAILURE) } else { ended }
+    }
+
     async fn pass<P: Pass>(&self, pass: &P, pause: Duration) -> Result<ExitCode, StartError> {
         if !self.once {
             pass::forever(pass, pause, None, &self.stop).await;

@@ -18,12 +18,12 @@ use bytes::Bytes;
 use http_body::Frame;
 use http_body_util::BodyExt as _;
 use md5::{Digest as _, Md5};
-use rustix::io::Errno;
 use tokio::sync::mpsc;
 
 use super::metrics::Counters;
 use crate::store::Location;
 use crate::store::attributes::hex;
+use crate::store::audit::is_damage;
 use crate::store::quarantine::{Finder, quarantine};
 
 /// Chunks that wait for the client while the next is read. More would not be faster, and a slow client would hold them.
@@ -180,13 +180,6 @@ fn read_exactly(file: &mut File, from: u64, wanted: usize) -> io::Result<Bytes> 
         return Err(io::ErrorKind::UnexpectedEof.into());
     }
     Ok(chunk.into())
-}
-
-/// What a disk says of a bad place, rather than of itself.
-fn is_damage(error: &io::Error) -> bool {
-    let bad_place = [Errno::IO, Errno::UCLEAN, Errno::NODATA, Errno::BADMSG];
-    error.kind() == io::ErrorKind::UnexpectedEof
-        || bad_place.iter().any(|e| error.raw_os_error() == Some(e.raw_os_error()))
 }
 
 struct Received {

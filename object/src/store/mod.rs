@@ -18,6 +18,7 @@
 //! push.
 
 pub mod attributes;
+pub mod audit;
 mod crash_points;
 mod error;
 pub mod index;
