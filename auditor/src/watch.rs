@@ -64,7 +64,7 @@ pub enum Wish {
     Delete(String),
 }
 
-/// Somebody who looks on.
+/// Somebody who looks on, at one audit at a time.
 pub trait Watcher: Send + Sync {
     /// An audit begins.
     fn start(&self, mode: Mode) -> BoxFuture<'_, ()>;

@@ -74,7 +74,7 @@ impl Receiver {
         Ok(Shelf { device, policy })
     }
 
-    async fn converse(&self, mut stream: Stream) -> Result<(), LinkError> {
+    async fn converse(&self, stream: &mut Stream) -> Result<(), LinkError> {
         let Some(request) = stream.receiver.message().await? else {
             return Ok(());
         };
@@ -83,7 +83,7 @@ impl Receiver {
             Request::Suffixes { place, partition } => self.suffixes(&place, partition).await,
             Request::Offer { place, partition, objects } => self.offer(&place, partition, objects).await,
             Request::Push { place } => match self.shelf(&place) {
-                Ok(shelf) => return self.push(shelf, &mut stream).await,
+                Ok(shelf) => return self.push(shelf, stream).await,
                 Err(refusal) => Err(refusal),
             },
             Request::Fetch { place, partition, have } => match self.shelf(&place) {
@@ -130,15 +130,15 @@ impl Receiver {
 
 impl Receiver {
     /// Sends what this device has of an object that is news to the asker, who takes it as if it were pushed.
-    async fn fetch(&self, shelf: Shelf, partition: u32, have: Offered, mut stream: Stream) -> Result<(), LinkError> {
+    async fn fetch(&self, shelf: Shelf, partition: u32, have: Offered, stream: &mut Stream) -> Result<(), LinkError> {
         let Ok(_place) = self.pushes.try_acquire() else {
-            return refuse(&mut stream, Refusal::Busy).await;
+            return refuse(stream, Refusal::Busy).await;
         };
         let (looking, hash) = (shelf.clone(), PathHash(have.hash));
         let found = shelf.device.queue().run(move || news(&looking, partition, &have)).await;
         let files = match found.map_err(|_| Refusal::Busy).and_then(|found| found) {
             Ok(files) => files,
-            Err(refusal) => return refuse(&mut stream, refusal).await,
+            Err(refusal) => return refuse(stream, refusal).await,
         };
         stream.sender.message(&Answer::Coming).await?;
         let source = |name| outgoing::Source { partition, hash, name };
@@ -182,8 +182,8 @@ fn news(shelf: &Shelf, partition: u32, have: &Offered) -> Result<Vec<FileName>, 
 }
 
 impl Answerer for Receiver {
-    async fn answer(self: Arc<Self>, stream: Stream) {
-        if let Err(error) = self.converse(stream).await {
+    async fn answer(self: Arc<Self>, mut stream: Stream) {
+        if let Err(error) = self.converse(&mut stream).await {
             tracing::debug!(%error, "an exchange with a replicator ended early");
         }
     }

@@ -7,6 +7,7 @@
 
 pub mod certificate;
 pub mod cluster;
+pub mod copies;
 pub mod disk;
 pub mod http;
 pub mod process;

@@ -48,8 +48,7 @@ pub struct CommandWatcher {
     command: Vec<String>,
     devices: Arc<Devices>,
     cluster: Arc<Cluster>,
-    /// Both modes may run at once, each with a program of its own.
-    running: [Mutex<Option<Running>>; 2],
+    running: Mutex<Option<Running>>,
 }
 
 struct Running {
@@ -78,14 +77,14 @@ struct Named {
 impl CommandWatcher {
     /// A program and its arguments.
     pub fn new(command: Vec<String>, devices: Arc<Devices>, cluster: Arc<Cluster>) -> Self {
-        Self { command, devices, cluster, running: Default::default() }
+        Self { command, devices, cluster, running: Mutex::default() }
     }
 
-    fn slot(&self, mode: Mode) -> std::sync::MutexGuard<'_, Option<Running>> {
-        self.running[usize::from(mode == Mode::All)].lock().unwrap_or_else(PoisonError::into_inner)
+    fn slot(&self) -> std::sync::MutexGuard<'_, Option<Running>> {
+        self.running.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn begin(&self, mode: Mode) -> Option<mpsc::Sender<String>> {
+    fn begin(&self) -> Option<mpsc::Sender<String>> {
         let (program, arguments) = self.command.split_first()?;
         let mut command = Command::new(program);
         command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).kill_on_drop(true);
@@ -101,12 +100,12 @@ impl CommandWatcher {
         tokio::spawn(write(input, waiting));
         let answers = tokio::spawn(answer(output, Arc::clone(&self.devices), Arc::clone(&self.cluster)));
         let (stuck, missed) = (Arc::default(), AtomicU64::new(0));
-        *self.slot(mode) = Some(Running { child, lines: lines.clone(), answers, stuck, missed });
+        *self.slot() = Some(Running { child, lines: lines.clone(), answers, stuck, missed });
         Some(lines)
     }
 
-    async fn tell(&self, mode: Mode, line: String) {
-        let found = self.slot(mode).as_ref().map(|running| (running.lines.clone(), Arc::clone(&running.stuck)));
+    async fn tell(&self, line: String) {
+        let found = self.slot().as_ref().map(|running| (running.lines.clone(), Arc::clone(&running.stuck)));
         let Some((lines, stuck)) = found else { return };
         let told = match lines.try_send(line) {
             Err(mpsc::error::TrySendError::Full(line)) if !stuck.load(Ordering::Relaxed) => {
@@ -118,14 +117,14 @@ impl CommandWatcher {
         };
         if told {
             stuck.store(false, Ordering::Relaxed);
-        } else if let Some(running) = self.slot(mode).as_ref() {
+        } else if let Some(running) = self.slot().as_ref() {
             running.missed.fetch_add(1, Ordering::Relaxed);
         }
     }
 
-    async fn finish(&self, mode: Mode) {
-        self.tell(mode, line(&json!({"end": {}}))).await;
-        let Some(Running { mut child, lines, answers, missed, .. }) = self.slot(mode).take() else { return };
+    async fn finish(&self) {
+        self.tell(line(&json!({"end": {}}))).await;
+        let Some(Running { mut child, lines, answers, missed, .. }) = self.slot().take() else { return };
         drop(lines);
         let program = &self.command[0];
         match tokio::time::timeout(ENDING, child.wait()).await {
@@ -144,7 +143,7 @@ impl CommandWatcher {
 impl Watcher for CommandWatcher {
     fn start(&self, mode: Mode) -> BoxFuture<'_, ()> {
         async move {
-            if let Some(lines) = self.begin(mode) {
+            if let Some(lines) = self.begin() {
                 // There is room for the first.
                 let _ = lines.try_send(line(&json!({"start": {"audit": mode.name()}})));
             }
@@ -152,17 +151,17 @@ impl Watcher for CommandWatcher {
         .boxed()
     }
 
-    fn see<'a>(&'a self, mode: Mode, seen: &'a Seen<'a>) -> BoxFuture<'a, Wish> {
+    fn see<'a>(&'a self, _mode: Mode, seen: &'a Seen<'a>) -> BoxFuture<'a, Wish> {
         async move {
-            self.tell(mode, line(&json!({ "object": seen }))).await;
+            self.tell(line(&json!({ "object": seen }))).await;
             // What it wants comes later, by itself.
             Wish::Nothing
         }
         .boxed()
     }
 
-    fn end(&self, mode: Mode) -> BoxFuture<'_, ()> {
-        self.finish(mode).boxed()
+    fn end(&self, _mode: Mode) -> BoxFuture<'_, ()> {
+        self.finish().boxed()
     }
 }
 

@@ -80,14 +80,14 @@ struct Opened {
 /// # Errors
 /// Whoever's fails first, the sending or the confirming.
 pub async fn send(
-    Stream { mut sender, mut receiver }: Stream,
+    stream: &mut Stream,
     shelf: &Shelf,
     files: Vec<Source>,
     bytes: &Counter,
 ) -> (Sent, Result<(), SendError>) {
     let Sent { mut sent, mut outcomes } = Sent::default();
-    let sending = send_all(&mut sender, shelf, files, &mut sent, bytes);
-    let done = tokio::try_join!(sending, confirmations(&mut receiver, &mut outcomes)).map(|_| ());
+    let sending = send_all(&mut stream.sender, shelf, files, &mut sent, bytes);
+    let done = tokio::try_join!(sending, confirmations(&mut stream.receiver, &mut outcomes)).map(|_| ());
     (Sent { sent, outcomes }, done)
 }
 

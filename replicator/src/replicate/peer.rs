@@ -112,8 +112,8 @@ impl Peer<'_> {
     pub(super) async fn push(&self, shelf: &Shelf, files: Vec<Source>) -> Vec<Pushed> {
         let many = files.len();
         let (Sent { sent, outcomes }, done) = match self.begin_push().await {
-            Ok(stream) => {
-                let (sent, done) = outgoing::send(stream, shelf, files, self.bytes).await;
+            Ok(mut stream) => {
+                let (sent, done) = outgoing::send(&mut stream, shelf, files, self.bytes).await;
                 (sent, done.map_err(PeerError::from))
             }
             Err(error) => (Sent::default(), Err(error)),
