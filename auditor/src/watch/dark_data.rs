@@ -87,7 +87,8 @@ impl DarkData {
     }
 
     fn is_young(&self, timestamp: Timestamp) -> bool {
-        timestamp.secs().saturating_add(self.grace_age.as_secs()) >= clock::now().secs()
+        let grace = u64::try_from(self.grace_age.as_micros() / 10).unwrap_or(u64::MAX);
+        timestamp.ticks().saturating_add(grace) >= clock::now().ticks()
     }
 
     async fn ask(&self, seen: &Seen<'_>) -> Listed {

@@ -180,7 +180,7 @@ async fn a_good_copy_is_fetched_and_the_record_says_from_where() {
 
 #[tokio::test]
 async fn a_copy_that_is_damaged_too_is_not_taken_but_put_away() {
-    let world = World::new(&[1, 2]);
+    let world = World::new(&[0, 1, 2]);
     (0..NODES).for_each(|node| world.put(node, "o", 1, b"body"));
     world.flip_a_bit(1, "o");
     assert_eq!(world.find_damaged(0, "o").await, (1, 0));
