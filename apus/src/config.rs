@@ -35,6 +35,8 @@ pub(crate) struct NodeConfig {
     pub(crate) expirer: apus_replicator::expire::Config,
     #[serde(default)]
     pub(crate) reaper: apus_replicator::reap::Config,
+    #[serde(default)]
+    pub(crate) auditor: apus_auditor::Config,
 }
 
 /// Folders; a relative one is below the configuration's own.
@@ -105,7 +107,8 @@ impl NodeConfig {
 
     /// What its types alone do not say.
     pub(crate) fn check(&self, path: &Path) -> Result<(), StartError> {
-        self.expirer.check().map_err(|e| config_error(path, &format!("[expirer]: {e}")))
+        self.expirer.check().map_err(|e| config_error(path, &format!("[expirer]: {e}")))?;
+        self.auditor.check().map_err(|e| config_error(path, &format!("[auditor]: {e}")))
     }
 
     /// The checked `[cluster]` table.

@@ -8,6 +8,10 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use apus_auditor::object::{self as audit, ObjectAudit};
+use apus_auditor::watch::command::CommandWatcher;
+use apus_auditor::watch::dark_data::DarkData;
+use apus_auditor::watch::{Mode, Watcher};
 use apus_base::client::pool::{Pool, Timeouts};
 use apus_base::client::{ClientConfig, ClusterClient, Rings};
 use apus_base::clock::Clock;
@@ -25,7 +29,7 @@ use apus_base::recon::ReconCache;
 use apus_base::ring::Ring;
 use apus_base::serve::Limits;
 use apus_container::report::Changes;
-use apus_object::Receiver;
+use apus_object::{Receiver, repair};
 use apus_proxy::Proxy;
 use apus_replicator::expire::{Expirer, Share};
 use apus_replicator::reap::Reaper;
@@ -219,30 +223,59 @@ impl Node {
         shutdown: CancellationToken,
     ) -> Result<impl Future<Output = ()> + Send + 'static, StartError> {
         let metrics = Metrics::new("object");
-        let replication = self.replication(address, &metrics)?;
+        let (replication, repairer) = self.replication(address, &metrics)?;
         let updater = self.updater(&metrics);
         let expirer = self.expirer(Some(Here::new(address)), &metrics);
+        let audits = [Mode::All, Mode::ZeroByteFast].map(|mode| self.audit(Here::new(address), mode, &metrics));
         let (devices, cluster) = (Arc::clone(&self.devices), Arc::clone(&self.cluster));
         let config = self.config.object.clone();
         let serving = apus_object::serve(config, devices, cluster, metrics, listener, shutdown.clone());
         Ok(async move {
-            tokio::join!(serving, replication.run(&shutdown), updater.run(&shutdown), expirer.run(&shutdown));
+            let repairing = async {
+                if let Some(repairer) = repairer {
+                    repairer.run(&shutdown).await;
+                }
+            };
+            let auditing = async { tokio::join!(audits[0].run(&shutdown), audits[1].run(&shutdown)) };
+            let passes = async { tokio::join!(updater.run(&shutdown), expirer.run(&shutdown), auditing) };
+            tokio::join!(serving, replication.run(&shutdown), repairing, passes);
         })
     }
 
     /// What answers other nodes' replicators, and the replicator of this one, if it has certificates.
-    fn replication(&self, object: SocketAddr, metrics: &Metrics) -> Result<Replicating<Replicate>, StartError> {
+    fn replication(
+        &self,
+        object: SocketAddr,
+        metrics: &Metrics,
+    ) -> Result<(Replicating<Replicate>, Option<repair::Repairer>), StartError> {
         let Some(config) = &self.config.replication else {
-            tracing::warn!("there is no [replication] in the configuration, so nothing is replicated");
-            return Ok(Replicating::default());
+            tracing::warn!(
+                "there is no [replication] in the configuration, so nothing is replicated, nor are objects repaired"
+            );
+            return Ok((Replicating::default(), None));
         };
         let served = self.links.get(config, object)?;
         let (devices, cluster) = (Arc::clone(&self.devices), Arc::clone(&self.cluster));
         let receiver = Receiver::new(devices, cluster, self.config.object.fallocate_reserve, metrics);
-        let pass = self.replicate(config, Arc::clone(&served.link), Here::new(object), metrics);
+        let (receiver, here) = (Arc::new(receiver), Here::new(object));
+        let pass = self.replicate(config, Arc::clone(&served.link), here, metrics);
+        let repairer = self.repairer(Arc::clone(&served.link), Arc::clone(&receiver), here, metrics);
         // A role is started once.
-        let _ = self.links.front.objects.set(Arc::new(receiver));
-        Ok(Replicating(Some((served, Arc::new(pass)))))
+        let _ = self.links.front.objects.set(receiver);
+        Ok((Replicating(Some((served, Arc::new(pass)))), Some(repairer)))
+    }
+
+    fn repairer(&self, link: Arc<Link>, receiver: Arc<Receiver>, here: Here, metrics: &Metrics) -> repair::Repairer {
+        let (devices, cluster) = (Arc::clone(&self.devices), Arc::clone(&self.cluster));
+        let rings = Arc::clone(&self.current_rings);
+        repair::Repairer::new(repair::Node { devices, cluster, rings, link, here, receiver }, metrics)
+    }
+
+    /// The repairer beside a pass by itself, whose link is `link`.
+    fn repairer_alone(&self, link: &Arc<Link>, here: Here, metrics: &Metrics) -> repair::Repairer {
+        let (devices, cluster) = (Arc::clone(&self.devices), Arc::clone(&self.cluster));
+        let receiver = Receiver::new(devices, cluster, self.config.object.fallocate_reserve, metrics);
+        self.repairer(Arc::clone(link), Arc::new(receiver), here, metrics)
     }
 
     fn replicate(&self, config: &replicate::Config, link: Arc<Link>, here: Here, metrics: &Metrics) -> Replicate {
@@ -252,14 +285,18 @@ impl Node {
         Replicate::new(config.clone(), node, metrics)
     }
 
-    /// The replicator by itself.
-    pub(crate) fn replicator(&self, path: &Path, metrics: &Metrics) -> Result<Replicate, StartError> {
+    /// The replicator by itself, and who repairs what it finds damaged.
+    pub(crate) fn replicator(
+        &self,
+        path: &Path,
+        metrics: &Metrics,
+    ) -> Result<(Replicate, repair::Repairer), StartError> {
         let none = || StartError::NoReplication { path: path.to_owned() };
         let config = self.config.replication.as_ref().ok_or_else(none)?;
         let link = Arc::new(Link::asking(&identity(config)?)?);
-        let none = || StartError::NoAddress { path: path.to_owned(), role: Role::Object.name() };
-        let object = self.address(Role::Object)?.ok_or_else(none)?;
-        Ok(self.replicate(config, link, Here::new(object), metrics))
+        let here = self.object_here(path)?;
+        let repairer = self.repairer_alone(&link, here, metrics);
+        Ok((self.replicate(config, link, here, metrics), repairer))
     }
 
     /// Where a role of this node listens: as the configuration says, or in an `apus up` that runs.
@@ -291,6 +328,48 @@ impl Node {
         let policies: Vec<PolicyIndex> =
             self.rings.objects.keys().copied().filter(|policy| filter.policy(*policy)).collect();
         rings::read_old(from, &policies, &self.addresses)
+    }
+
+    /// The audit of objects beside the object server that is `here`.
+    fn audit(&self, here: Here, mode: Mode, metrics: &Metrics) -> ObjectAudit {
+        let (devices, cluster) = (Arc::clone(&self.devices), Arc::clone(&self.cluster));
+        let (rings, recon) = (Arc::clone(&self.current_rings), self.recon());
+        let watchers = Arc::new(self.watchers(metrics));
+        let node = audit::Node { devices, cluster, rings, here, recon, watchers };
+        ObjectAudit::new(self.config.auditor.clone(), node, mode, metrics)
+    }
+
+    fn watchers(&self, metrics: &Metrics) -> Vec<Box<dyn Watcher>> {
+        let config = &self.config.auditor;
+        let mut watchers: Vec<Box<dyn Watcher>> = Vec::new();
+        if !config.watcher_command.is_empty() {
+            let (devices, cluster) = (Arc::clone(&self.devices), Arc::clone(&self.cluster));
+            watchers.push(Box::new(CommandWatcher::new(config.watcher_command.clone(), devices, cluster)));
+        }
+        if let Some(action) = config.dark_data_action {
+            watchers.push(Box::new(DarkData::new(self.passes(metrics), action, config.dark_data_grace_age)));
+        }
+        watchers
+    }
+
+    /// The audit of objects by itself, and who repairs what it finds, if there are certificates for that.
+    pub(crate) fn auditor(
+        &self,
+        path: &Path,
+        mode: Mode,
+        metrics: &Metrics,
+    ) -> Result<(ObjectAudit, Option<repair::Repairer>), StartError> {
+        let here = self.object_here(path)?;
+        let link =
+            self.config.replication.as_ref().map(|config| Ok::<_, StartError>(Link::asking(&identity(config)?)?));
+        let repairer = link.transpose()?.map(|link| self.repairer_alone(&Arc::new(link), here, metrics));
+        Ok((self.audit(here, mode, metrics), repairer))
+    }
+
+    /// Where the object server of this node is.
+    fn object_here(&self, path: &Path) -> Result<Here, StartError> {
+        let none = || StartError::NoAddress { path: path.to_owned(), role: Role::Object.name() };
+        Ok(Here::new(self.address(Role::Object)?.ok_or_else(none)?))
     }
 
     pub(crate) fn updater(&self, metrics: &Metrics) -> Updater {
@@ -332,6 +411,7 @@ impl Node {
             PassName::Update => self.config.updater.interval,
             PassName::Expire => self.config.expirer.interval,
             PassName::Reap => self.config.reaper.interval,
+            PassName::Audit => self.config.auditor.interval,
             // They end when they are done, and know themselves what to wait for.
             PassName::Move | PassName::Rekey => Duration::ZERO,
         }

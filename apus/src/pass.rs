@@ -7,14 +7,18 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use apus_auditor::object::ObjectAudit;
+use apus_auditor::watch::Mode;
 use apus_base::metrics::Metrics;
 use apus_base::pass::{self, Filter, Pass};
+use apus_object::repair::Repairer;
 use apus_replicator::replicate::moves::Move;
 use clap::{Args, ValueEnum};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use crate::bar::Shown;
+use crate::cli;
 use crate::config::NodeConfig;
 use crate::error::StartError;
 use crate::listings;
@@ -54,6 +58,9 @@ pub(crate) struct PassArguments {
     /// were begun]
     #[arg(long, value_name = "RING.GZ|DIR")]
     from: Option<PathBuf>,
+    /// For `audit`: read no bodies, only metadata, and find soon what is cut off or gone.
+    #[arg(long)]
+    zero_byte_fast: bool,
     /// For `rekey`: where it keeps its place. [default: rekey.state beside the configuration]
     #[arg(long, value_name = "FILE")]
     state: Option<PathBuf>,
@@ -76,6 +83,9 @@ pub(crate) enum PassName {
     Expire,
     /// Empties accounts that were deleted.
     Reap,
+    /// Reads everything to see whether it still is what was written; what is not goes to quarantine and is repaired. Killed and
+    /// begun anew, it goes on where it was.
+    Audit,
     /// Brings all encrypted objects of the cluster under the active root secret, and proves it, so that the others can be
     /// removed. Killed and begun anew, it goes on where it was.
     Rekey,
@@ -112,7 +122,8 @@ pub(crate) fn run(arguments: PassArguments) -> Result<ExitCode, StartError> {
         let metrics = Metrics::new("pass");
         match arguments.name {
             PassName::Replicate => {
-                run.pass(&node.replicator(&arguments.config, &metrics)?, node.pause(arguments.name)).await
+                let (pass, repairer) = node.replicator(&arguments.config, &metrics)?;
+                repairer.beside(run.pass(&pass, node.pause(arguments.name))).await.0
             }
             PassName::ReplicateListings => {
                 let (link, own) = node.own_listings(&arguments.config)?;
@@ -120,11 +131,18 @@ pub(crate) fn run(arguments: PassArguments) -> Result<ExitCode, StartError> {
             }
             PassName::Move => {
                 let from = node.old_rings(arguments.from.as_deref(), &run.filter)?;
-                let pass = Move::new(node.replicator(&arguments.config, &metrics)?, from);
+                let (replicate, repairer) = node.replicator(&arguments.config, &metrics)?;
+                let pass = Move::new(replicate, from);
                 // It ends when it is done, as that of an operator.
-                Run { once: true, ..run }.pass(&pass, Duration::ZERO).await
+                let run = Run { once: true, ..run };
+                repairer.beside(run.pass(&pass, Duration::ZERO)).await.0
             }
             PassName::Update => run.pass(&node.updater(&metrics), node.pause(arguments.name)).await,
+            PassName::Audit => {
+                let mode = if arguments.zero_byte_fast { Mode::ZeroByteFast } else { Mode::All };
+                let (pass, repairer) = node.auditor(&arguments.config, mode, &metrics)?;
+                run.audit(&pass, repairer).await
+            }
             PassName::Expire => run.pass(&node.expirer(None, &metrics), node.pause(arguments.name)).await,
             // It keeps its place, so it can be stopped anywhere.
             PassName::Rekey => tokio::select! {
@@ -137,6 +155,21 @@ pub(crate) fn run(arguments: PassArguments) -> Result<ExitCode, StartError> {
 }
 
 impl Run {
+    /// An audit, and the repair of what it finds.
+    async fn audit(&self, pass: &ObjectAudit, repairer: Option<Repairer>) -> Result<ExitCode, StartError> {
+        let Some(repairer) = repairer else {
+            tracing::warn!("there is no [replication] in the configuration, so what is damaged is not repaired");
+            return self.pass(pass, pass.interval()).await;
+        };
+        let auditing = async {
+            repairer.retry_all().await;
+            self.pass(pass, pass.interval()).await
+        };
+        let (ended, repaired, failed) = repairer.beside(auditing).await;
+        cli::say(&format!("audit: repaired {repaired}, without a good copy {failed}"));
+        if failed > 0 { Ok(ExitCode::FAILURE) } else { ended }
+    }
+
     async fn pass<P: Pass>(&self, pass: &P, pause: Duration) -> Result<ExitCode, StartError> {
         if !self.once {
             pass::forever(pass, pause, None, &self.stop).await;

@@ -52,7 +52,6 @@
 mod config;
 mod local;
 pub mod moves;
-mod pace;
 mod partition;
 mod peer;
 pub mod plan;
@@ -73,6 +72,7 @@ use apus_base::recon::ReconCache;
 use apus_base::ring::{Device, Ring};
 use apus_base::timestamp::{TICKS_PER_SECOND, Timestamp};
 use apus_base::wire::replication::PartitionDigest;
+use apus_object::pace::Pace;
 use apus_object::store::index::{self, Entry, Shelf, Table};
 use arc_swap::ArcSwap;
 use futures_util::{StreamExt as _, stream};
@@ -83,7 +83,6 @@ use tokio_util::sync::CancellationToken;
 
 pub use config::Config;
 use moves::Moving;
-use pace::Pace;
 use partition::{Partition, Side};
 
 /// Devices that are replicated at the same time.

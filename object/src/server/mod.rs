@@ -43,6 +43,7 @@ use tokio_util::sync::CancellationToken;
 pub use start::{StartError, check_device};
 
 use crate::config::Config;
+use crate::store::quarantine::Finder;
 use crate::store::{Found, Location, read};
 use batch::Batches;
 use metrics::Counters;
@@ -90,7 +91,7 @@ pub async fn serve(
 impl Server {
     /// Opens an object and counts what that moved to quarantine. Blocking.
     fn open(&self, location: &Location, now: Timestamp, open_expired: bool) -> Result<Found, Refusal> {
-        let found = read::open(location, now, open_expired)?;
+        let found = read::open(location, now, open_expired, Finder::Request)?;
         self.counters.quarantines.inc_by(u64::from(matches!(found, Found::Nothing { quarantined: true })));
         Ok(found)
     }
