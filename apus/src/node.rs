@@ -154,7 +154,7 @@ impl Node {
         shutdown: CancellationToken,
     ) -> Result<impl Future<Output = ()> + Send + 'static, StartError> {
         let metrics = Metrics::new("account");
-        let replicating = self.listings(address, &metrics, |_| {}, |front| &front.accounts)?;
+        let replicating = self.listings(address, &metrics, Arc::new(|_| {}), |front| &front.accounts)?;
         let reaper = self.reaper_beside(Here::new(address), &metrics);
         let shared = apus_account::Shared {
             cluster: Arc::clone(&self.cluster),
@@ -175,7 +175,8 @@ impl Node {
     ) -> Result<impl Future<Output = ()> + Send + 'static, StartError> {
         let (metrics, changes) = (Metrics::new("container"), Arc::new(Changes::default()));
         let noted = Arc::clone(&changes);
-        let replicating = self.listings(address, &metrics, move |device| noted.note(device), |f| &f.containers)?;
+        let changed: listings::Changed = Arc::new(move |device| noted.note(device));
+        let replicating = self.listings(address, &metrics, changed, |front| &front.containers)?;
         let shared = apus_container::Shared {
             cluster: Arc::clone(&self.cluster),
             databases: Arc::clone(&self.databases),
@@ -196,7 +197,7 @@ impl Node {
         &self,
         server: SocketAddr,
         metrics: &Metrics,
-        changed: impl Fn(&str) + Send + Sync + 'static,
+        changed: listings::Changed,
         place: impl Fn(&Front) -> &OnceLock<Side<R>>,
     ) -> Result<Replicating<Listings<R>>, StartError> {
         let Some(config) = &self.config.replication else { return Ok(Replicating::default()) };
@@ -207,6 +208,7 @@ impl Node {
             link: Arc::clone(&served.link),
             here: Here::new(server),
             recon: self.recon(),
+            changed: Arc::clone(&changed),
         };
         let pass = Arc::new(Listings::new(config.clone(), node, metrics));
         let (databases, cluster) = (Arc::clone(&self.databases), Arc::clone(&self.cluster));

@@ -9,6 +9,7 @@
 //! what is no message. All are the peer's; the connection is made anew by whoever asks next.
 
 mod identity;
+mod reset;
 mod stream;
 
 use std::collections::HashMap;
@@ -17,7 +18,7 @@ use std::net::{Ipv6Addr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use quinn::{Connection, Endpoint, IdleTimeout, TransportConfig, VarInt};
+use quinn::{Connection, Endpoint, EndpointConfig, IdleTimeout, TransportConfig, VarInt};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -87,7 +88,11 @@ impl Link {
     pub fn bind(address: SocketAddr, identity: &Identity) -> Result<Self, LinkError> {
         let mut server = quinn::ServerConfig::with_crypto(identity.server()?);
         server.transport_config(transport());
-        let bound = Endpoint::server(server, address).map_err(|error| LinkError::Bind(address, error))?;
+        let failed = |error| LinkError::Bind(address, error);
+        let socket = std::net::UdpSocket::bind(address).map_err(failed)?;
+        let runtime = quinn::default_runtime().ok_or_else(|| failed(std::io::Error::other("no runtime")))?;
+        let config = EndpointConfig::new(Arc::new(identity.reset_key()));
+        let bound = Endpoint::new(config, Some(server), socket, runtime).map_err(failed)?;
         Self::with(bound, identity)
     }
 

@@ -79,8 +79,10 @@ use apus_base::clock;
 use apus_base::db::digest::Count;
 use apus_base::db::replica::Room;
 use apus_base::db::{Database, Databases, Kind};
+use apus_base::here::Here;
 use apus_base::link::Link;
 use apus_base::metrics::Metrics;
+use apus_base::pass::{Filter, Pass, Progress, Report};
 use apus_base::recon::ReconCache;
 use apus_base::ring::{Device, Ring};
 use apus_base::timestamp::{TICKS_PER_SECOND, Timestamp};
@@ -95,8 +97,6 @@ pub use database::CRASH_POINTS;
 use partition::{Partition, Side};
 use times::Times;
 
-use apus_base::here::Here;
-use apus_base::pass::{Filter, Pass, Progress, Report};
 use crate::replicate::Config;
 
 /// Devices that are replicated at the same time.
@@ -126,7 +126,12 @@ pub struct Node {
     pub here: Here,
     /// Where it tells what it did.
     pub recon: ReconCache,
+    /// Is told the device on which a database has changed.
+    pub changed: Changed,
 }
+
+/// Hears of a device on which a database has changed.
+pub type Changed = Arc<dyn Fn(&str) + Send + Sync>;
 
 /// What all passes of a process did.
 #[derive(Debug, Default)]
@@ -227,7 +232,17 @@ impl<R: Room> Listings<R> {
             let cutoff = self.cutoff();
             let times = Times::begin(&database, R::KIND, cutoff).await?;
             let (ring, lost) = (Arc::clone(ring), Mutex::default());
-            Ok::<_, apus_base::db::DbError>(Run { pass: self, progress, ring, device, database, count, cutoff, times, lost })
+            Ok::<_, apus_base::db::DbError>(Run {
+                pass: self,
+                progress,
+                ring,
+                device,
+                database,
+                count,
+                cutoff,
+                times,
+                lost,
+            })
         };
         match begun.await {
             Ok(run) => run.device(filter, stop).await,
@@ -255,8 +270,10 @@ impl<R: Room> Pass for Listings<R> {
         let rings = self.node.rings.load_full();
         let ring = ring(&rings, R::KIND);
         let own = ring.devices().iter().flatten();
-        let own: Vec<_> =
-            own.filter(|device| self.node.here.has(device) && filter.device(&device.device)).map(|d| (ring, d)).collect();
+        let own: Vec<_> = own
+            .filter(|device| self.node.here.has(device) && filter.device(&device.device))
+            .map(|d| (ring, d))
+            .collect();
         let run = |own| self.device(own, filter, progress, stop);
         stream::iter(own).for_each_concurrent(MAX_DEVICES, run).await;
         let report = progress.report();
@@ -278,7 +295,13 @@ impl<R: Room> Run<'_, R> {
             partitions.iter().map(|(number, digest)| PartitionDigest { partition: **number, digest: **digest });
         let mut compared = self.compare(digests.clone(), |partition| self.others(partition)).await;
         let stand_ins = self.compare(digests, |partition| self.stand_ins(partition, &compared)).await;
-        compared.extend(stand_ins);
+        // A device that stands in for one partition may be a primary of others.
+        for (id, more) in stand_ins {
+            match (compared.get_mut(&id), more) {
+                (Some(Compared::Differing(known)), Compared::Differing(more)) => known.extend(more),
+                (_, more) => _ = compared.insert(id, more),
+            }
+        }
         let work = partitions.into_iter().map(|(number, _)| self.partition(*number, &compared));
         let at_once = self.pass.config.concurrency.max(1);
         stream::iter(work).for_each_concurrent(at_once, |partition| partition.replicate(stop)).await;

@@ -49,7 +49,8 @@ impl Cluster {
     #[track_caller]
     pub fn ask(&mut self, node: usize, method: &str, path: &str) -> Request {
         let target = format!("/d{node}/0/{path}");
-        Request::new(self.node(node).address(role(path)), method, target).header("X-Backend-Allow-Reserved-Names", "true")
+        Request::new(self.node(node).address(role(path)), method, target)
+            .header("X-Backend-Allow-Reserved-Names", "true")
     }
 
     /// A node's copy, if it has one.

@@ -60,7 +60,8 @@ fn tell(cluster: &mut Cluster, node: usize, names: impl IntoIterator<Item = Stri
     };
     let (account, container) = C.split_once('/').expect("a container");
     let (account, container) = (account.to_owned(), container.to_owned());
-    let update = |name| RowUpdate { partition: 0, account: account.clone(), container: container.clone(), row: row(name) };
+    let update =
+        |name| RowUpdate { partition: 0, account: account.clone(), container: container.clone(), row: row(name) };
     let batch = UpdateBatch { rows: names.into_iter().map(update).collect() };
     let address = cluster.node(node).address("container");
     let request = apus_tests::Request::new(address, "UPDATE", format!("/d{node}"));
@@ -90,7 +91,9 @@ fn a_node_that_was_down_gets_all_it_missed_and_the_handoff_is_empty() {
         tester.store(&format!("c/old{i}"), "old");
     }
     let (primaries, others) = cluster.places(C);
-    let new = (0..).map(|i| format!("new{i}")).find(|name| cluster.places(&format!("AUTH_test/{name}")).0.contains(&primaries[0]));
+    let new = (0..)
+        .map(|i| format!("new{i}"))
+        .find(|name| cluster.places(&format!("AUTH_test/{name}")).0.contains(&primaries[0]));
     let new = new.expect("a container there");
 
     // A primary is down while objects, metadata and whole containers come, change and go.
@@ -120,7 +123,8 @@ fn a_node_that_was_down_gets_all_it_missed_and_the_handoff_is_empty() {
     let said = pass(&mut cluster, 0);
     assert!(!said.contains("worked on"), "{said}");
     for server in ["account", "container"] {
-        let recon = fs::read(cluster.node(0).config().with_file_name(format!("recon/{server}.recon"))).expect("a recon file");
+        let recon =
+            fs::read(cluster.node(0).config().with_file_name(format!("recon/{server}.recon"))).expect("a recon file");
         let recon: serde_json::Value = serde_json::from_slice(&recon).expect("JSON");
         assert!(recon["replication_last"].is_u64() && recon["replication_time"].is_f64(), "{recon}");
         let address = cluster.node(0).address(server);
@@ -220,7 +224,8 @@ fn metadata_and_rows_meet_from_all_sides() {
         tester.put("c").header("X-Container-Meta-A", "1").header("X-Container-Meta-C", "1").send().expect(201);
         let post = |cluster: &mut Cluster, node: usize, time: &str, names: &[&str]| {
             let request = cluster.ask(node, "POST", C).header("X-Timestamp", time);
-            let set = |request: apus_tests::Request, name: &&str| request.header(&format!("X-Container-Meta-{name}"), time);
+            let set =
+                |request: apus_tests::Request, name: &&str| request.header(&format!("X-Container-Meta-{name}"), time);
             names.iter().fold(request, set).send().expect(204);
         };
         post(&mut cluster, 0, "4000000000.00002", &["A", "B", "D"]);
@@ -292,7 +297,8 @@ fn what_was_deleted_does_not_come_back_from_a_node_that_was_away() {
     let tombstones = cluster.assert_in_place(C).state;
     pass_until(&mut cluster, "an end of what was deleted", |cluster| {
         (0..3).all(|node| {
-            cluster.copy(node, "AUTH_test/gone").is_none() && cluster.copy(node, C).is_some_and(|c| c.state != tombstones)
+            cluster.copy(node, "AUTH_test/gone").is_none()
+                && cluster.copy(node, C).is_some_and(|c| c.state != tombstones)
         })
     });
     assert_eq!(cluster.assert_in_place(C).names(), ["stays"]);

@@ -106,7 +106,8 @@ fn walked(view: &View<'_>, kind: Kind, power: u8) -> Result<Table, DbError> {
         let page = databases(view, kind, None, after)?;
         let Some((last, _)) = page.last() else { return Ok(table) };
         after = Some(*last);
-        page.into_iter().for_each(|(hash, state)| xor(table.entry(ring::partition(&hash.0, power)).or_default(), state));
+        page.into_iter()
+            .for_each(|(hash, state)| xor(table.entry(ring::partition(&hash.0, power)).or_default(), state));
     }
 }
 

@@ -317,12 +317,7 @@ pub fn join_metadata(tx: &mut Transaction<'_>, info: &mut Info, id: ListingId, o
 ///
 /// # Errors
 /// When it cannot be read or is damaged.
-pub fn clear_metadata(
-    tx: &mut Transaction<'_>,
-    info: &mut Info,
-    id: ListingId,
-    at: Timestamp,
-) -> Result<(), DbError> {
+pub fn clear_metadata(tx: &mut Transaction<'_>, info: &mut Info, id: ListingId, at: Timestamp) -> Result<(), DbError> {
     let mut metadata = load_metadata(tx, id)?;
     if !metadata.is_empty() {
         metadata.clear(at);

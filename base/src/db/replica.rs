@@ -87,7 +87,12 @@ pub fn head(from: &impl Get, id: ListingId) -> Result<Option<(Info, ListingHead)
 ///
 /// # Errors
 /// When they cannot be read or are damaged.
-pub fn changed(view: &View<'_>, id: ListingId, after: u64, until: u64) -> Result<Option<(Vec<ListingRow>, u64)>, DbError> {
+pub fn changed(
+    view: &View<'_>,
+    id: ListingId,
+    after: u64,
+    until: u64,
+) -> Result<Option<(Vec<ListingRow>, u64)>, DbError> {
     let lower = after.saturating_add(1).to_be_bytes().to_vec();
     let mut scan = view.scan(id.numbers(), &Bounds { lower: lower.clone(), upper: None });
     scan.seek(&lower);

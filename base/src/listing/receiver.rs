@@ -22,7 +22,8 @@ use crate::link::{LinkError, Sender, Stream};
 use crate::metrics::Metrics;
 use crate::timestamp::Timestamp;
 use crate::wire::listings::{
-    Held, Life, ListingAnswer, ListingHead, ListingPlace, ListingRequest, MAX_OFFERED, MAX_ROWS, Offered, SyncPart,
+    Held, Life, ListingAnswer, ListingHead, ListingPlace, ListingRequest, MAX_OFFERED, MAX_ROWS, Offered, Scope,
+    SyncPart,
 };
 use crate::wire::replication::{MAX_COMPARED, PartitionDigest, Refusal};
 
@@ -38,7 +39,7 @@ pub struct ListingReceiver<R> {
     databases: Arc<Databases>,
     cluster: Arc<Cluster>,
     /// Is told the device on which a database has changed.
-    changed: Box<dyn Fn(&str) + Send + Sync>,
+    changed: Arc<dyn Fn(&str) + Send + Sync>,
     syncs: Semaphore,
     rows: Counter,
     refused: Counter,
@@ -83,12 +84,12 @@ impl<R: Room> ListingReceiver<R> {
         databases: Arc<Databases>,
         cluster: Arc<Cluster>,
         metrics: &Metrics,
-        changed: impl Fn(&str) + Send + Sync + 'static,
+        changed: Arc<dyn Fn(&str) + Send + Sync>,
     ) -> Self {
         let (rows, refused) = (Counter::default(), Counter::default());
         metrics.register("replication_received_rows", "Rows taken from other nodes", rows.clone());
         metrics.register("replication_refused", "Requests of other nodes that were refused", refused.clone());
-        let (changed, syncs) = (Box::new(changed), Semaphore::new(MAX_SYNCS));
+        let syncs = Semaphore::new(MAX_SYNCS);
         Self { databases, cluster, changed, syncs, rows, refused, room: PhantomData }
     }
 
@@ -103,7 +104,9 @@ impl<R: Room> ListingReceiver<R> {
             }
             ListingRequest::Offer { place, databases } => self.offer(&place, databases).await,
             ListingRequest::Sync { place, life, head, stale } => self.sync(&place, life, *head, stale, stream).await,
-            ListingRequest::Reclaim { place, database, before } => self.reclaim(&place, database, before).await,
+            ListingRequest::Reclaim { place, database, before, scope } => {
+                self.reclaim(&place, database, before, scope).await
+            }
             ListingRequest::Run { .. } => Err(Refusal::Malformed.into()),
         };
         let answer = match answered {
@@ -120,7 +123,11 @@ impl<R: Room> ListingReceiver<R> {
     }
 
     async fn database(&self, place: &ListingPlace, to_write: bool) -> Result<Arc<Database>, Broken> {
-        if place.kind != R::KIND || place.device.is_empty() || place.device.starts_with('.') || place.device.contains(['/', '\0']) {
+        if place.kind != R::KIND
+            || place.device.is_empty()
+            || place.device.starts_with('.')
+            || place.device.contains(['/', '\0'])
+        {
             return Err(Refusal::Malformed.into());
         }
         Ok(match to_write {
@@ -239,8 +246,9 @@ impl<R: Room> ListingReceiver<R> {
                     self.rows.inc_by(arrived.len() as u64);
                     // Once something was left out, nothing says any more what is here.
                     let through = through.filter(|_| left_out == 0);
-                    let take = database
-                        .commit::<_, DbError, _>(move |tx| replica::take::<R>(tx, id, arrived, stale, (&life, through)));
+                    let take = database.commit::<_, DbError, _>(move |tx| {
+                        replica::take::<R>(tx, id, arrived, stale, (&life, through))
+                    });
                     left_out += take.await?;
                     crash::point(CRASH_POINTS[1]);
                 }
@@ -262,9 +270,10 @@ impl<R: Room> ListingReceiver<R> {
         place: &ListingPlace,
         offered: Offered,
         before: Timestamp,
+        scope: Scope,
     ) -> Result<ListingAnswer, Broken> {
         let database = self.database(place, false).await?;
-        let done = replica::reclaim::<R>(&database, Self::id(offered.hash), offered.state, before).await?;
+        let done = replica::reclaim::<R>(&database, Self::id(offered.hash), offered.state, before, scope).await?;
         crash::point(CRASH_POINTS[3]);
         Ok(ListingAnswer::Reclaimed(done))
     }

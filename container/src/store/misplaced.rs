@@ -34,11 +34,7 @@ pub(super) fn note(tx: &mut Transaction<'_>, id: ListingId, info: &Info) {
 ///
 /// # Errors
 /// When they cannot be read.
-pub fn containers(
-    view: &View<'_>,
-    after: Option<ListingId>,
-    limit: usize,
-) -> Result<Vec<(ListingId, Info)>, DbError> {
+pub fn containers(view: &View<'_>, after: Option<ListingId>, limit: usize) -> Result<Vec<(ListingId, Info)>, DbError> {
     let lower = after.map(|id| [&id.hash.0[..], &[0]].concat()).unwrap_or_default();
     let mut scan = view.scan(key::MISPLACED.to_vec(), &Bounds { lower: lower.clone(), upper: None });
     scan.seek(&lower);

@@ -2,12 +2,11 @@
 
 use apus_base::db::Kind;
 use apus_base::link::{Link, LinkError, Stream};
+use apus_base::pass::{self, Filter, Lines, Pass, Report};
 use apus_base::wire::listings::{ListingAnswer, ListingRequest};
 use apus_base::wire::replication::{Refusal, Request};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
-
-use apus_base::pass::{self, Filter, Lines, Pass, Report};
 
 /// Lines that wait for a slow asker.
 const MAX_LINES: usize = 16;
@@ -38,8 +37,7 @@ pub async fn ask(
     filter: &Filter,
     mut say: impl FnMut(&str),
 ) -> Result<u64, AskError> {
-    let (devices, partitions) =
-        (filter.devices.iter().cloned().collect(), filter.partitions.iter().copied().collect());
+    let (devices, partitions) = (filter.devices.iter().cloned().collect(), filter.partitions.iter().copied().collect());
     let Stream { mut sender, mut receiver } = link.open(host, port).await?;
     sender.message(&Request::Listings(ListingRequest::Run { kind, devices, partitions })).await?;
     loop {

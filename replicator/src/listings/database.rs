@@ -11,8 +11,7 @@ use super::peer::{Peer, PeerError};
 
 /// Where a crash test may kill the process that replicates: when a batch of rows is sent, when a copy is confirmed
 /// everywhere and still here, and when it is removed here.
-pub const CRASH_POINTS: [&str; 3] =
-    ["listings.rows_sent", "listings.before_remove", "listings.removed"];
+pub const CRASH_POINTS: [&str; 3] = ["listings.rows_sent", "listings.before_remove", "listings.removed"];
 
 /// A peer that lacks more rows than this, and half of all, gets all of them: in the order of names that is faster than
 /// in the order of numbers.
@@ -44,7 +43,12 @@ struct Ready {
 impl<R: Room> Run<'_, R> {
     /// Brings a database to a peer, all of its rows if `all`. Gives what is confirmed; none when the database went away
     /// here or the peer left rows out.
-    pub(super) async fn bring(&self, peer: &Peer<'_>, id: ListingId, all: bool) -> Result<Option<Confirmed>, PeerError> {
+    pub(super) async fn bring(
+        &self,
+        peer: &Peer<'_>,
+        id: ListingId,
+        all: bool,
+    ) -> Result<Option<Confirmed>, PeerError> {
         let Some((info, taken, sent)) = self.exchange(peer, id, all).await? else { return Ok(None) };
         let mut confirmed = (info, taken);
         if sent != Rows::All && self.should_be_same(id, &taken).await? {
@@ -54,8 +58,12 @@ impl<R: Room> Run<'_, R> {
         }
         let (info, taken) = confirmed;
         if taken.left_out > 0 {
-            tracing::warn!(account = info.account, container = info.container, rows = taken.left_out,
-                "only this device has them, and it was away for too long: not taken");
+            tracing::warn!(
+                account = info.account,
+                container = info.container,
+                rows = taken.left_out,
+                "only this device has them, and it was away for too long: not taken"
+            );
             self.progress.add("stale", taken.left_out);
             self.progress.fail();
             return Ok(None);
@@ -126,7 +134,9 @@ impl<R: Room> Run<'_, R> {
         if ours.is_none_or(|(_, ours)| ours == there) {
             return Ok(());
         }
-        self.database.commit(move |tx: &mut Transaction<'_>| replica::join::<R>(tx, id, there)).await
+        self.database.commit(move |tx: &mut Transaction<'_>| replica::join::<R>(tx, id, there)).await?;
+        (self.pass.node.changed)(&self.device.device);
+        Ok(())
     }
 
     async fn send_changed(&self, stream: &mut Stream, id: ListingId, point: u64, until: u64) -> Result<(), PeerError> {

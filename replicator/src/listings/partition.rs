@@ -77,7 +77,8 @@ impl<R: Room> Partition<'_, R> {
                 return Ok(());
             }
             let held = held.iter().map(|held| held.as_ref().and_then(|held| held.get(place)).copied());
-            let confirmed = join_all(self.targets.iter().zip(held).map(|(t, held)| self.bring(t, *offered, held))).await;
+            let confirmed =
+                join_all(self.targets.iter().zip(held).map(|(t, held)| self.bring(t, *offered, held))).await;
             if !self.home && !confirmed.is_empty() && confirmed.iter().all(|c| *c == confirmed[0]) {
                 self.hand_off(*offered, confirmed[0]).await?;
             }

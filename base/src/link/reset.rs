@@ -1,0 +1,42 @@
+//! How a peer learns at once that this node was started anew, and not only after the silence of a dead connection.
+//!
+//! A process that gets a packet of a connection that it does not know answers with a token that only its predecessor could
+//! have promised (RFC 9000, 10.3). The tokens are made from the node's private key, which is the same after a restart.
+
+use hmac::{Hmac, KeyInit as _, Mac as _};
+use quinn::crypto::{CryptoError, HmacKey};
+use sha2::{Digest as _, Sha256};
+
+/// Makes the tokens.
+pub(super) struct ResetKey([u8; 32]);
+
+impl ResetKey {
+    /// From a private key; it does not lead back to it.
+    pub(super) fn new(private_key: &[u8]) -> Self {
+        Self(Sha256::new().chain_update(b"apus stateless reset").chain_update(private_key).finalize().into())
+    }
+
+    fn mac(&self, data: &[u8]) -> Option<Hmac<Sha256>> {
+        let mut mac = Hmac::<Sha256>::new_from_slice(&self.0).ok()?;
+        mac.update(data);
+        Some(mac)
+    }
+}
+
+impl HmacKey for ResetKey {
+    fn sign(&self, data: &[u8], signature_out: &mut [u8]) {
+        // A key of any length makes a MAC.
+        if let Some(mac) = self.mac(data) {
+            signature_out.copy_from_slice(&mac.finalize().into_bytes());
+        }
+    }
+
+    fn signature_len(&self) -> usize {
+        32
+    }
+
+    fn verify(&self, data: &[u8], signature: &[u8]) -> Result<(), CryptoError> {
+        let mac = self.mac(data).ok_or(CryptoError)?;
+        mac.verify_slice(signature).map_err(|_| CryptoError)
+    }
+}
