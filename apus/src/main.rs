@@ -5,6 +5,8 @@ mod cli;
 mod config;
 mod data;
 mod error;
+mod links;
+mod listings;
 mod node;
 mod pass;
 mod rekey;

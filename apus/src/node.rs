@@ -1,41 +1,44 @@
 //! What the roles of one process share, and how each is started with its part of it.
 
+mod audit;
+
 use std::collections::BTreeSet;
 use std::convert::Infallible;
 use std::future::Future;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use apus_auditor::object::{self as audit, ObjectAudit};
-use apus_auditor::watch::command::CommandWatcher;
-use apus_auditor::watch::dark_data::DarkData;
-use apus_auditor::watch::{Mode, Watcher};
+use apus_auditor::watch::Mode;
 use apus_base::client::pool::{Pool, Timeouts};
 use apus_base::client::{ClientConfig, ClusterClient, Rings};
 use apus_base::clock::Clock;
 use apus_base::cluster::Cluster;
-use apus_base::db::Databases;
+use apus_base::db::replica::Room;
+use apus_base::db::{Databases, Kind};
 use apus_base::fs::Devices;
 use apus_base::here::Here;
-use apus_base::link::{Identity, Link};
+use apus_base::link::Link;
+use apus_base::listing::receiver::ListingReceiver;
 use apus_base::metrics::Metrics;
 use apus_base::recon::ReconCache;
 use apus_base::ring::Ring;
 use apus_base::serve::Limits;
+use apus_container::report::Changes;
 use apus_object::{Receiver, repair};
 use apus_proxy::Proxy;
 use apus_replicator::expire::{Expirer, Share};
 use apus_replicator::reap::Reaper;
 use apus_replicator::update::Updater;
-use apus_replicator::{Replicate, replicate};
+use apus_replicator::{Front, Listings, Replicate, Side, listings, replicate};
 use arc_swap::ArcSwap;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::NodeConfig;
 use crate::error::StartError;
+use crate::links::{Links, Replicating, identity};
 use crate::pass::PassName;
 use crate::rings::{self, Addresses};
 use crate::roles::Role;
@@ -43,6 +46,9 @@ use crate::serve::Bound;
 
 /// How often the ring files are looked at.
 const RING_CHECK: Duration = Duration::from_secs(15);
+
+/// The replicator of objects, and who repairs them.
+type ObjectPasses = (Replicating<Replicate>, Option<repair::Repairer>);
 
 /// A node: one process with its configuration, rings and devices.
 pub(crate) struct Node {
@@ -59,6 +65,7 @@ pub(crate) struct Node {
     passes: OnceLock<ClusterClient>,
     devices: Arc<Devices>,
     databases: Arc<Databases>,
+    links: Links,
 }
 
 impl Node {
@@ -81,6 +88,7 @@ impl Node {
             passes: OnceLock::new(),
             devices,
             databases,
+            links: Links::default(),
         })
     }
 
@@ -141,8 +149,9 @@ impl Node {
         &self,
         Bound { listener, address, .. }: Bound,
         shutdown: CancellationToken,
-    ) -> impl Future<Output = ()> + Send + 'static {
+    ) -> Result<impl Future<Output = ()> + Send + 'static, StartError> {
         let metrics = Metrics::new("account");
+        let replicating = self.listings(address, &metrics, |_| {}, |front| &front.accounts)?;
         let reaper = self.reaper_beside(Here::new(address), &metrics);
         let shared = apus_account::Shared {
             cluster: Arc::clone(&self.cluster),
@@ -151,25 +160,57 @@ impl Node {
             limits: Limits::default(),
         };
         let serving = apus_account::serve(self.config.account.clone(), shared, listener, shutdown.clone());
-        async move {
-            tokio::join!(serving, reaper.run(&shutdown));
-        }
+        Ok(async move {
+            tokio::join!(serving, reaper.run(&shutdown), replicating.run(&shutdown));
+        })
     }
 
     pub(crate) fn container(
         &self,
-        listener: TcpListener,
+        Bound { listener, address, .. }: Bound,
         shutdown: CancellationToken,
-    ) -> impl Future<Output = ()> + Send + 'static {
+    ) -> Result<impl Future<Output = ()> + Send + 'static, StartError> {
+        let (metrics, changes) = (Metrics::new("container"), Arc::new(Changes::default()));
+        let noted = Arc::clone(&changes);
+        let replicating = self.listings(address, &metrics, move |device| noted.note(device), |f| &f.containers)?;
         let shared = apus_container::Shared {
             cluster: Arc::clone(&self.cluster),
             databases: Arc::clone(&self.databases),
             pool: Pool::new(Timeouts::default()),
             account_ring: Arc::clone(&self.account_ring),
-            metrics: Metrics::new("container"),
+            changes,
+            metrics,
             limits: Limits::default(),
         };
-        apus_container::serve(self.config.container.clone(), shared, listener, shutdown)
+        let serving = apus_container::serve(self.config.container.clone(), shared, listener, shutdown.clone());
+        Ok(async move {
+            tokio::join!(serving, replicating.run(&shutdown));
+        })
+    }
+
+    /// An account or container server's end of replication, if this node replicates.
+    fn listings<R: Room>(
+        &self,
+        server: SocketAddr,
+        metrics: &Metrics,
+        changed: impl Fn(&str) + Send + Sync + 'static,
+        place: impl Fn(&Front) -> &OnceLock<Side<R>>,
+    ) -> Result<Replicating<Listings<R>>, StartError> {
+        let Some(config) = &self.config.replication else { return Ok(Replicating::default()) };
+        let served = self.links.get(config, server)?;
+        let node = listings::Node {
+            databases: Arc::clone(&self.databases),
+            rings: Arc::clone(&self.current_rings),
+            link: Arc::clone(&served.link),
+            here: Here::new(server),
+            recon: self.recon(),
+        };
+        let pass = Arc::new(Listings::new(config.clone(), node, metrics));
+        let (databases, cluster) = (Arc::clone(&self.databases), Arc::clone(&self.cluster));
+        let receiver = ListingReceiver::new(databases, cluster, metrics, changed);
+        // A role is started once.
+        let _ = place(&self.links.front).set(Side { receiver, pass: Arc::clone(&pass) });
+        Ok(Replicating(Some((served, pass))))
     }
 
     /// The object server and its end of replication, the updater of its devices and its share of the expirer.
@@ -179,7 +220,7 @@ impl Node {
         shutdown: CancellationToken,
     ) -> Result<impl Future<Output = ()> + Send + 'static, StartError> {
         let metrics = Metrics::new("object");
-        let replication = self.replication(address, &metrics)?;
+        let (replication, repairer) = self.replication(address, &metrics)?;
         let updater = self.updater(&metrics);
         let expirer = self.expirer(Some(Here::new(address)), &metrics);
         let audits = [Mode::All, Mode::ZeroByteFast].map(|mode| self.audit(Here::new(address), mode, &metrics));
@@ -187,45 +228,32 @@ impl Node {
         let config = self.config.object.clone();
         let serving = apus_object::serve(config, devices, cluster, metrics, listener, shutdown.clone());
         Ok(async move {
-            let replicating = async {
-                if let Some(Replication { link, receiver, pass, repairer }) = replication {
-                    tokio::join!(link.serve(receiver, shutdown.clone()), pass.run(&shutdown), repairer.run(&shutdown));
+            let repairing = async {
+                if let Some(repairer) = repairer {
+                    repairer.run(&shutdown).await;
                 }
             };
             let auditing = async { tokio::join!(audits[0].run(&shutdown), audits[1].run(&shutdown)) };
-            tokio::join!(serving, replicating, updater.run(&shutdown), expirer.run(&shutdown), auditing);
+            let passes = async { tokio::join!(updater.run(&shutdown), expirer.run(&shutdown), repairing, auditing) };
+            tokio::join!(serving, replication.run(&shutdown), passes);
         })
     }
 
     /// What answers other nodes' replicators, and the replicator of this one, if it has certificates.
-    fn replication(&self, object: SocketAddr, metrics: &Metrics) -> Result<Option<Replication>, StartError> {
+    fn replication(&self, object: SocketAddr, metrics: &Metrics) -> Result<ObjectPasses, StartError> {
         let Some(config) = &self.config.replication else {
-            tracing::warn!(
-                "there is no [replication] in the configuration, so objects are not replicated, nor repaired"
-            );
-            return Ok(None);
+            tracing::warn!("there is no [replication] in the configuration, so nothing is replicated, nor repaired");
+            return Ok((Replicating::default(), None));
         };
-        let own = config.listen.as_deref().map(address).transpose()?.unwrap_or(object);
-        let link = Arc::new(Link::bind(own, &identity(config)?)?);
+        let served = self.links.get(config, object)?;
         let (devices, cluster) = (Arc::clone(&self.devices), Arc::clone(&self.cluster));
         let receiver = Receiver::new(devices, cluster, self.config.object.fallocate_reserve, metrics);
         let (receiver, here) = (Arc::new(receiver), Here::new(object));
-        let pass = self.replicate(config, Arc::clone(&link), here, metrics);
-        let repairer = self.repairer(Arc::clone(&link), Arc::clone(&receiver), here, metrics);
-        Ok(Some(Replication { link, receiver, pass, repairer }))
-    }
-
-    fn repairer(&self, link: Arc<Link>, receiver: Arc<Receiver>, here: Here, metrics: &Metrics) -> repair::Repairer {
-        let (devices, cluster) = (Arc::clone(&self.devices), Arc::clone(&self.cluster));
-        let rings = Arc::clone(&self.current_rings);
-        repair::Repairer::new(repair::Node { devices, cluster, rings, link, here, receiver }, metrics)
-    }
-
-    /// The repairer beside a pass by itself, whose link is `link`.
-    fn repairer_alone(&self, link: &Arc<Link>, here: Here, metrics: &Metrics) -> repair::Repairer {
-        let (devices, cluster) = (Arc::clone(&self.devices), Arc::clone(&self.cluster));
-        let receiver = Receiver::new(devices, cluster, self.config.object.fallocate_reserve, metrics);
-        self.repairer(Arc::clone(link), Arc::new(receiver), here, metrics)
+        let pass = self.replicate(config, Arc::clone(&served.link), here, metrics);
+        let repairer = self.repairer(Arc::clone(&served.link), Arc::clone(&receiver), here, metrics);
+        // A role is started once.
+        let _ = self.links.front.objects.set(receiver);
+        Ok((Replicating(Some((served, Arc::new(pass)))), Some(repairer)))
     }
 
     fn replicate(&self, config: &replicate::Config, link: Arc<Link>, here: Here, metrics: &Metrics) -> Replicate {
@@ -248,48 +276,23 @@ impl Node {
         Ok((self.replicate(config, link, here, metrics), repairer))
     }
 
-    /// The audit of objects beside the object server that is `here`.
-    fn audit(&self, here: Here, mode: Mode, metrics: &Metrics) -> ObjectAudit {
-        let (devices, cluster) = (Arc::clone(&self.devices), Arc::clone(&self.cluster));
-        let (rings, recon) = (Arc::clone(&self.current_rings), self.recon());
-        let watchers = Arc::new(self.watchers(metrics));
-        let node = audit::Node { devices, cluster, rings, here, recon, watchers };
-        ObjectAudit::new(self.config.auditor.clone(), node, mode, metrics)
+    /// Where a role of this node listens: as the configuration says, or in an `apus up` that runs.
+    fn address(&self, role: Role) -> Result<Option<SocketAddr>, StartError> {
+        let said = self.config.listen.of(role).map(address).transpose()?;
+        Ok(said.or_else(|| self.addresses.get(role)))
     }
 
-    fn watchers(&self, metrics: &Metrics) -> Vec<Box<dyn Watcher>> {
-        let config = &self.config.auditor;
-        let mut watchers: Vec<Box<dyn Watcher>> = Vec::new();
-        if !config.watcher_command.is_empty() {
-            let (devices, cluster) = (Arc::clone(&self.devices), Arc::clone(&self.cluster));
-            watchers.push(Box::new(CommandWatcher::new(config.watcher_command.clone(), devices, cluster)));
+    /// The end of a link that asks this node's own servers, and where they answer for accounts and for containers.
+    pub(crate) fn own_listings(&self, path: &Path) -> Result<(Link, Vec<(Kind, SocketAddr)>), StartError> {
+        let none = || StartError::NoReplication { path: path.to_owned() };
+        let config = self.config.replication.as_ref().ok_or_else(none)?;
+        let listen = config.listen.as_deref().map(address).transpose()?;
+        let mut own = Vec::new();
+        for (kind, role) in [(Kind::Account, Role::Account), (Kind::Container, Role::Container)] {
+            own.extend(self.address(role)?.map(|address| (kind, reachable(listen.unwrap_or(address)))));
         }
-        if let Some(action) = config.dark_data_action {
-            watchers.push(Box::new(DarkData::new(self.passes(metrics), action, config.dark_data_grace_age)));
-        }
-        watchers
-    }
-
-    /// The audit of objects by itself, and who repairs what it finds, if there are certificates for that.
-    pub(crate) fn auditor(
-        &self,
-        path: &Path,
-        mode: Mode,
-        metrics: &Metrics,
-    ) -> Result<(ObjectAudit, Option<repair::Repairer>), StartError> {
-        let here = self.object_here(path)?;
-        let link =
-            self.config.replication.as_ref().map(|config| Ok::<_, StartError>(Link::asking(&identity(config)?)?));
-        let repairer = link.transpose()?.map(|link| self.repairer_alone(&Arc::new(link), here, metrics));
-        Ok((self.audit(here, mode, metrics), repairer))
-    }
-
-    /// Where the configuration has the object server.
-    fn object_here(&self, path: &Path) -> Result<Here, StartError> {
-        let object = self.config.listen.of(Role::Object);
-        let object =
-            object.ok_or_else(|| StartError::NoAddress { path: path.to_owned(), role: Role::Object.name() })?;
-        Ok(Here::new(address(object)?))
+        let none = || StartError::NoAddress { path: path.to_owned(), role: Role::Container.name() };
+        if own.is_empty() { Err(none()) } else { Ok((Link::asking(&identity(config)?)?, own)) }
     }
 
     pub(crate) fn updater(&self, metrics: &Metrics) -> Updater {
@@ -325,7 +328,7 @@ impl Node {
     /// How long a pass that is run for ever rests.
     pub(crate) fn pause(&self, pass: PassName) -> Duration {
         match pass {
-            PassName::Replicate => {
+            PassName::Replicate | PassName::ReplicateListings => {
                 Duration::from_secs(self.config.replication.as_ref().map_or(0, |replication| replication.interval))
             }
             PassName::Update => self.config.updater.interval,
@@ -381,19 +384,15 @@ impl Node {
     }
 }
 
-/// A node's part in the replication of objects.
-struct Replication {
-    link: Arc<Link>,
-    receiver: Arc<Receiver>,
-    pass: Replicate,
-    repairer: repair::Repairer,
-}
-
-fn identity(config: &replicate::Config) -> Result<Identity, StartError> {
-    let identity = Identity::read(&config.certificate, &config.key, &config.ca);
-    identity.map_err(|error| StartError::Link(error.into()))
-}
-
 fn address(text: &str) -> Result<SocketAddr, StartError> {
     text.parse().map_err(|_| StartError::Address(text.to_owned()))
+}
+
+/// Where a server of this machine is reached that listens on every address.
+fn reachable(address: SocketAddr) -> SocketAddr {
+    match address.ip() {
+        ip if !ip.is_unspecified() => address,
+        IpAddr::V4(_) => (Ipv4Addr::LOCALHOST, address.port()).into(),
+        IpAddr::V6(_) => (Ipv6Addr::LOCALHOST, address.port()).into(),
+    }
 }

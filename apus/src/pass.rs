@@ -19,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 use crate::cli;
 use crate::config::NodeConfig;
 use crate::error::StartError;
+use crate::listings;
 use crate::node::Node;
 use crate::rekey;
 use crate::rings::Addresses;
@@ -63,6 +64,9 @@ pub(crate) struct PassArguments {
 pub(crate) enum PassName {
     /// Copies objects to the devices where they belong, and brings handoffs home.
     Replicate,
+    /// Copies accounts and containers to the devices where they belong, and brings handoffs home. The node's servers do it,
+    /// which must run.
+    ReplicateListings,
     /// Tells container servers the rows that they did not hear when an object was written.
     Update,
     /// Deletes objects whose time has come.
@@ -78,10 +82,10 @@ pub(crate) enum PassName {
 }
 
 /// What is the same for every pass.
-struct Run {
-    once: bool,
-    filter: Filter,
-    stop: CancellationToken,
+pub(crate) struct Run {
+    pub(crate) once: bool,
+    pub(crate) filter: Filter,
+    pub(crate) stop: CancellationToken,
 }
 
 /// Runs until the pass has ended or a signal comes.
@@ -92,8 +96,10 @@ pub(crate) fn run(arguments: PassArguments) -> Result<ExitCode, StartError> {
         config.check(&arguments.config)?;
     }
     let cluster = config.cluster(&arguments.config)?;
+    // Beside the configuration of an `apus up` are the addresses that it listens on just now.
+    let addresses = Addresses::read(&arguments.config.with_file_name(crate::data::ADDRESSES))?;
     serve::runtime()?.block_on(async {
-        let node = Node::new(config, cluster, Addresses::default())?;
+        let node = Node::new(config, cluster, addresses)?;
         let run = Run {
             once: arguments.once,
             filter: Filter {
@@ -108,6 +114,10 @@ pub(crate) fn run(arguments: PassArguments) -> Result<ExitCode, StartError> {
             PassName::Replicate => {
                 let (pass, repairer) = node.replicator(&arguments.config, &metrics)?;
                 repairer.beside(run.pass(&pass, node.pause(arguments.name))).await.0
+            }
+            PassName::ReplicateListings => {
+                let (link, own) = node.own_listings(&arguments.config)?;
+                listings::run(&link, &own, &run, node.pause(arguments.name)).await
             }
             PassName::Update => run.pass(&node.updater(&metrics), node.pause(arguments.name)).await,
             PassName::Audit => {

@@ -22,6 +22,11 @@ impl Addresses {
         self.0.insert(role.name(), address);
     }
 
+    /// Where a role listens, if that is not what the rings say.
+    pub(crate) fn get(&self, role: Role) -> Option<SocketAddr> {
+        self.0.get(role.name()).copied()
+    }
+
     /// Writes them where `apus pass` looks for them.
     pub(crate) fn write(&self, path: &Path) -> std::io::Result<()> {
         let lines: String = self.0.iter().map(|(role, address)| format!("{role} {address}\n")).collect();

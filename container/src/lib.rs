@@ -22,7 +22,7 @@ use serde::{Deserialize, Serialize};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use report::Reporter;
+use report::{Changes, Reporter};
 use server::ContainerServer;
 
 /// The `[container]` table of a node's configuration.
@@ -50,6 +50,8 @@ pub struct Shared {
     pub pool: Pool,
     /// Where accounts are.
     pub account_ring: Arc<ArcSwap<Ring>>,
+    /// Where whoever changes a container notes its device.
+    pub changes: Arc<Changes>,
     /// This role's metrics.
     pub metrics: Metrics,
     /// What peers may do.

@@ -75,9 +75,17 @@ impl Receiver {
     }
 
     async fn converse(&self, stream: &mut Stream) -> Result<(), LinkError> {
-        let Some(request) = stream.receiver.message().await? else {
-            return Ok(());
-        };
+        match stream.receiver.message().await? {
+            Some(request) => self.respond(request, stream).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Answers what a stream asks.
+    ///
+    /// # Errors
+    /// When the stream breaks off.
+    pub async fn respond(&self, request: Request, stream: &mut Stream) -> Result<(), LinkError> {
         let answered = match request {
             Request::Compare { place, partitions } => self.compare(&place, &partitions).await,
             Request::Suffixes { place, partition } => self.suffixes(&place, partition).await,
@@ -86,6 +94,7 @@ impl Receiver {
                 Ok(shelf) => return self.push(shelf, stream).await,
                 Err(refusal) => Err(refusal),
             },
+            Request::Listings(_) => Err(Refusal::Malformed),
             Request::Fetch { place, partition, have } => match self.shelf(&place) {
                 Ok(shelf) => return self.fetch(shelf, partition, have, stream).await,
                 Err(refusal) => Err(refusal),

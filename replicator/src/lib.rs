@@ -3,13 +3,17 @@
 //! Each pass is a module of its own and knows nothing of the others; [`apus_base::pass`] is what they share.
 
 pub mod expire;
+mod front;
 mod listing;
+pub mod listings;
 pub mod reap;
 pub mod rekey;
 pub mod replicate;
 mod rows;
 pub mod update;
 
+pub use front::{Front, Side};
+pub use listings::Listings;
 pub use replicate::Replicate;
 
 /// The places where the crash tests kill a pass that updates, expires or reaps.

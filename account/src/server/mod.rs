@@ -157,12 +157,15 @@ impl AccountServer {
 
     /// The answer about an account's state: `code` if it is there, 404 otherwise.
     fn described(&self, head: Option<&Head>, code: StatusCode) -> Response<Body> {
-        let Some(head) = head.filter(|head| !store::is_deleted(&head.info)) else {
-            let deleted = head.is_some_and(|head| store::is_marked_deleted(&head.info));
-            return marked(status(StatusCode::NOT_FOUND), deleted);
+        let live = head.filter(|head| !store::is_deleted(&head.info));
+        let mut response = status(if live.is_some() { code } else { StatusCode::NOT_FOUND });
+        if let Some(head) = head {
+            set(response.headers_mut(), header::LISTING_STATE, PathHash(head.info.state));
+        }
+        let Some(live) = live else {
+            return marked(response, head.is_some_and(|head| store::is_marked_deleted(&head.info)));
         };
-        let mut response = status(code);
-        account_headers(response.headers_mut(), head, &self.shared.cluster.policies);
+        account_headers(response.headers_mut(), live, &self.shared.cluster.policies);
         response
     }
 }

@@ -2,12 +2,14 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use rocksdb::{Cache, DB, WriteBatch, WriteOptions};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::commit::{CRASH_POINTS, CommitMetrics, Committer};
+use super::digest::Counts;
+use super::life::Life;
 use super::{DbError, Get, Transaction, View, settings, view};
 use crate::crash;
 use crate::fs::Device;
@@ -23,6 +25,7 @@ pub struct Database {
     inner: Arc<Inner>,
     committer: Committer,
     closed: CancellationToken,
+    counts: Counts,
 }
 
 /// What readers and the committer share.
@@ -31,6 +34,11 @@ pub(super) struct Inner {
     rocks: DB,
     _closed: DropGuard,
     device: Arc<Device>,
+    /// Who this database is, and the last row number.
+    life: [u8; 16],
+    number: AtomicU64,
+    /// How many groups were written: what was read at one count is still so at the same.
+    groups: AtomicU64,
     /// A write failed. RocksDB takes no more until it is opened anew; what is there can still be read.
     failed: AtomicBool,
 }
@@ -46,10 +54,18 @@ impl Database {
         let opened = DB::open(&settings::options(cache), &folder);
         let rocks = opened.map_err(|error| DbError::from_rocks(device.name(), &error))?;
         let closed = CancellationToken::new();
-        let inner = Inner { rocks, _closed: closed.clone().drop_guard(), device, failed: AtomicBool::new(false) };
-        let inner = Arc::new(inner);
+        let Life { id: life, number } = Life::load_or_make(&rocks, device.name())?;
+        let inner = Arc::new(Inner {
+            rocks,
+            _closed: closed.clone().drop_guard(),
+            device,
+            life,
+            number: AtomicU64::new(number),
+            groups: AtomicU64::new(0),
+            failed: AtomicBool::new(false),
+        });
         let committer = Committer::start(Arc::clone(&inner), metrics)?;
-        Ok(Self { inner, committer, closed })
+        Ok(Self { inner, committer, closed, counts: Counts::default() })
     }
 
     /// The device.
@@ -91,6 +107,20 @@ impl Database {
         self.committer.commit(change).await
     }
 
+    /// Whose row numbers its rows have.
+    pub fn life(&self) -> [u8; 16] {
+        self.inner.life
+    }
+
+    /// How many groups were written since it was opened: what was read at one count is still so at the same.
+    pub fn groups(&self) -> u64 {
+        self.inner.groups.load(Ordering::Acquire)
+    }
+
+    pub(super) fn counts(&self) -> &Counts {
+        &self.counts
+    }
+
     /// Whether a write failed, so that the next needs the database opened anew.
     pub(super) fn failed(&self) -> bool {
         self.inner.failed.load(Ordering::Relaxed) || self.committer.is_gone()
@@ -111,6 +141,16 @@ impl Inner {
         &self.device
     }
 
+    /// The next row number; only the committer's thread asks.
+    pub(super) fn next_number(&self) -> u64 {
+        self.number.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
+    /// Who it is, and the last row number that was given.
+    pub(super) fn life(&self) -> Life {
+        Life { id: self.life, number: self.number.load(Ordering::Relaxed) }
+    }
+
     /// Writes a group and flushes the log, then makes sure that the device is still the one it was written to.
     pub(super) fn write(&self, batch: WriteBatch) -> Result<(), DbError> {
         if batch.is_empty() {
@@ -123,6 +163,7 @@ impl Inner {
             self.failed.store(true, Ordering::Relaxed);
             DbError::from_rocks(self.device.name(), &error)
         })?;
+        self.groups.fetch_add(1, Ordering::Release);
         crash::point(CRASH_POINTS[1]);
         Ok(self.device.check()?)
     }

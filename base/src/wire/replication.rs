@@ -10,6 +10,7 @@
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use super::listings::ListingRequest;
 use crate::policy::PolicyIndex;
 
 /// The longest frame, in bytes: the metadata of one object may take 1 MiB, and an offer is cut to [`MAX_OFFERED`].
@@ -52,6 +53,8 @@ pub enum Request {
         /// The device and the policy.
         place: Place,
     },
+    /// It is about accounts or containers.
+    Listings(ListingRequest),
     /// What the device has of an object and the asker does not. Answered with [`Answer::Coming`] and files as in a push,
     /// which the asker confirms by [`Answer::Stored`]: it lost a copy and wants another.
     Fetch {

@@ -13,6 +13,7 @@ use std::sync::Arc;
 
 use apus_base::body::Body;
 use apus_base::db::Info;
+use apus_base::hash_path::PathHash;
 use apus_base::listing::request::{self, set};
 use apus_base::listing::{Refusal, Target};
 use apus_base::serve::Service;
@@ -98,6 +99,9 @@ fn info_headers(headers: &mut HeaderMap, info: Option<&Info>, deleted: bool) {
     set(headers, "x-backend-delete-timestamp", time(|info| info.delete_timestamp).internal());
     set(headers, "x-backend-status-changed-at", time(|info| info.status_changed_at).internal());
     set(headers, header::POLICY_INDEX, info.map_or(0, |info| info.policy.0));
+    if let Some(info) = info {
+        set(headers, header::LISTING_STATE, PathHash(info.state));
+    }
     if let Some(info) = info.filter(|_| !deleted) {
         let stats = info.of_policy(info.policy);
         set(headers, "x-container-object-count", stats.rows);

@@ -1,3 +1,5 @@
+mod replicas;
+
 use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
