@@ -1,5 +1,7 @@
 //! What the roles of one process share, and how each is started with its part of it.
 
+mod audit;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
 use std::future::Future;
@@ -8,10 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use apus_auditor::object::{self as audit, ObjectAudit};
-use apus_auditor::watch::command::CommandWatcher;
-use apus_auditor::watch::dark_data::DarkData;
-use apus_auditor::watch::{Mode, Watcher};
+use apus_auditor::watch::Mode;
 use apus_base::client::pool::{Pool, Timeouts};
 use apus_base::client::{ClientConfig, ClusterClient, Rings};
 use apus_base::clock::Clock;
@@ -50,6 +49,9 @@ use crate::serve::Bound;
 
 /// How often the ring files are looked at.
 const RING_CHECK: Duration = Duration::from_secs(15);
+
+/// The replicator of objects, and who repairs them.
+type ObjectPasses = (Replicating<Replicate>, Option<repair::Repairer>);
 
 /// A node: one process with its configuration, rings and devices.
 pub(crate) struct Node {
@@ -239,21 +241,15 @@ impl Node {
                 }
             };
             let auditing = async { tokio::join!(audits[0].run(&shutdown), audits[1].run(&shutdown)) };
-            let passes = async { tokio::join!(updater.run(&shutdown), expirer.run(&shutdown), auditing) };
-            tokio::join!(serving, replication.run(&shutdown), repairing, passes);
+            let passes = async { tokio::join!(updater.run(&shutdown), expirer.run(&shutdown), repairing, auditing) };
+            tokio::join!(serving, replication.run(&shutdown), passes);
         })
     }
 
     /// What answers other nodes' replicators, and the replicator of this one, if it has certificates.
-    fn replication(
-        &self,
-        object: SocketAddr,
-        metrics: &Metrics,
-    ) -> Result<(Replicating<Replicate>, Option<repair::Repairer>), StartError> {
+    fn replication(&self, object: SocketAddr, metrics: &Metrics) -> Result<ObjectPasses, StartError> {
         let Some(config) = &self.config.replication else {
-            tracing::warn!(
-                "there is no [replication] in the configuration, so nothing is replicated, nor are objects repaired"
-            );
+            tracing::warn!("there is no [replication] in the configuration, so nothing is replicated, nor repaired");
             return Ok((Replicating::default(), None));
         };
         let served = self.links.get(config, object)?;
@@ -265,19 +261,6 @@ impl Node {
         // A role is started once.
         let _ = self.links.front.objects.set(receiver);
         Ok((Replicating(Some((served, Arc::new(pass)))), Some(repairer)))
-    }
-
-    fn repairer(&self, link: Arc<Link>, receiver: Arc<Receiver>, here: Here, metrics: &Metrics) -> repair::Repairer {
-        let (devices, cluster) = (Arc::clone(&self.devices), Arc::clone(&self.cluster));
-        let rings = Arc::clone(&self.current_rings);
-        repair::Repairer::new(repair::Node { devices, cluster, rings, link, here, receiver }, metrics)
-    }
-
-    /// The repairer beside a pass by itself, whose link is `link`.
-    fn repairer_alone(&self, link: &Arc<Link>, here: Here, metrics: &Metrics) -> repair::Repairer {
-        let (devices, cluster) = (Arc::clone(&self.devices), Arc::clone(&self.cluster));
-        let receiver = Receiver::new(devices, cluster, self.config.object.fallocate_reserve, metrics);
-        self.repairer(Arc::clone(link), Arc::new(receiver), here, metrics)
     }
 
     fn replicate(&self, config: &replicate::Config, link: Arc<Link>, here: Here, metrics: &Metrics) -> Replicate {
@@ -330,48 +313,6 @@ impl Node {
         let policies: Vec<PolicyIndex> =
             self.rings.objects.keys().copied().filter(|policy| filter.policy(*policy)).collect();
         rings::read_old(from, &policies, &self.addresses)
-    }
-
-    /// The audit of objects beside the object server that is `here`.
-    fn audit(&self, here: Here, mode: Mode, metrics: &Metrics) -> ObjectAudit {
-        let (devices, cluster) = (Arc::clone(&self.devices), Arc::clone(&self.cluster));
-        let (rings, recon) = (Arc::clone(&self.current_rings), self.recon());
-        let watchers = Arc::new(self.watchers(metrics));
-        let node = audit::Node { devices, cluster, rings, here, recon, watchers };
-        ObjectAudit::new(self.config.auditor.clone(), node, mode, metrics)
-    }
-
-    fn watchers(&self, metrics: &Metrics) -> Vec<Box<dyn Watcher>> {
-        let config = &self.config.auditor;
-        let mut watchers: Vec<Box<dyn Watcher>> = Vec::new();
-        if !config.watcher_command.is_empty() {
-            let (devices, cluster) = (Arc::clone(&self.devices), Arc::clone(&self.cluster));
-            watchers.push(Box::new(CommandWatcher::new(config.watcher_command.clone(), devices, cluster)));
-        }
-        if let Some(action) = config.dark_data_action {
-            watchers.push(Box::new(DarkData::new(self.passes(metrics), action, config.dark_data_grace_age)));
-        }
-        watchers
-    }
-
-    /// The audit of objects by itself, and who repairs what it finds, if there are certificates for that.
-    pub(crate) fn auditor(
-        &self,
-        path: &Path,
-        mode: Mode,
-        metrics: &Metrics,
-    ) -> Result<(ObjectAudit, Option<repair::Repairer>), StartError> {
-        let here = self.object_here(path)?;
-        let link =
-            self.config.replication.as_ref().map(|config| Ok::<_, StartError>(Link::asking(&identity(config)?)?));
-        let repairer = link.transpose()?.map(|link| self.repairer_alone(&Arc::new(link), here, metrics));
-        Ok((self.audit(here, mode, metrics), repairer))
-    }
-
-    /// Where the object server of this node is.
-    fn object_here(&self, path: &Path) -> Result<Here, StartError> {
-        let none = || StartError::NoAddress { path: path.to_owned(), role: Role::Object.name() };
-        Ok(Here::new(self.address(Role::Object)?.ok_or_else(none)?))
     }
 
     pub(crate) fn updater(&self, metrics: &Metrics) -> Updater {

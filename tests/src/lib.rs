@@ -10,7 +10,7 @@ pub mod cluster;
 pub mod copies;
 pub mod disk;
 pub mod http;
-pub mod listings;
+pub mod listing_copies;
 pub mod process;
 pub mod rings;
 pub mod swift;
@@ -20,8 +20,8 @@ pub mod up;
 
 pub use certificate::Certificate;
 pub use cluster::{Cluster, ClusterBuilder};
-pub use listings::Copy;
 pub use http::{Connection, Request, Response};
+pub use listing_copies::Copy;
 pub use process::{Exit, Process};
 pub use swift::{Session, Swift, User};
 pub use target::Target;
