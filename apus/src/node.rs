@@ -24,10 +24,11 @@ use apus_base::ring::Ring;
 use apus_base::serve::Limits;
 use apus_object::Receiver;
 use apus_proxy::Proxy;
-use apus_replicator::expire::{Expirer, Share};
+use apus_replicator::expire::Expirer;
 use apus_replicator::reap::Reaper;
+use apus_replicator::reconcile::Reconciler;
 use apus_replicator::update::Updater;
-use apus_replicator::{Replicate, replicate};
+use apus_replicator::{Replicate, Share, replicate};
 use arc_swap::ArcSwap;
 use tokio::net::TcpListener;
 use tokio::sync::Notify;
@@ -157,20 +158,27 @@ impl Node {
         }
     }
 
+    /// The container server, and the reconciler of what is misplaced on its devices.
     pub(crate) fn container(
         &self,
-        listener: TcpListener,
+        Bound { listener, address, .. }: Bound,
         shutdown: CancellationToken,
     ) -> impl Future<Output = ()> + Send + 'static {
+        let metrics = Metrics::new("container");
+        let here = Here::new(address);
+        let reconciler = self.reconciler_beside(here, Share::fair(&here, &self.rings.container), &metrics);
         let shared = apus_container::Shared {
             cluster: Arc::clone(&self.cluster),
             databases: Arc::clone(&self.databases),
             pool: Pool::new(Timeouts::default()),
             account_ring: Arc::clone(&self.account_ring),
-            metrics: Metrics::new("container"),
+            metrics,
             limits: Limits::default(),
         };
-        apus_container::serve(self.config.container.clone(), shared, listener, shutdown)
+        let serving = apus_container::serve(self.config.container.clone(), shared, listener, shutdown.clone());
+        async move {
+            tokio::join!(serving, reconciler.run(&shutdown));
+        }
     }
 
     /// The object server and its end of replication, the updater of its devices and its share of the expirer.
@@ -274,6 +282,19 @@ impl Node {
         Reaper::new(self.config.reaper.clone(), here, self.passes(metrics), self.recon(), metrics)
     }
 
+    /// The reconciler by itself, which does the whole queue.
+    pub(crate) fn reconciler(&self, path: &Path, metrics: &Metrics) -> Result<Reconciler, StartError> {
+        let container = self.config.listen.of(Role::Container);
+        let container =
+            container.ok_or_else(|| StartError::NoAddress { path: path.to_owned(), role: Role::Container.name() })?;
+        Ok(self.reconciler_beside(Here::new(address(container)?), Share::Everything, metrics))
+    }
+
+    fn reconciler_beside(&self, here: Here, share: Share, metrics: &Metrics) -> Reconciler {
+        let config = self.config.reconciler.clone();
+        Reconciler::new(config, here, share, self.passes(metrics), self.recon(), metrics)
+    }
+
     /// How long a pass that is run for ever rests.
     pub(crate) fn pause(&self, pass: PassName) -> Duration {
         match pass {
@@ -283,6 +304,7 @@ impl Node {
             PassName::Update => self.config.updater.interval,
             PassName::Expire => self.config.expirer.interval,
             PassName::Reap => self.config.reaper.interval,
+            PassName::Reconcile => self.config.reconciler.interval,
             // They end when they are done, and know themselves what to wait for.
             PassName::Move | PassName::Rekey => Duration::ZERO,
         }

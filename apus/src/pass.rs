@@ -72,6 +72,8 @@ pub(crate) enum PassName {
     Expire,
     /// Empties accounts that were deleted.
     Reap,
+    /// Moves objects that are under another storage policy than their container's.
+    Reconcile,
     /// Brings all encrypted objects of the cluster under the active root secret, and proves it, so that the others can be
     /// removed. Killed and begun anew, it goes on where it was.
     Rekey,
@@ -121,6 +123,9 @@ pub(crate) fn run(arguments: PassArguments) -> Result<ExitCode, StartError> {
                 done = rekey::run(&arguments.config, arguments.once, arguments.state) => done.map(|()| ExitCode::SUCCESS),
                 () = run.stop.cancelled() => Ok(ExitCode::FAILURE),
             },
+            PassName::Reconcile => {
+                run.pass(&node.reconciler(&arguments.config, &metrics)?, node.pause(arguments.name)).await
+            }
             PassName::Reap => run.pass(&node.reaper(&arguments.config, &metrics)?, node.pause(arguments.name)).await,
         }
     })

@@ -5,12 +5,15 @@
 pub mod expire;
 mod listing;
 pub mod reap;
+pub mod reconcile;
 pub mod rekey;
 pub mod replicate;
 mod rows;
+mod share;
 pub mod update;
 
 pub use replicate::Replicate;
+pub use share::Share;
 
 /// The places where the crash tests kill a pass that updates, expires or reaps.
 pub const CRASH_POINTS: &[&str] = &[
@@ -20,4 +23,6 @@ pub const CRASH_POINTS: &[&str] = &[
     expire::DEQUEUED,
     reap::OBJECT_DELETED,
     reap::CONTAINER_DELETED,
+    reconcile::MOVED,
+    reconcile::CLEANED,
 ];

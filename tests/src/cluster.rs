@@ -96,7 +96,9 @@ impl ClusterBuilder {
     /// Without passes in the background: a story runs them itself, with [`Node::pass`].
     #[must_use]
     pub fn without_passes(self) -> Self {
-        ["updater", "expirer", "reaper"].iter().fold(self, |builder, pass| builder.settings(pass, "interval = 0"))
+        ["updater", "expirer", "reaper", "reconciler"]
+            .iter()
+            .fold(self, |builder, pass| builder.settings(pass, "interval = 0"))
     }
 
     /// Builds the rings, starts all processes and waits until they serve.

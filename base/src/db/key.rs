@@ -6,6 +6,7 @@
 //! r kind hash space life name    -> row           life 0: what listings show; life 1: tombstones
 //! s kind hash row-number         -> space life name, the row that was written last under that number
 //! d kind hash                    -> nothing       containers whose counts the account servers do not know yet
+//! q kind hash                    -> row-number    containers that hold rows of another policy than their own
 //! y kind hash direction id       -> (for replication: how far another copy's rows were taken in)
 //! ```
 //!
@@ -49,6 +50,8 @@ pub struct ListingId {
 pub const ACCOUNTS: &[u8] = b"ia";
 /// The first bytes of the index of containers to report.
 pub const DIRTY: &[u8] = b"dc";
+/// The first bytes of the index of containers with rows of another policy than their own.
+pub const MISPLACED: &[u8] = b"qc";
 
 impl ListingId {
     /// Where the [`Info`](super::Info) is.
@@ -64,6 +67,11 @@ impl ListingId {
     /// Where this container is marked as one to report.
     pub fn dirty(&self) -> Vec<u8> {
         self.key(b'd', &[])
+    }
+
+    /// Where this container is marked as one with rows of another policy than its own.
+    pub fn misplaced(&self) -> Vec<u8> {
+        self.key(b'q', &[])
     }
 
     /// What the keys of all rows in one space begin with, of live ones or of tombstones.
@@ -83,7 +91,16 @@ impl ListingId {
 
     /// The container that a key below [`DIRTY`] marks.
     pub fn from_dirty(key: &[u8]) -> Option<Self> {
-        let hash = key.strip_prefix(DIRTY)?.try_into().ok()?;
+        Self::marked(key, DIRTY)
+    }
+
+    /// The container that a key below [`MISPLACED`] marks.
+    pub fn from_misplaced(key: &[u8]) -> Option<Self> {
+        Self::marked(key, MISPLACED)
+    }
+
+    fn marked(key: &[u8], prefix: &[u8]) -> Option<Self> {
+        let hash = key.strip_prefix(prefix)?.try_into().ok()?;
         Some(Self { kind: Kind::Container, hash: PathHash(hash) })
     }
 

@@ -6,6 +6,7 @@
 mod content_type;
 mod life;
 mod listing;
+pub mod misplaced;
 mod row;
 mod rows;
 
@@ -55,12 +56,14 @@ pub fn to_report(info: &Info) -> Reported {
     }
 }
 
-/// Writes a container's state, and remembers it as one to report if account servers know otherwise.
+/// Writes a container's state, and remembers it as one to report if account servers know otherwise, and as one to
+/// reconcile if it has objects of another policy than its own.
 fn save(tx: &mut Transaction<'_>, id: ListingId, info: &mut Info) {
     info.store(tx, id);
     if to_report(info) != info.reported {
         tx.put(id.dirty(), Vec::new());
     }
+    misplaced::note(tx, id, info);
 }
 
 /// Notes what a majority of account servers confirmed. If the container has changed meanwhile it stays to be reported.
