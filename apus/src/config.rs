@@ -37,6 +37,8 @@ pub(crate) struct NodeConfig {
     pub(crate) reaper: apus_replicator::reap::Config,
     #[serde(default)]
     pub(crate) auditor: apus_auditor::Config,
+    #[serde(default)]
+    pub(crate) reconciler: apus_replicator::reconcile::Config,
 }
 
 /// Folders; a relative one is below the configuration's own.

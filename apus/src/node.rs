@@ -30,10 +30,11 @@ use apus_base::serve::Limits;
 use apus_container::report::Changes;
 use apus_object::{Receiver, repair};
 use apus_proxy::Proxy;
-use apus_replicator::expire::{Expirer, Share};
+use apus_replicator::expire::Expirer;
 use apus_replicator::reap::Reaper;
+use apus_replicator::reconcile::Reconciler;
 use apus_replicator::update::Updater;
-use apus_replicator::{Front, Listings, Replicate, Side, listings, replicate};
+use apus_replicator::{Front, Listings, Replicate, Share, Side, listings, replicate};
 use arc_swap::ArcSwap;
 use tokio::net::TcpListener;
 use tokio::sync::Notify;
@@ -170,6 +171,7 @@ impl Node {
         })
     }
 
+    /// The container server, and the reconciler of what is misplaced on its devices.
     pub(crate) fn container(
         &self,
         Bound { listener, address, .. }: Bound,
@@ -179,6 +181,8 @@ impl Node {
         let noted = Arc::clone(&changes);
         let changed: listings::Changed = Arc::new(move |device| noted.note(device));
         let replicating = self.listings(address, &metrics, changed, |front| &front.containers)?;
+        let here = Here::new(address);
+        let reconciler = self.reconciler_beside(here, Share::fair(&here, &self.rings.container), &metrics);
         let shared = apus_container::Shared {
             cluster: Arc::clone(&self.cluster),
             databases: Arc::clone(&self.databases),
@@ -190,7 +194,7 @@ impl Node {
         };
         let serving = apus_container::serve(self.config.container.clone(), shared, listener, shutdown.clone());
         Ok(async move {
-            tokio::join!(serving, replicating.run(&shutdown));
+            tokio::join!(serving, reconciler.run(&shutdown), replicating.run(&shutdown));
         })
     }
 
@@ -345,6 +349,19 @@ impl Node {
         Reaper::new(self.config.reaper.clone(), here, self.passes(metrics), self.recon(), metrics)
     }
 
+    /// The reconciler by itself, which does the whole queue.
+    pub(crate) fn reconciler(&self, path: &Path, metrics: &Metrics) -> Result<Reconciler, StartError> {
+        let container = self.config.listen.of(Role::Container);
+        let container =
+            container.ok_or_else(|| StartError::NoAddress { path: path.to_owned(), role: Role::Container.name() })?;
+        Ok(self.reconciler_beside(Here::new(address(container)?), Share::Everything, metrics))
+    }
+
+    fn reconciler_beside(&self, here: Here, share: Share, metrics: &Metrics) -> Reconciler {
+        let config = self.config.reconciler.clone();
+        Reconciler::new(config, here, share, self.passes(metrics), self.recon(), metrics)
+    }
+
     /// How long a pass that is run for ever rests.
     pub(crate) fn pause(&self, pass: PassName) -> Duration {
         match pass {
@@ -355,6 +372,7 @@ impl Node {
             PassName::Expire => self.config.expirer.interval,
             PassName::Reap => self.config.reaper.interval,
             PassName::Audit => self.config.auditor.interval,
+            PassName::Reconcile => self.config.reconciler.interval,
             // They end when they are done, and know themselves what to wait for.
             PassName::Move | PassName::Rekey => Duration::ZERO,
         }

@@ -86,6 +86,8 @@ pub(crate) enum PassName {
     /// Reads everything to see whether it still is what was written; what is not goes to quarantine and is repaired. Killed and
     /// begun anew, it goes on where it was.
     Audit,
+    /// Moves objects that are under another storage policy than their container's.
+    Reconcile,
     /// Brings all encrypted objects of the cluster under the active root secret, and proves it, so that the others can be
     /// removed. Killed and begun anew, it goes on where it was.
     Rekey,
@@ -149,6 +151,9 @@ pub(crate) fn run(arguments: PassArguments) -> Result<ExitCode, StartError> {
                 done = rekey::run(&arguments.config, arguments.once, arguments.state) => done.map(|()| ExitCode::SUCCESS),
                 () = run.stop.cancelled() => Ok(ExitCode::FAILURE),
             },
+            PassName::Reconcile => {
+                run.pass(&node.reconciler(&arguments.config, &metrics)?, node.pause(arguments.name)).await
+            }
             PassName::Reap => run.pass(&node.reaper(&arguments.config, &metrics)?, node.pause(arguments.name)).await,
         }
     })

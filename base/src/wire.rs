@@ -224,6 +224,26 @@ pub struct InventoryItem {
     pub policy: PolicyIndex,
 }
 
+/// A container of a device with rows under other policies than its own, for the reconciler: the answer to
+/// `GET /<device>?misplaced=<hash>`, as JSON, `null` when there is none. It is about the container after that hash, or with
+/// `&after=` about that very one.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MisplacedRows {
+    /// The hash of the container's path.
+    pub hash: String,
+    /// What tells the state in which its rows are shown, to be given back with `DELETE /<device>?misplaced=<hash>&state=`.
+    pub state: String,
+    /// Its account.
+    pub account: String,
+    /// Its name.
+    pub container: String,
+    /// Some of the rows.
+    pub rows: Vec<ObjectRow>,
+    /// What to give as `after` to see more.
+    pub next: Option<String>,
+}
+
 /// What became of each row of a batch, in its order: an HTTP status, 201 or 204 when it is on stable storage,
 /// 404 when there is no such container (it is not created), 507 when the device is gone or full.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

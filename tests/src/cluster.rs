@@ -96,7 +96,7 @@ impl ClusterBuilder {
     /// Without passes in the background: a story runs them itself, with [`Node::pass`].
     #[must_use]
     pub fn without_passes(self) -> Self {
-        ["updater", "expirer", "reaper", "auditor"]
+        ["updater", "expirer", "reaper", "auditor", "reconciler"]
             .iter()
             .fold(self, |builder, pass| builder.settings(pass, "interval = 0"))
     }

@@ -6,6 +6,7 @@
 mod account;
 mod container;
 mod inventory;
+mod misplaced;
 mod row;
 
 use std::net::SocketAddr;
@@ -54,6 +55,15 @@ impl ContainerServer {
     async fn answer(&self, request: Request<Body>) -> Result<Response<Body>, Refusal> {
         if request.method().as_str() == "UPDATE" {
             return self.update(request).await;
+        }
+        match *request.method() {
+            Method::GET if Self::is_about_misplaced(request.uri()) => {
+                return self.misplaced(&request.into_parts().0.uri).await;
+            }
+            Method::DELETE if Self::is_about_misplaced(request.uri()) => {
+                return self.misplaced_noted(&request.into_parts().0.uri).await;
+            }
+            _ => {}
         }
         if request.method() == Method::GET && Target::device_of(request.uri()).is_ok() {
             return self.inventory(&request.into_parts().0.uri).await;

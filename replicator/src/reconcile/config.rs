@@ -21,10 +21,6 @@ pub struct Config {
 
 impl Default for Config {
     fn default() -> Self {
-        Self {
-            interval: Duration::from_secs(30),
-            concurrency: 4,
-            reclaim_age: Duration::from_secs(7 * 24 * 60 * 60),
-        }
+        Self { interval: Duration::from_secs(30), concurrency: 4, reclaim_age: Duration::from_secs(7 * 24 * 60 * 60) }
     }
 }
