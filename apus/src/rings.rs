@@ -76,7 +76,13 @@ fn read(path: &Path) -> Result<Ring, StartError> {
 
 /// When the ring files of a folder were last changed, to compare.
 pub(crate) fn changed(folder: &Path, policies: &Policies) -> Vec<Option<SystemTime>> {
+    let modified = |path| std::fs::metadata(path).and_then(|found| found.modified()).ok();
+    files(folder, policies).into_iter().map(modified).collect()
+}
+
+/// The paths of all ring files of a folder.
+pub(crate) fn files(folder: &Path, policies: &Policies) -> Vec<PathBuf> {
     let objects = policies.iter().map(|policy| policy.index.suffixed("object"));
     let names = ["account".to_owned(), "container".to_owned()].into_iter().chain(objects);
-    names.map(|name| std::fs::metadata(file(folder, &name)).and_then(|m| m.modified()).ok()).collect()
+    names.map(|name| file(folder, &name)).collect()
 }

@@ -72,7 +72,7 @@ pub(crate) async fn serve(node: Node, bound: Vec<Bound>, announce: impl FnOnce()
         match bound.role {
             Role::Proxy => _ = faces.spawn(node.proxy(bound.listener, face.clone())?),
             Role::Account => _ = servers.spawn(node.account(bound, storage.clone())),
-            Role::Container => _ = servers.spawn(node.container(bound.listener, storage.clone())),
+            Role::Container => _ = servers.spawn(node.container(bound, storage.clone())),
             Role::Object => _ = servers.spawn(node.object(bound, storage.clone())?),
         }
     }

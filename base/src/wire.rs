@@ -2,6 +2,7 @@
 //!
 //! Backend paths are `/<device>/<partition>/<account>[/<container>[/<object>]]`, each part percent-encoded.
 
+pub mod redundancy;
 pub mod replication;
 
 use std::fmt::Write as _;

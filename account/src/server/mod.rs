@@ -5,10 +5,10 @@ use std::net::SocketAddr;
 use apus_base::body::{self, Body};
 use apus_base::clock;
 use apus_base::db::info::Head;
-use apus_base::db::{DbError, ListingId};
+use apus_base::db::{DbError, Kind, ListingId};
 use apus_base::hash_path::PathHash;
 use apus_base::listing::request::{self, overrides_deleted, parsed, required, set, status};
-use apus_base::listing::{Metadata, Query, Refusal, Target};
+use apus_base::listing::{Metadata, Query, Refusal, Target, redundancy};
 use apus_base::policy::{Policies, PolicyIndex};
 use apus_base::serve::{Service, plain};
 use apus_base::wire::header;
@@ -37,6 +37,9 @@ impl AccountServer {
 
     async fn answer(&self, request: Request<Body>) -> Result<Response<Body>, Refusal> {
         let (head, _) = request.into_parts();
+        if head.method == Method::GET && head.uri.path().starts_with("/recon/") {
+            return redundancy::holdings(&self.shared.databases, &head.uri, Kind::Account, store::is_deleted).await;
+        }
         if head.method == Method::GET && Target::device_of(&head.uri).is_ok() {
             return self.deleted(&head.uri).await;
         }

@@ -6,6 +6,7 @@
 pub mod json;
 pub mod metadata;
 pub mod query;
+pub mod redundancy;
 pub mod request;
 pub mod walk;
 

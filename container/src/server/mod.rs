@@ -12,9 +12,9 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use apus_base::body::Body;
-use apus_base::db::Info;
+use apus_base::db::{Info, Kind};
 use apus_base::listing::request::{self, set};
-use apus_base::listing::{Refusal, Target};
+use apus_base::listing::{Refusal, Target, redundancy};
 use apus_base::serve::Service;
 use apus_base::timestamp::Timestamp;
 use apus_base::wire::header;
@@ -23,7 +23,7 @@ use tokio::sync::Semaphore;
 
 use crate::Shared;
 use crate::report::Reporter;
-use crate::store::ContainerName;
+use crate::store::{self, ContainerName};
 
 /// Batches of rows in memory at once; further ones are told to come again. With [`row::MAX_BATCH_BYTES`] this is 64 MiB.
 const MAX_BATCHES: usize = 16;
@@ -58,6 +58,9 @@ impl ContainerServer {
             return self.inventory(&request.into_parts().0.uri).await;
         }
         let (head, _) = request.into_parts();
+        if head.method == Method::GET && head.uri.path().starts_with("/recon/") {
+            return redundancy::holdings(&self.shared.databases, &head.uri, Kind::Container, store::is_deleted).await;
+        }
         let asked = Asked::new(Target::parse(&head.uri)?, head.headers, head.uri.query().unwrap_or_default())?;
         match (head.method, asked.object.is_some()) {
             (Method::PUT, false) => self.put(asked).await,

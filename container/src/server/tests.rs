@@ -131,6 +131,7 @@ impl Node {
             pool: pool.clone(),
             account_ring: Arc::new(ArcSwap::from_pointee(ring(account_address))),
             metrics: Metrics::new("container"),
+            recon: None,
             limits: Limits::default(),
         };
         // The reporter's passes are made by hand.
