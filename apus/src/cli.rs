@@ -11,6 +11,7 @@ use tracing_subscriber::EnvFilter;
 
 use crate::error::StartError;
 use crate::pass::PassArguments;
+use crate::recon::ReconArguments;
 use crate::roles::Role;
 
 /// A Swift-compatible object store: every role and tool in one binary.
@@ -44,6 +45,8 @@ pub(crate) enum Command {
     },
     /// Run one background pass of this node: once, or for ever.
     Pass(PassArguments),
+    /// Ask every server of the rings how it is, in swift-recon's options.
+    Recon(ReconArguments),
     /// Make the certificates by which the nodes of a cluster know each other.
     #[command(subcommand)]
     Ca(CaCommand),

@@ -7,11 +7,13 @@ mod data;
 mod error;
 mod node;
 mod pass;
+mod recon;
 mod rekey;
 mod rings;
 mod roles;
 mod serve;
 mod up;
+mod view;
 
 use std::process::ExitCode;
 
@@ -39,6 +41,7 @@ fn run(options: Options) -> Result<ExitCode, error::StartError> {
         Command::Ca(CaCommand::Issue { folder, node }) => ca::issue(&folder, &node).map(|()| ExitCode::SUCCESS),
         Command::Ring { arguments } => Ok(cli::ring(arguments)),
         Command::Pass(arguments) => cli::logged(&options.log, || pass::run(arguments)),
+        Command::Recon(arguments) => cli::logged(&options.log, || recon::run(arguments)),
         Command::Up(arguments) => cli::logged(&options.log, || up::run(&arguments)).map(|()| ExitCode::SUCCESS),
         Command::Serve { roles, config } => {
             cli::logged(&options.log, || serve::run(&roles, &config)).map(|()| ExitCode::SUCCESS)

@@ -31,7 +31,12 @@ impl Sums {
     /// Of these ring files, a `swift.conf` that need not be there, and what the node's `[cluster]` table says, as text
     /// that is the same wherever the table is.
     pub fn new(rings: Vec<PathBuf>, swift_conf: PathBuf, cluster: String) -> Self {
-        Self { rings, swift_conf, cluster: hex(&Md5::digest(cluster)), known: Mutex::default() }
+        Self { rings, swift_conf, cluster: Self::of_cluster(&cluster), known: Mutex::default() }
+    }
+
+    /// The sum of what a `[cluster]` table says.
+    pub fn of_cluster(canonical: &str) -> String {
+        hex(&Md5::digest(canonical))
     }
 
     /// Each ring file that is there. Blocking.
