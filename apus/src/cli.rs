@@ -10,6 +10,7 @@ use clap::{Args, Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
 
 use crate::error::StartError;
+use crate::inspect::InspectCommand;
 use crate::pass::PassArguments;
 use crate::recon::ReconArguments;
 use crate::roles::Role;
@@ -47,6 +48,9 @@ pub(crate) enum Command {
     Pass(PassArguments),
     /// Ask every server of the rings how it is, in swift-recon's options.
     Recon(ReconArguments),
+    /// Look at one thing from close by: a file, a listing, a place in the rings; changes nothing.
+    #[command(subcommand)]
+    Inspect(InspectCommand),
     /// Make the certificates by which the nodes of a cluster know each other.
     #[command(subcommand)]
     Ca(CaCommand),

@@ -5,6 +5,7 @@ mod cli;
 mod config;
 mod data;
 mod error;
+mod inspect;
 mod node;
 mod pass;
 mod recon;
@@ -41,6 +42,7 @@ fn run(options: Options) -> Result<ExitCode, error::StartError> {
         Command::Ca(CaCommand::Issue { folder, node }) => ca::issue(&folder, &node).map(|()| ExitCode::SUCCESS),
         Command::Ring { arguments } => Ok(cli::ring(arguments)),
         Command::Pass(arguments) => cli::logged(&options.log, || pass::run(arguments)),
+        Command::Inspect(command) => cli::logged(&options.log, || inspect::run(command)),
         Command::Recon(arguments) => cli::logged(&options.log, || recon::run(arguments)),
         Command::Up(arguments) => cli::logged(&options.log, || up::run(&arguments)).map(|()| ExitCode::SUCCESS),
         Command::Serve { roles, config } => {

@@ -69,7 +69,8 @@ fn file(folder: &Path, name: &str) -> PathBuf {
     folder.join(format!("{name}.ring.gz"))
 }
 
-fn read(path: &Path) -> Result<Ring, StartError> {
+/// Reads one ring file.
+pub(crate) fn read(path: &Path) -> Result<Ring, StartError> {
     let bytes = std::fs::read(path).map_err(|source| StartError::Read { path: path.to_owned(), source })?;
     Ring::from_bytes(&bytes).map_err(|e| StartError::Ring { path: path.to_owned(), message: e.to_string() })
 }

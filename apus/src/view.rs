@@ -14,6 +14,7 @@ use apus_base::policy::PolicyIndex;
 use apus_base::ring::Device;
 use apus_base::timestamp::{TICKS_PER_SECOND, Timestamp};
 use futures_util::{StreamExt as _, stream};
+use http::response::Parts;
 use http::{HeaderMap, Method, Request};
 use serde_json::Value;
 
@@ -130,7 +131,7 @@ impl Scout {
     pub(crate) async fn get(&self, host: &Host, target: &str) -> Result<Heard, String> {
         let asked = now();
         let answer = async {
-            let answer = self.send(Method::GET, host, target).await?;
+            let answer = self.send(Method::GET, host, target, HeaderMap::new()).await?;
             let status = answer.status();
             if !status.is_success() {
                 return Err(format!("HTTP {status}"));
@@ -143,12 +144,24 @@ impl Scout {
 
     /// The headers of what a server answers `OPTIONS` with.
     pub(crate) async fn options(&self, host: &Host) -> Result<HeaderMap, String> {
-        Ok(self.send(Method::OPTIONS, host, "/").await?.into_parts().0.headers)
+        Ok(self.send(Method::OPTIONS, host, "/", HeaderMap::new()).await?.into_parts().0.headers)
     }
 
-    async fn send(&self, method: Method, host: &Host, target: &str) -> Result<http::Response<body::Body>, String> {
+    /// The head of what a server answers `HEAD` with.
+    pub(crate) async fn head(&self, host: &Host, target: &str, headers: HeaderMap) -> Result<Parts, String> {
+        Ok(self.send(Method::HEAD, host, target, headers).await?.into_parts().0)
+    }
+
+    async fn send(
+        &self,
+        method: Method,
+        host: &Host,
+        target: &str,
+        headers: HeaderMap,
+    ) -> Result<http::Response<body::Body>, String> {
         let request = Request::builder().method(method).uri(format!("{}{target}", host.url())).body(body::empty());
-        let request = request.map_err(|error| error.to_string())?;
+        let mut request = request.map_err(|error| error.to_string())?;
+        *request.headers_mut() = headers;
         let answered = self.pool.send_within(request, self.timeout).await;
         answered.map_err(|error| {
             // The client's own words say only that it failed; those below them say why.

@@ -4,7 +4,7 @@
 //! Where an answer is from: the machine ([`machine`]), the disks ([`disks`]), files that must be the same on all nodes
 //! ([`Sums`]), or the recon cache, into which the passes write. What no pass has told is null, as in Swift: nobody knows.
 //! Everything that may block runs off the runtime's threads, a few questions at a time, and a disk that hangs is said to.
-//! `/recon/redundancy/...` is not answered here but by the role: it alone knows what it stores.
+//! `/recon/redundancy/...` and `/recon/listing/...` are not answered here but by the role: it alone knows what it stores.
 
 mod disks;
 mod machine;
@@ -29,7 +29,7 @@ pub use sums::{CLUSTER, Sums, file_md5};
 /// Questions answered at once by one server; watchers are few, and further ones wait.
 const MAX_AT_ONCE: usize = 8;
 /// What the role answers itself.
-const OWN: &str = "redundancy";
+const OWN: [&str; 2] = ["redundancy", "listing"];
 
 /// What all roles of a process answer from.
 #[derive(Debug)]
@@ -134,7 +134,7 @@ impl Recon {
     pub(super) async fn answer(&self, path: &str) -> Option<Response<Body>> {
         let mut parts = path.trim_start_matches('/').splitn(3, '/').skip(1);
         let (what, kind) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
-        if what == OWN {
+        if OWN.contains(&what) {
             return None;
         }
         // It is never closed.

@@ -14,11 +14,11 @@ use std::sync::Arc;
 use apus_base::body::Body;
 use apus_base::db::{Info, Kind};
 use apus_base::listing::request::{self, set};
-use apus_base::listing::{Refusal, Target, redundancy};
+use apus_base::listing::{Refusal, Target, describe, redundancy};
 use apus_base::serve::Service;
 use apus_base::timestamp::Timestamp;
 use apus_base::wire::header;
-use http::{HeaderMap, HeaderValue, Method, Request, Response};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, Uri};
 use tokio::sync::Semaphore;
 
 use crate::Shared;
@@ -59,7 +59,7 @@ impl ContainerServer {
         }
         let (head, _) = request.into_parts();
         if head.method == Method::GET && head.uri.path().starts_with("/recon/") {
-            return redundancy::holdings(&self.shared.databases, &head.uri, Kind::Container, store::is_deleted).await;
+            return self.about(&head.uri).await;
         }
         let asked = Asked::new(Target::parse(&head.uri)?, head.headers, head.uri.query().unwrap_or_default())?;
         match (head.method, asked.object.is_some()) {
@@ -72,6 +72,15 @@ impl ContainerServer {
             (Method::DELETE, true) => self.delete_row(asked).await,
             _ => Err(Refusal::Method),
         }
+    }
+
+    /// What operators ask of what is stored.
+    async fn about(&self, uri: &Uri) -> Result<Response<Body>, Refusal> {
+        let Shared { databases, cluster, .. } = &self.shared;
+        if uri.path().starts_with(describe::PATH) {
+            return describe::description(databases, uri, Kind::Container, &cluster.hash_path, store::is_deleted).await;
+        }
+        redundancy::holdings(databases, uri, Kind::Container, store::is_deleted).await
     }
 }
 

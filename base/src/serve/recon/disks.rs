@@ -1,6 +1,6 @@
 //! What recon says of the devices: which are there, how full they are, what lies in their quarantine.
 //!
-//! A device is a folder that the rings give this node or that is found there. It counts as mounted when the folder is there and,
+//! The devices are those that the rings give this node; without any, all folders that are there. One counts as mounted when the folder is there and,
 //! where any device is a disk of its own, it is one too: an empty mount point is none. Each disk is asked on its own queue, so
 //! one that hangs is reported and holds up nobody.
 
@@ -85,7 +85,7 @@ fn counts(device: &Path) -> Map<String, Value> {
 
 /// Every device by name, with what is wrong with it if it is not there.
 async fn all(devices: &Devices, expected: BTreeSet<String>) -> Vec<(String, Mounted)> {
-    let names: BTreeSet<String> = devices.names().into_iter().chain(expected).collect();
+    let names = if expected.is_empty() { devices.names().into_iter().collect() } else { expected };
     let root = fs::metadata(devices.root()).ok().map(|found| found.dev());
     let looked = join_all(names.into_iter().map(|name| async move {
         let Ok(device) = devices.get(&name) else { return (name, Err(Value::Bool(false))) };
