@@ -35,6 +35,8 @@ pub(crate) struct NodeConfig {
     pub(crate) expirer: apus_replicator::expire::Config,
     #[serde(default)]
     pub(crate) reaper: apus_replicator::reap::Config,
+    #[serde(default)]
+    pub(crate) dispersion: crate::dispersion::Config,
 }
 
 /// Folders; a relative one is below the configuration's own.

@@ -58,6 +58,8 @@ pub(crate) enum StartError {
     Unproven { failed: u64, unreachable: u64 },
     #[error("{0}")]
     Inspect(#[from] crate::inspect::InspectError),
+    #[error("{0}")]
+    Dispersion(#[from] crate::dispersion::DispersionError),
     #[error("there is no storage policy {0:?} in [cluster]")]
     NoPolicy(String),
     #[error("a server ended unexpectedly; the log has the reason")]

@@ -3,10 +3,10 @@
 //! The exit status is 0 when every server answered and nothing is wrong with it: no device is missing, rings and configuration
 //! are the same everywhere, clocks agree. Figures (what waits, what failed) are for the reader to judge, or for `apus status`.
 
-mod checks;
+pub(crate) mod checks;
 mod disks;
 pub(crate) mod report;
-mod same;
+pub(crate) mod same;
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;

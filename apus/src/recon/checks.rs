@@ -228,7 +228,8 @@ fn object_auditor(answers: &Answers) -> Finding {
     Finding { lines, trouble: false }
 }
 
-fn sum(stats: &Value, key: &str) -> f64 {
+/// The sum of a key's values, however deep they are.
+pub(crate) fn sum(stats: &Value, key: &str) -> f64 {
     let Some(items) = stats.as_object() else { return 0.0 };
     items.iter().map(|(name, value)| if name == key { value.as_f64().unwrap_or(0.0) } else { sum(value, key) }).sum()
 }
