@@ -4,7 +4,6 @@
 //! judges ([`facts`]). What is not known is said to be unknown, and counts as trouble: the exit status is 0 only when every
 //! partition is known to have all of its copies in their places and nothing else is out of order.
 
-mod certificates;
 mod facts;
 mod gather;
 mod redundancy;

@@ -1,15 +1,16 @@
 //! Asking everybody everything that a status is made of.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 use std::time::Duration;
 
 use apus_base::clock;
+use apus_base::link::certificate_expiry;
 use apus_base::policy::PolicyIndex;
 use apus_base::ring::{Device, Ring};
 use apus_base::wire::redundancy::{Holdings, Question};
 use serde_json::Value;
 
-use super::certificates;
 use super::facts::{Audit, Facts, LastPass};
 use super::redundancy::{Compared, Told, compare};
 use crate::recon::same::{clock_difference, configuration_differences, ring_differences};
@@ -20,6 +21,8 @@ use crate::view::{self, Host, Part, Scout, View};
 const LOOKS: usize = 3;
 /// And after how long.
 const BETWEEN_LOOKS: Duration = Duration::from_millis(300);
+
+const SECONDS_PER_DAY: i64 = 24 * 60 * 60;
 
 /// One role's or policy's data.
 struct Kind<'a> {
@@ -57,8 +60,11 @@ pub(super) async fn gather(view: &View, patience: Duration, jitter: f64) -> Fact
     if let Some(replication) = &view.config.replication {
         facts.interval = replication.interval;
         let files = [&replication.certificate, &replication.ca];
-        let days = |path: &&std::path::PathBuf| (path.display().to_string(), certificates::days_left(path, clock::now()));
-        facts.certificates = files.iter().map(days).collect();
+        let days = |path: &Path| {
+            let left = certificate_expiry(path)? - i64::try_from(clock::now().secs()).ok()?;
+            Some(left.div_euclid(SECONDS_PER_DAY))
+        };
+        facts.certificates = files.iter().map(|path| (path.display().to_string(), days(path))).collect();
     }
     facts
 }
@@ -100,7 +106,10 @@ fn take_in(facts: &mut Facts, view: &View, Server { role, host, answers, clock }
     let name = format!("{} {host}", role.name());
     let answers = match answers {
         Ok(answers) => answers,
-        Err(reason) => return _ = facts.silent.insert(name, reason),
+        Err(reason) => {
+            facts.silent.insert(name, reason);
+            return;
+        }
     };
     let answer = |key: &str| answers.get(key).unwrap_or(&Value::Null);
     if let Some(difference) = clock {
