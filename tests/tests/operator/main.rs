@@ -1,8 +1,10 @@
 //! The operator's view: what `apus recon`, `inspect`, `status` and `dispersion` say of a cluster that is well, and of one that is
 //! not, beside what Swift's own tools say of the same.
 
+mod dispersion;
 mod inspect;
 mod recon;
+mod status;
 
 use std::fs;
 use std::path::{Path, PathBuf};
