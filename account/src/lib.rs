@@ -11,7 +11,7 @@ use std::sync::Arc;
 use apus_base::cluster::Cluster;
 use apus_base::db::Databases;
 use apus_base::metrics::Metrics;
-use apus_base::serve::Limits;
+use apus_base::serve::{Limits, Recon, Watch};
 use serde::{Deserialize, Serialize};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -32,6 +32,8 @@ pub struct Shared {
     pub databases: Arc<Databases>,
     /// This role's metrics.
     pub metrics: Metrics,
+    /// What this role answers operators about itself.
+    pub recon: Option<Arc<Recon>>,
     /// What peers may do.
     pub limits: Limits,
 }
@@ -39,6 +41,7 @@ pub struct Shared {
 /// Serves until `shutdown` is cancelled, then finishes the requests in flight.
 pub async fn serve(_config: Config, shared: Shared, listener: TcpListener, shutdown: CancellationToken) {
     shared.databases.register(&shared.metrics);
-    let (metrics, limits) = (shared.metrics.clone(), shared.limits);
-    apus_base::serve::serve(listener, Arc::new(AccountServer::new(shared)), metrics, limits, shutdown).await;
+    let watch = Watch { metrics: shared.metrics.clone(), recon: shared.recon.clone() };
+    let limits = shared.limits;
+    apus_base::serve::serve(listener, Arc::new(AccountServer::new(shared)), watch, limits, shutdown).await;
 }

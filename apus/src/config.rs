@@ -39,6 +39,8 @@ pub(crate) struct NodeConfig {
     pub(crate) auditor: apus_auditor::Config,
     #[serde(default)]
     pub(crate) reconciler: apus_replicator::reconcile::Config,
+    #[serde(default)]
+    pub(crate) dispersion: crate::dispersion::Config,
 }
 
 /// Folders; a relative one is below the configuration's own.
@@ -52,6 +54,13 @@ pub(crate) struct Places {
     /// Takes account.recon, container.recon and object.recon: what the background passes did last.
     #[serde(default = "recon_cache")]
     pub(crate) recon_cache: PathBuf,
+    /// The swift.conf whose MD5 swift-recon compares, if there is one.
+    #[serde(default = "swift_conf")]
+    pub(crate) swift_conf: PathBuf,
+}
+
+fn swift_conf() -> PathBuf {
+    "/etc/swift/swift.conf".into()
 }
 
 fn recon_cache() -> PathBuf {
@@ -92,6 +101,7 @@ impl NodeConfig {
             tls.certificate = folder.join(&tls.certificate);
             tls.key = folder.join(&tls.key);
         }
+        config.node.swift_conf = folder.join(&config.node.swift_conf);
         config.node.recon_cache = folder.join(&config.node.recon_cache);
         if let Some(replication) = &mut config.replication {
             for file in [&mut replication.certificate, &mut replication.key, &mut replication.ca] {

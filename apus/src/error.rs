@@ -60,6 +60,12 @@ pub(crate) enum StartError {
         "{failed} objects stay under other root secrets and {unreachable} requests got no answer; keep all secrets, see the log, and run the pass again"
     )]
     Unproven { failed: u64, unreachable: u64 },
+    #[error("{0}")]
+    Inspect(#[from] crate::inspect::InspectError),
+    #[error("{0}")]
+    Dispersion(#[from] crate::dispersion::DispersionError),
+    #[error("there is no storage policy {0:?} in [cluster]")]
+    NoPolicy(String),
     #[error("a server ended unexpectedly; the log has the reason")]
     Ended,
 }

@@ -26,7 +26,8 @@ use apus_base::pass::Filter;
 use apus_base::policy::PolicyIndex;
 use apus_base::recon::ReconCache;
 use apus_base::ring::Ring;
-use apus_base::serve::Limits;
+use apus_base::serve::recon::{Sources, Sums};
+use apus_base::serve::{Limits, Recon, Watch};
 use apus_container::report::Changes;
 use apus_object::{Receiver, repair};
 use apus_proxy::Proxy;
@@ -71,6 +72,8 @@ pub(crate) struct Node {
     devices: Arc<Devices>,
     databases: Arc<Databases>,
     links: Links,
+    /// What the roles answer operators from.
+    sources: Arc<Sources>,
 }
 
 impl Node {
@@ -81,6 +84,7 @@ impl Node {
         let databases = Arc::new(Databases::new(Arc::clone(&devices), config.object.fallocate_reserve));
         let account_ring = Arc::new(ArcSwap::new(Arc::clone(&rings.account)));
         let current_rings = Arc::new(ArcSwap::from_pointee(rings.clone()));
+        let sources = Arc::new(Self::sources(&config, &cluster, &devices));
         let cluster = Arc::new(cluster);
         Ok(Self {
             config,
@@ -95,6 +99,7 @@ impl Node {
             devices,
             databases,
             links: Links::default(),
+            sources,
         })
     }
 
@@ -120,20 +125,11 @@ impl Node {
         let mut found = BTreeSet::new();
         for Bound { role, address, .. } in bound {
             let here = Here::new(*address);
-            let devices = self.rings_of(*role).into_iter().flat_map(|ring| ring.devices().iter().flatten());
+            let devices = role.rings(&self.rings).into_iter().flat_map(|ring| ring.devices().iter().flatten());
             let own = devices.filter(|device| here.has(device));
             found.extend(own.map(|device| self.devices.root().join(&device.device)));
         }
         found
-    }
-
-    fn rings_of(&self, role: Role) -> Vec<&Ring> {
-        match role {
-            Role::Proxy => Vec::new(),
-            Role::Account => vec![&self.rings.account],
-            Role::Container => vec![&self.rings.container],
-            Role::Object => self.rings.objects.values().map(AsRef::as_ref).collect(),
-        }
     }
 
     /// The public face.
@@ -163,6 +159,7 @@ impl Node {
             cluster: Arc::clone(&self.cluster),
             databases: Arc::clone(&self.databases),
             metrics,
+            recon: Some(self.recon_of(Role::Account, address)),
             limits: Limits::default(),
         };
         let serving = apus_account::serve(self.config.account.clone(), shared, listener, shutdown.clone());
@@ -190,6 +187,7 @@ impl Node {
             account_ring: Arc::clone(&self.account_ring),
             changes,
             metrics,
+            recon: Some(self.recon_of(Role::Container, address)),
             limits: Limits::default(),
         };
         let serving = apus_container::serve(self.config.container.clone(), shared, listener, shutdown.clone());
@@ -237,7 +235,8 @@ impl Node {
         let audits = [Mode::All, Mode::ZeroByteFast].map(|mode| self.audit(Here::new(address), mode, &metrics));
         let (devices, cluster) = (Arc::clone(&self.devices), Arc::clone(&self.cluster));
         let config = self.config.object.clone();
-        let serving = apus_object::serve(config, devices, cluster, metrics, listener, shutdown.clone());
+        let watch = Watch { metrics, recon: Some(self.recon_of(Role::Object, address)) };
+        let serving = apus_object::serve(config, devices, cluster, watch, listener, shutdown.clone());
         Ok(async move {
             let repairing = async {
                 if let Some(repairer) = repairer {
@@ -380,6 +379,27 @@ impl Node {
 
     fn recon(&self) -> ReconCache {
         ReconCache::new(&self.config.node.recon_cache)
+    }
+
+    /// What a role answers operators about itself.
+    fn recon_of(&self, role: Role, address: SocketAddr) -> Arc<Recon> {
+        let (rings, here) = (Arc::clone(&self.current_rings), Here::new(address));
+        let own = move || {
+            let rings = rings.load();
+            let devices = role.rings(&rings).into_iter().flat_map(|ring| ring.devices().iter().flatten());
+            devices.filter(|device| here.has(device)).map(|device| device.device.clone()).collect()
+        };
+        Arc::new(Recon::new(role.name(), Arc::clone(&self.sources), own))
+    }
+
+    fn sources(config: &NodeConfig, cluster: &Cluster, devices: &Arc<Devices>) -> Sources {
+        let rings = rings::files(&config.node.rings, &cluster.policies);
+        Sources {
+            devices: Arc::clone(devices),
+            reserve: config.object.fallocate_reserve,
+            cache: ReconCache::new(&config.node.recon_cache),
+            sums: Sums::new(rings, config.node.swift_conf.clone(), config.cluster.canonical()),
+        }
     }
 
     /// The client of all passes; its metrics are with those of the role that needs it first.

@@ -8,6 +8,7 @@
 //! What can fail: the peer is not there or not one of us ([`LinkError::Connect`]), it falls silent ([`LinkError::Silent`]), or says
 //! what is no message. All are the peer's; the connection is made anew by whoever asks next.
 
+mod expiry;
 mod identity;
 mod reset;
 mod stream;
@@ -22,6 +23,7 @@ use quinn::{Connection, Endpoint, EndpointConfig, IdleTimeout, TransportConfig, 
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+pub use expiry::certificate_expiry;
 pub use identity::{Identity, IdentityError, NODE_NAME};
 pub use stream::{Receiver, Sender, Stream};
 

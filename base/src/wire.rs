@@ -3,6 +3,7 @@
 //! Backend paths are `/<device>/<partition>/<account>[/<container>[/<object>]]`, each part percent-encoded.
 
 pub mod listings;
+pub mod redundancy;
 pub mod replication;
 
 use std::fmt::Write as _;

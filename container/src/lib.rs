@@ -16,7 +16,7 @@ use apus_base::cluster::Cluster;
 use apus_base::db::Databases;
 use apus_base::metrics::Metrics;
 use apus_base::ring::Ring;
-use apus_base::serve::Limits;
+use apus_base::serve::{Limits, Recon, Watch};
 use arc_swap::ArcSwap;
 use serde::{Deserialize, Serialize};
 use tokio::net::TcpListener;
@@ -54,6 +54,8 @@ pub struct Shared {
     pub changes: Arc<Changes>,
     /// This role's metrics.
     pub metrics: Metrics,
+    /// What this role answers operators about itself.
+    pub recon: Option<Arc<Recon>>,
     /// What peers may do.
     pub limits: Limits,
 }
@@ -63,9 +65,10 @@ pub async fn serve(config: Config, shared: Shared, listener: TcpListener, shutdo
     shared.databases.register(&shared.metrics);
     let reporter = Arc::new(Reporter::new(&config, &shared));
     let reporting = tokio::spawn(Arc::clone(&reporter).run(shutdown.clone()));
-    let (metrics, limits) = (shared.metrics.clone(), shared.limits);
+    let watch = Watch { metrics: shared.metrics.clone(), recon: shared.recon.clone() };
+    let limits = shared.limits;
     let server = Arc::new(ContainerServer::new(shared, reporter));
-    apus_base::serve::serve(listener, server, metrics, limits, shutdown).await;
+    apus_base::serve::serve(listener, server, watch, limits, shutdown).await;
     // It stops at the same signal, and after its last commit.
     let _ = reporting.await;
 }

@@ -15,7 +15,7 @@ use crate::crash;
 use crate::fs::Device;
 
 /// The folder on a device.
-const FOLDER: &str = "listings";
+pub(super) const FOLDER: &str = "listings";
 
 /// The listings of one device.
 ///

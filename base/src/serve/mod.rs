@@ -1,4 +1,5 @@
-//! The HTTP server under every role: limits on what a peer may send, `/metrics`, `/healthcheck`, graceful shutdown.
+//! The HTTP server under every role: limits on what a peer may send, `/metrics`, `/healthcheck`, [`recon`], graceful
+//! shutdown.
 //!
 //! A role brings a [`Service`] and a bound listener. Here is what no role has to think of: a peer that sends its head
 //! too slowly, too large or not at all, a body that stalls ([`BodyError::Stalled`](crate::body::BodyError) reaches the
@@ -19,6 +20,7 @@ mod heads;
 mod http1;
 mod http2;
 mod proxy_protocol;
+pub mod recon;
 mod stream;
 mod tls;
 
@@ -37,6 +39,7 @@ use crate::body::Body;
 use crate::metrics::Metrics;
 
 pub use answer::plain;
+pub use recon::Recon;
 pub use tls::{Tls, TlsError, TlsFiles};
 
 /// Most headers in one request: twice what Swift takes (90 metadata items and 36 others), so that a client with some too
@@ -88,10 +91,25 @@ pub trait Service: Send + Sync + 'static {
     fn call(&self, request: Request<Body>, peer: SocketAddr) -> impl Future<Output = Response<Body>> + Send;
 }
 
+/// What operators and their tools may ask a role about itself.
+#[derive(Clone)]
+pub struct Watch {
+    /// `/metrics`.
+    pub metrics: Metrics,
+    /// `/recon/...`, of storage servers.
+    pub recon: Option<Arc<Recon>>,
+}
+
+impl From<Metrics> for Watch {
+    fn from(metrics: Metrics) -> Self {
+        Self { metrics, recon: None }
+    }
+}
+
 /// What all connections of a listener share.
 struct Server<S> {
     service: Arc<S>,
-    metrics: Metrics,
+    watch: Watch,
     limits: Limits,
     /// Of the public face only.
     front: Option<Front>,
@@ -103,11 +121,11 @@ struct Server<S> {
 pub async fn serve<S: Service>(
     listener: TcpListener,
     service: Arc<S>,
-    metrics: Metrics,
+    watch: impl Into<Watch>,
     limits: Limits,
     shutdown: CancellationToken,
 ) {
-    accept(listener, Server { service, metrics, limits, front: None, shutdown }).await;
+    accept(listener, Server { service, watch: watch.into(), limits, front: None, shutdown }).await;
 }
 
 /// As [`serve`], for clients: with what stands in front, and in the manners that they know from Swift.
@@ -120,7 +138,7 @@ pub async fn serve_public<S: Service>(
     shutdown: CancellationToken,
 ) {
     let tls = front.tls.clone();
-    let serving = accept(listener, Server { service, metrics, limits, front: Some(front), shutdown });
+    let serving = accept(listener, Server { service, watch: metrics.into(), limits, front: Some(front), shutdown });
     match tls {
         None => serving.await,
         Some(tls) => tokio::select! {

@@ -132,6 +132,7 @@ impl Node {
             account_ring: Arc::new(ArcSwap::from_pointee(ring(account_address))),
             changes: Arc::default(),
             metrics: Metrics::new("container"),
+            recon: None,
             limits: Limits::default(),
         };
         // The reporter's passes are made by hand.
