@@ -10,6 +10,7 @@ use clap::{Args, Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
 
 use crate::error::StartError;
+use crate::import::ImportArguments;
 use crate::pass::PassArguments;
 use crate::roles::Role;
 
@@ -42,6 +43,9 @@ pub(crate) enum Command {
         #[arg(long, value_name = "FILE")]
         config: PathBuf,
     },
+    /// Take over the data of a Swift node that has been stopped: load its account and container databases, and look whether
+    /// its objects can be served where they are.
+    Import(ImportArguments),
     /// Run one background pass of this node: once, or for ever.
     Pass(PassArguments),
     /// Make the certificates by which the nodes of a cluster know each other.

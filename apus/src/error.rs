@@ -50,6 +50,10 @@ pub(crate) enum StartError {
     Encryption(#[from] apus_base::crypto::InvalidEncryption),
     #[error("{} has no root secret in [proxy.encryption], so there is nothing to re-key", .path.display())]
     NotEncrypted { path: PathBuf },
+    #[error(transparent)]
+    Import(#[from] crate::import::ImportError),
+    #[error("the import of {} was not finished; run `apus import` again before it is served", .path.display())]
+    Unimported { path: PathBuf },
     #[error("{0}")]
     Pass(#[from] apus_replicator::rekey::BadState),
     #[error(

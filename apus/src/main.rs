@@ -5,6 +5,7 @@ mod cli;
 mod config;
 mod data;
 mod error;
+mod import;
 mod node;
 mod pass;
 mod rekey;
@@ -38,6 +39,7 @@ fn run(options: Options) -> Result<ExitCode, error::StartError> {
         Command::Ca(CaCommand::Create { folder }) => ca::create(&folder).map(|()| ExitCode::SUCCESS),
         Command::Ca(CaCommand::Issue { folder, node }) => ca::issue(&folder, &node).map(|()| ExitCode::SUCCESS),
         Command::Ring { arguments } => Ok(cli::ring(arguments)),
+        Command::Import(arguments) => cli::logged(&options.log, || import::run(&arguments)),
         Command::Pass(arguments) => cli::logged(&options.log, || pass::run(arguments)),
         Command::Up(arguments) => cli::logged(&options.log, || up::run(&arguments)).map(|()| ExitCode::SUCCESS),
         Command::Serve { roles, config } => {

@@ -31,6 +31,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::NodeConfig;
 use crate::error::StartError;
+use crate::import;
 use crate::pass::PassName;
 use crate::rings::{self, Addresses};
 use crate::roles::Role;
@@ -85,6 +86,9 @@ impl Node {
         let mut first_reason = None;
         let mut fit = false;
         for path in self.own_devices(bound) {
+            if import::is_unfinished(&path) {
+                return Err(StartError::Unimported { path });
+            }
             match apus_object::check_device(&path) {
                 Ok(()) => fit = true,
                 Err(reason) => {

@@ -110,6 +110,17 @@ impl Info {
         }
     }
 
+    /// The beginning of a copy: what `theirs` knows of itself, and no rows yet.
+    pub fn copy_of(theirs: &Self) -> Self {
+        let mut copy = Self::new(&theirs.account, &theirs.container, theirs.policy, theirs.created_at);
+        (copy.put_timestamp, copy.delete_timestamp) = (theirs.put_timestamp, theirs.delete_timestamp);
+        (copy.status_changed_at, copy.status_deleted) = (theirs.status_changed_at, theirs.status_deleted);
+        if theirs.container.is_empty() {
+            copy.stats.clear();
+        }
+        copy
+    }
+
     /// Takes a PUT in, if it is newer than the newest.
     pub fn put(&mut self, timestamp: Timestamp) {
         self.put_timestamp = self.put_timestamp.max(timestamp);
@@ -122,6 +133,15 @@ impl Info {
             self.status_changed_at = timestamp;
             self.status_deleted = true;
         }
+    }
+
+    /// Takes over what is newer in another copy of the same database, or of its origin; not its rows, nor what counts them.
+    pub fn adopt(&mut self, theirs: &Self) {
+        self.created_at = self.created_at.min(theirs.created_at);
+        self.put_timestamp = self.put_timestamp.max(theirs.put_timestamp);
+        self.delete_timestamp = self.delete_timestamp.max(theirs.delete_timestamp);
+        self.status_changed_at = self.status_changed_at.max(theirs.status_changed_at);
+        self.status_deleted |= theirs.status_deleted;
     }
 
     /// The counts over all policies.
@@ -254,6 +274,20 @@ pub fn merge_metadata(
         let mut merged = load_metadata(tx, id)?;
         merged.merge(updates);
         merged.check(names)?;
+        store_metadata(tx, id, &merged);
+    }
+    Ok(())
+}
+
+/// Merges metadata that was taken elsewhere already into that of a database: the limits were its first taker's to check.
+///
+/// # Errors
+/// When what is there cannot be read.
+pub fn take_metadata(tx: &mut Transaction<'_>, id: ListingId, taken: Metadata) -> Result<(), DbError> {
+    let before = load_metadata(tx, id)?;
+    let mut merged = before.clone();
+    merged.merge(taken);
+    if merged != before {
         store_metadata(tx, id, &merged);
     }
     Ok(())

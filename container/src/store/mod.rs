@@ -3,12 +3,14 @@
 //! Writers are plain functions over a [`Transaction`], which the device's committer runs one
 //! after another, so none of them meets a half-done other; readers are functions over a [`View`](apus_base::db::View).
 
+mod adopt;
 mod content_type;
 mod life;
 mod listing;
 mod row;
 mod rows;
 
+pub use adopt::adopt;
 pub use life::{Deleted, METADATA, Put, Updates, delete, post, put};
 pub use listing::listing;
 pub use row::Row;
