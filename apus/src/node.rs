@@ -132,6 +132,9 @@ impl Node {
         let client = ClusterClient::new(config.client.clone(), Arc::clone(&self.cluster), self.rings.clone(), &metrics);
         let client = self.client.get_or_init(|| client).clone();
         let proxy = Proxy::new(config, client, Arc::new(Clock::default()))?;
+        if let Some(tls) = &self.cluster.backend_tls {
+            tls.register(&metrics);
+        }
         Ok(apus_proxy::serve(Arc::new(proxy), metrics, listener, shutdown))
     }
 
@@ -163,7 +166,7 @@ impl Node {
         let shared = apus_container::Shared {
             cluster: Arc::clone(&self.cluster),
             databases: Arc::clone(&self.databases),
-            pool: Pool::new(Timeouts::default()),
+            pool: Pool::new(Timeouts::default(), &self.cluster),
             account_ring: Arc::clone(&self.account_ring),
             metrics: Metrics::new("container"),
             limits: Limits::default(),
@@ -201,7 +204,7 @@ impl Node {
             return Ok(None);
         };
         let own = config.listen.as_deref().map(address).transpose()?.unwrap_or(object);
-        let link = Arc::new(Link::bind(own, &identity(config)?)?);
+        let link = Arc::new(Link::bind(own, &self.identity(config)?)?);
         let (devices, cluster) = (Arc::clone(&self.devices), Arc::clone(&self.cluster));
         let receiver = Receiver::new(devices, cluster, self.config.object.fallocate_reserve, metrics);
         let pass = self.replicate(config, Arc::clone(&link), Here::new(object), metrics);
@@ -214,11 +217,18 @@ impl Node {
         Replicate::new(config.clone(), node, metrics)
     }
 
+    /// Who this node is to others; whoever is kept from backend requests does not replicate either.
+    fn identity(&self, config: &replicate::Config) -> Result<Identity, StartError> {
+        let crl = self.config.backend_tls.as_ref().and_then(|tls| tls.crl.as_deref());
+        let identity = Identity::read(&config.certificate, &config.key, &config.ca).and_then(|own| own.without(crl));
+        identity.map_err(|error| StartError::Link(error.into()))
+    }
+
     /// The replicator by itself.
     pub(crate) fn replicator(&self, path: &Path, metrics: &Metrics) -> Result<Replicate, StartError> {
         let none = || StartError::NoReplication { path: path.to_owned() };
         let config = self.config.replication.as_ref().ok_or_else(none)?;
-        let link = Arc::new(Link::asking(&identity(config)?)?);
+        let link = Arc::new(Link::asking(&self.identity(config)?)?);
         let object = self.config.listen.of(Role::Object);
         let object =
             object.ok_or_else(|| StartError::NoAddress { path: path.to_owned(), role: Role::Object.name() })?;
@@ -298,6 +308,14 @@ impl Node {
         }
     }
 
+    /// Puts changed certificates for backend requests to use, for as long as it is awaited.
+    pub(crate) async fn watch_certificates(&self) -> Infallible {
+        match &self.cluster.backend_tls {
+            Some(tls) => Arc::clone(tls).watch().await,
+            None => std::future::pending().await,
+        }
+    }
+
     fn use_rings(&self, rings: &Rings) {
         self.account_ring.store(Arc::clone(&rings.account));
         self.current_rings.store(Arc::new(rings.clone()));
@@ -318,11 +336,6 @@ struct Replication {
     link: Arc<Link>,
     receiver: Arc<Receiver>,
     pass: Replicate,
-}
-
-fn identity(config: &replicate::Config) -> Result<Identity, StartError> {
-    let identity = Identity::read(&config.certificate, &config.key, &config.ca);
-    identity.map_err(|error| StartError::Link(error.into()))
 }
 
 fn address(text: &str) -> Result<SocketAddr, StartError> {

@@ -10,6 +10,7 @@
 
 mod identity;
 mod stream;
+mod tls;
 
 use std::collections::HashMap;
 use std::future::Future;
@@ -21,8 +22,9 @@ use quinn::{Connection, Endpoint, IdleTimeout, TransportConfig, VarInt};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-pub use identity::{Identity, IdentityError, NODE_NAME};
+pub use identity::{Identity, IdentityError, NODE_NAME, serial_of};
 pub use stream::{Receiver, Sender, Stream};
+pub use tls::{BackendTls, BackendTlsConfig};
 
 use crate::wire::replication::InvalidMessage;
 

@@ -8,7 +8,9 @@ use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 
+use super::connect::Connector;
 use crate::body::{Body, Patient};
+use crate::cluster::Cluster;
 
 /// Idle connections kept for each node.
 const MAX_IDLE_PER_NODE: usize = 64;
@@ -36,7 +38,7 @@ impl Default for Timeouts {
 /// A pool of connections to the storage nodes.
 #[derive(Clone)]
 pub struct Pool {
-    client: Client<HttpConnector, Body>,
+    client: Client<Connector, Body>,
     timeouts: Timeouts,
 }
 
@@ -55,8 +57,8 @@ pub enum NodeError {
 }
 
 impl Pool {
-    /// An empty pool.
-    pub fn new(timeouts: Timeouts) -> Self {
+    /// An empty pool for requests to the servers of a cluster.
+    pub fn new(timeouts: Timeouts, cluster: &Cluster) -> Self {
         let mut connector = HttpConnector::new();
         connector.set_nodelay(true);
         connector.set_connect_timeout(Some(timeouts.connect));
@@ -65,7 +67,7 @@ impl Pool {
             .pool_idle_timeout(IDLE)
             .pool_max_idle_per_host(MAX_IDLE_PER_NODE)
             .http1_max_headers(MAX_HEADERS)
-            .build(connector);
+            .build(Connector::new(connector, cluster.backend_tls.clone()));
         Self { client, timeouts }
     }
 

@@ -46,7 +46,7 @@ pub(super) fn quoted(line: &[u8]) -> Result<Vec<u8>, Error> {
                 let byte = digit().zip(digit()).and_then(|(high, low)| u8::try_from(high * 16 + low).ok());
                 byte.ok_or(Error::Text)?
             }
-            Some(&(same @ (b'\\' | b'\'' | b'"'))) => same,
+            Some(&same @ (b'\\' | b'\'' | b'"')) => same,
             _ => return Err(Error::Malformed("an escape that Python does not write")),
         });
     }

@@ -33,7 +33,7 @@ use apus_base::client::pool::{Pool, Timeouts};
 use apus_base::cluster::Cluster;
 use apus_base::fs::Devices;
 use apus_base::metrics::Metrics;
-use apus_base::serve::{Limits, Service};
+use apus_base::serve::{Backend, Limits, Service};
 use apus_base::timestamp::Timestamp;
 use apus_base::wire::header;
 use http::{Method, Request, Response, StatusCode};
@@ -73,9 +73,10 @@ pub async fn serve(
     start::sweep(&devices).await;
     let limits =
         Limits { connections: config.max_connections, patience: config.client_timeout, grace: config.shutdown_grace };
-    let pool = Pool::new(Timeouts { connect: config.conn_timeout, response: config.node_timeout });
+    let pool = Pool::new(Timeouts { connect: config.conn_timeout, response: config.node_timeout }, &cluster);
     let batches = Arc::new(Batches::new(pool));
     let counters = Counters::registered(&metrics, devices.flushes());
+    let backend = Backend::new(&cluster, config.backend_ratelimit.clone(), &metrics);
     let server = Arc::new(Shared(Arc::new(Server {
         config,
         devices,
@@ -84,7 +85,7 @@ pub async fn serve(
         counters,
         rewrapping: Default::default(),
     })));
-    apus_base::serve::serve(listener, server, metrics, limits, shutdown).await;
+    apus_base::serve::serve_backend(listener, server, metrics, limits, backend, shutdown).await;
 }
 
 impl Server {
