@@ -31,6 +31,7 @@ pub struct ClusterBuilder {
     replicas: usize,
     policies: Vec<String>,
     settings: Vec<(String, Table)>,
+    backend_tls: bool,
 }
 
 /// Running nodes and proxies in a temporary folder.
@@ -85,6 +86,13 @@ impl ClusterBuilder {
         self
     }
 
+    /// With mutual TLS between all servers and proxies.
+    #[must_use]
+    pub fn backend_tls(mut self) -> Self {
+        self.backend_tls = true;
+        self
+    }
+
     /// Without passes in the background: a story runs them itself, with [`Node::pass`].
     #[must_use]
     pub fn without_passes(self) -> Self {
@@ -104,7 +112,7 @@ impl ClusterBuilder {
             (0..self.proxies).map(|i| Node::new(folder.path(), &format!("proxy{i}"), &["proxy"])).collect();
         self.build_rings(&folder.path().join("rings"), &nodes);
         ca(folder.path(), &["create"], &[]);
-        for node in &nodes {
+        for node in nodes.iter().chain(&proxies) {
             ca(folder.path(), &["issue"], &[&node.name]);
         }
         for node in nodes.iter().chain(&proxies) {
@@ -156,6 +164,11 @@ impl ClusterBuilder {
         if node.roles.contains(&"object") {
             config.insert("replication".into(), self.replication(root, node).into());
         }
+        if self.backend_tls {
+            let mut tls = identity(root, node);
+            tls.insert("crl".into(), root.join("ca/crl.pem").display().to_string().into());
+            config.insert("backend_tls".into(), tls.into());
+        }
         let known = ["proxy", "account", "container", "object", "replication"];
         for (section, more) in self.settings.iter().filter(|(name, _)| !known.contains(&&**name)) {
             let section = config.entry(section.clone()).or_insert_with(|| Table::new().into());
@@ -166,16 +179,20 @@ impl ClusterBuilder {
 
     /// Replication only when a story runs it.
     fn replication(&self, root: &Path, node: &Node) -> Table {
-        let file = |name: &str| root.join("ca").join(name).display().to_string();
-        let (certificate, key, ca) =
-            (file(&format!("{}.pem", node.name)), file(&format!("{}.key", node.name)), file("ca.pem"));
-        let mut settings = table([("certificate", &*certificate), ("key", &*key), ("ca", &*ca)]);
+        let mut settings = identity(root, node);
         settings.insert("interval".into(), 0.into());
         for (_, more) in self.settings.iter().filter(|(name, _)| name == "replication") {
             settings.extend(more.clone());
         }
         settings
     }
+}
+
+/// Where a node's certificate is.
+fn identity(root: &Path, node: &Node) -> Table {
+    let file = |name: &str| root.join("ca").join(name).display().to_string();
+    let (certificate, key) = (file(&format!("{}.pem", node.name)), file(&format!("{}.key", node.name)));
+    table([("certificate", &*certificate), ("key", &*key), ("ca", &*file("ca.pem"))])
 }
 
 /// `apus ca VERB DIR ...`, as an operator would.
@@ -317,7 +334,7 @@ impl Node {
 impl Cluster {
     /// Three storage nodes with a copy of everything each, one proxy, one policy, Swift's test users.
     pub fn builder() -> ClusterBuilder {
-        ClusterBuilder { nodes: 3, proxies: 1, replicas: 3, policies: vec!["gold".into()], settings: Vec::new() }
+        ClusterBuilder { nodes: 3, proxies: 1, replicas: 3, policies: vec!["gold".into()], settings: Vec::new(), backend_tls: false }
     }
 
     /// A storage node.
@@ -343,6 +360,11 @@ impl Cluster {
     /// The folder of the rings and their builder files.
     pub fn rings(&self) -> PathBuf {
         self.folder.path().join("rings")
+    }
+
+    /// The folder of the cluster's CA.
+    pub fn ca(&self) -> PathBuf {
+        self.folder.path().join("ca")
     }
 
     /// Where the first proxy answers.
