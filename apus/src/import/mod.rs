@@ -33,7 +33,7 @@ use apus_base::cluster::Cluster;
 use apus_base::db::{Databases, Kind};
 use apus_base::fs::Devices;
 use apus_base::hash_path::PathHash;
-use apus_replicator::{Filter, Pass, Progress, pass};
+use apus_base::pass::{self, Filter, Pass, Progress};
 use clap::Args;
 use tokio::runtime::Handle;
 use tokio::task::{JoinError, JoinSet};
