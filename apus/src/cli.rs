@@ -11,6 +11,7 @@ use tracing_subscriber::EnvFilter;
 
 use crate::dispersion::DispersionCommand;
 use crate::error::StartError;
+use crate::import::ImportArguments;
 use crate::inspect::InspectCommand;
 use crate::pass::PassArguments;
 use crate::recon::ReconArguments;
@@ -46,6 +47,9 @@ pub(crate) enum Command {
         #[arg(long, value_name = "FILE")]
         config: PathBuf,
     },
+    /// Take over the data of a Swift node that has been stopped: load its account and container databases, and look whether
+    /// its objects can be served where they are.
+    Import(ImportArguments),
     /// Run one background pass of this node: once, or for ever.
     Pass(PassArguments),
     /// Ask every server of the rings how it is, in swift-recon's options.
@@ -77,12 +81,24 @@ pub(crate) enum CaCommand {
         #[arg(value_name = "DIR")]
         folder: PathBuf,
     },
-    /// Make a node's certificate and key, DIR/NAME.pem and DIR/NAME.key, for the table `[replication]` of its configuration.
+    /// Make a node's certificate and key, DIR/NAME.pem and DIR/NAME.key, for `[replication]` and `[backend_tls]` of its configuration.
     Issue {
         /// The folder of the CA.
         #[arg(value_name = "DIR")]
         folder: PathBuf,
         /// What to call the node's files; its certificate holds no address.
+        #[arg(value_name = "NAME")]
+        node: String,
+        /// After how many days it ends. [default: never]
+        #[arg(long, value_name = "N")]
+        days: Option<u32>,
+    },
+    /// Revoke a node's certificate: adds it to DIR/crl.pem, which then has to get to all other nodes.
+    Revoke {
+        /// The folder of the CA.
+        #[arg(value_name = "DIR")]
+        folder: PathBuf,
+        /// The node, whose DIR/NAME.pem is still there.
         #[arg(value_name = "NAME")]
         node: String,
     },

@@ -48,12 +48,18 @@ pub(crate) enum StartError {
     Ask(#[from] apus_replicator::listings::ask::AskError),
     #[error("{} holds no ring of such a policy; name an object ring, or a folder with object.ring.gz, object-1.ring.gz ...", .path.display())]
     NoOldRing { path: PathBuf },
+    #[error("{} is no certificate", .path.display())]
+    NoCertificate { path: PathBuf },
     #[error("cannot make {}: {message}", .path.display())]
     Certificate { path: PathBuf, message: String },
     #[error("the [proxy.encryption] table: {0}")]
     Encryption(#[from] apus_base::crypto::InvalidEncryption),
     #[error("{} has no root secret in [proxy.encryption], so there is nothing to re-key", .path.display())]
     NotEncrypted { path: PathBuf },
+    #[error(transparent)]
+    Import(#[from] crate::import::ImportError),
+    #[error("the import of {} was not finished; run `apus import` again before it is served", .path.display())]
+    Unimported { path: PathBuf },
     #[error("{0}")]
     Pass(#[from] apus_replicator::rekey::BadState),
     #[error(

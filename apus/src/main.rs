@@ -7,6 +7,7 @@ mod config;
 mod data;
 mod dispersion;
 mod error;
+mod import;
 mod inspect;
 mod links;
 mod listings;
@@ -44,8 +45,12 @@ fn run(options: Options) -> Result<ExitCode, error::StartError> {
     }
     match options.command {
         Command::Ca(CaCommand::Create { folder }) => ca::create(&folder).map(|()| ExitCode::SUCCESS),
-        Command::Ca(CaCommand::Issue { folder, node }) => ca::issue(&folder, &node).map(|()| ExitCode::SUCCESS),
+        Command::Ca(CaCommand::Issue { folder, node, days }) => {
+            ca::issue(&folder, &node, days).map(|()| ExitCode::SUCCESS)
+        }
+        Command::Ca(CaCommand::Revoke { folder, node }) => ca::revoke(&folder, &node).map(|()| ExitCode::SUCCESS),
         Command::Ring { arguments } => Ok(cli::ring(arguments)),
+        Command::Import(arguments) => cli::logged(&options.log, || import::run(&arguments)),
         Command::Pass(arguments) => cli::logged(&options.log, || pass::run(arguments)),
         Command::Dispersion(command) => cli::logged(&options.log, || dispersion::run(command)),
         Command::Inspect(command) => cli::logged(&options.log, || inspect::run(command)),

@@ -19,7 +19,7 @@ use apus_base::db::replica::Room;
 use apus_base::db::{Databases, Kind};
 use apus_base::fs::Devices;
 use apus_base::here::Here;
-use apus_base::link::Link;
+use apus_base::link::{Identity, Link};
 use apus_base::listing::receiver::ListingReceiver;
 use apus_base::metrics::Metrics;
 use apus_base::pass::Filter;
@@ -43,7 +43,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::NodeConfig;
 use crate::error::StartError;
-use crate::links::{Links, Replicating, identity};
+use crate::import;
+use crate::links::{Links, Replicating};
 use crate::pass::PassName;
 use crate::rings::{self, Addresses};
 use crate::roles::Role;
@@ -109,6 +110,9 @@ impl Node {
         let mut first_reason = None;
         let mut fit = false;
         for path in self.own_devices(bound) {
+            if import::is_unfinished(&path) {
+                return Err(StartError::Unimported { path });
+            }
             match apus_object::check_device(&path) {
                 Ok(()) => fit = true,
                 Err(reason) => {
@@ -143,6 +147,9 @@ impl Node {
         let client = ClusterClient::new(config.client.clone(), Arc::clone(&self.cluster), self.rings.clone(), &metrics);
         let client = self.client.get_or_init(|| client).clone();
         let proxy = Proxy::new(config, client, Arc::new(Clock::default()))?;
+        if let Some(tls) = &self.cluster.backend_tls {
+            tls.register(&metrics);
+        }
         Ok(apus_proxy::serve(Arc::new(proxy), metrics, listener, shutdown))
     }
 
@@ -183,7 +190,7 @@ impl Node {
         let shared = apus_container::Shared {
             cluster: Arc::clone(&self.cluster),
             databases: Arc::clone(&self.databases),
-            pool: Pool::new(Timeouts::default()),
+            pool: Pool::new(Timeouts::default(), &self.cluster),
             account_ring: Arc::clone(&self.account_ring),
             changes,
             metrics,
@@ -205,7 +212,7 @@ impl Node {
         place: impl Fn(&Front) -> &OnceLock<Side<R>>,
     ) -> Result<Replicating<Listings<R>>, StartError> {
         let Some(config) = &self.config.replication else { return Ok(Replicating::default()) };
-        let served = self.links.get(config, server)?;
+        let served = self.links.get(config, server, || self.identity(config))?;
         let node = listings::Node {
             databases: Arc::clone(&self.databases),
             rings: Arc::clone(&self.current_rings),
@@ -255,7 +262,7 @@ impl Node {
             tracing::warn!("there is no [replication] in the configuration, so nothing is replicated, nor repaired");
             return Ok((Replicating::default(), None));
         };
-        let served = self.links.get(config, object)?;
+        let served = self.links.get(config, object, || self.identity(config))?;
         let (devices, cluster) = (Arc::clone(&self.devices), Arc::clone(&self.cluster));
         let receiver = Receiver::new(devices, cluster, self.config.object.fallocate_reserve, metrics);
         let (receiver, here) = (Arc::new(receiver), Here::new(object));
@@ -281,7 +288,7 @@ impl Node {
     ) -> Result<(Replicate, repair::Repairer), StartError> {
         let none = || StartError::NoReplication { path: path.to_owned() };
         let config = self.config.replication.as_ref().ok_or_else(none)?;
-        let link = Arc::new(Link::asking(&identity(config)?)?);
+        let link = Arc::new(Link::asking(&self.identity(config)?)?);
         let here = self.object_here(path)?;
         let repairer = self.repairer_alone(&link, here, metrics);
         Ok((self.replicate(config, link, here, metrics), repairer))
@@ -303,7 +310,7 @@ impl Node {
             own.extend(self.address(role)?.map(|address| (kind, reachable(listen.unwrap_or(address)))));
         }
         let none = || StartError::NoAddress { path: path.to_owned(), role: Role::Container.name() };
-        if own.is_empty() { Err(none()) } else { Ok((Link::asking(&identity(config)?)?, own)) }
+        if own.is_empty() { Err(none()) } else { Ok((Link::asking(&self.identity(config)?)?, own)) }
     }
 
     /// The object rings that `apus pass move` is from.
@@ -316,6 +323,13 @@ impl Node {
         let policies: Vec<PolicyIndex> =
             self.rings.objects.keys().copied().filter(|policy| filter.policy(*policy)).collect();
         rings::read_old(from, &policies, &self.addresses)
+    }
+
+    /// Who this node is to others; whoever is kept from backend requests does not replicate either.
+    fn identity(&self, config: &replicate::Config) -> Result<Identity, StartError> {
+        let crl = self.config.backend_tls.as_ref().and_then(|tls| tls.crl.as_deref());
+        let identity = Identity::read(&config.certificate, &config.key, &config.ca).and_then(|own| own.without(crl));
+        identity.map_err(|error| StartError::Link(error.into()))
     }
 
     pub(crate) fn updater(&self, metrics: &Metrics) -> Updater {
@@ -424,6 +438,14 @@ impl Node {
                 Ok(rings) => self.use_rings(&rings),
                 Err(error) => tracing::error!(%error, "a new ring cannot be used; the old one stays"),
             }
+        }
+    }
+
+    /// Puts changed certificates for backend requests to use, for as long as it is awaited.
+    pub(crate) async fn watch_certificates(&self) -> Infallible {
+        match &self.cluster.backend_tls {
+            Some(tls) => Arc::clone(tls).watch().await,
+            None => std::future::pending().await,
         }
     }
 

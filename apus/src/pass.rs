@@ -187,7 +187,7 @@ impl Run {
     }
 }
 
-fn stop_at_signal() -> Result<CancellationToken, StartError> {
+pub(crate) fn stop_at_signal() -> Result<CancellationToken, StartError> {
     let mut terminate = signal(SignalKind::terminate()).map_err(StartError::Runtime)?;
     let stop = CancellationToken::new();
     let stopping = stop.clone();

@@ -171,7 +171,7 @@ pub(crate) fn run(mut arguments: ReconArguments) -> Result<ExitCode, StartError>
         cli::say(RULE);
         for server in servers {
             let hosts = view.hosts(server.role(), Part { region: arguments.region, zone: arguments.zone });
-            let scout = Scout::new(Duration::from_secs(arguments.timeout));
+            let scout = view.scout(Duration::from_secs(arguments.timeout));
             let round = Round { view: &view, arguments: &arguments, server: server.role(), hosts, scout };
             trouble |= round.run().await;
         }

@@ -81,6 +81,7 @@ pub(crate) async fn serve(node: Node, bound: Vec<Bound>, announce: impl FnOnce()
         _ = stop.recv() => Ok(()),
         _ = tokio::signal::ctrl_c() => Ok(()),
         never = node.watch_rings() => match never {},
+        never = node.watch_certificates() => match never {},
         Some(_) = faces.join_next() => Err(StartError::Ended),
         Some(_) = servers.join_next() => Err(StartError::Ended),
     };

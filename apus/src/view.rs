@@ -73,6 +73,11 @@ impl View {
         Ok(Self { config, cluster, rings })
     }
 
+    /// Who asks the servers, and waits for them so long.
+    pub(crate) fn scout(&self, timeout: Duration) -> Scout {
+        Scout { pool: Pool::new(Timeouts { connect: timeout, response: timeout }, &self.cluster), timeout }
+    }
+
     /// The policy with a name or an index.
     pub(crate) fn policy(&self, policy: &str) -> Result<PolicyIndex, StartError> {
         let policies = &self.cluster.policies;
@@ -123,10 +128,6 @@ impl std::fmt::Display for Host {
 }
 
 impl Scout {
-    pub(crate) fn new(timeout: Duration) -> Self {
-        Self { pool: Pool::new(Timeouts { connect: timeout, response: timeout }), timeout }
-    }
-
     /// Asks for JSON; the error says why there is none.
     pub(crate) async fn get(&self, host: &Host, target: &str) -> Result<Heard, String> {
         let asked = now();

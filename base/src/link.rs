@@ -12,6 +12,7 @@ mod expiry;
 mod identity;
 mod reset;
 mod stream;
+mod tls;
 
 use std::collections::HashMap;
 use std::future::Future;
@@ -23,9 +24,10 @@ use quinn::{Connection, Endpoint, EndpointConfig, IdleTimeout, TransportConfig, 
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-pub use expiry::certificate_expiry;
+pub use expiry::{certificate_expiry, serial};
 pub use identity::{Identity, IdentityError, NODE_NAME};
 pub use stream::{Receiver, Sender, Stream};
+pub use tls::{BackendTls, BackendTlsConfig};
 
 use crate::wire::replication::InvalidMessage;
 

@@ -14,6 +14,10 @@ use serde::{Deserialize, Serialize};
 use crate::policy::PolicyIndex;
 use crate::timestamp::{RowTimestamps, Timestamp};
 
+/// The status of a storage server that is asked more than its rates allow: another node is to be asked, and the server is no
+/// worse for it.
+pub const TOO_MANY_BACKEND_REQUESTS: u16 = 529;
+
 /// Header names between servers, in lower case as `http` wants them.
 pub mod header {
     /// The number of the storage policy that a request is about.

@@ -32,6 +32,7 @@ pub struct ClusterBuilder {
     in_ring: usize,
     policies: Vec<String>,
     settings: Vec<(String, Table)>,
+    backend_tls: bool,
 }
 
 /// Running nodes and proxies in a temporary folder.
@@ -93,6 +94,13 @@ impl ClusterBuilder {
         self
     }
 
+    /// With mutual TLS between all servers and proxies.
+    #[must_use]
+    pub fn backend_tls(mut self) -> Self {
+        self.backend_tls = true;
+        self
+    }
+
     /// Without passes in the background: a story runs them itself, with [`Node::pass`].
     #[must_use]
     pub fn without_passes(self) -> Self {
@@ -114,7 +122,7 @@ impl ClusterBuilder {
             (0..self.proxies).map(|i| Node::new(folder.path(), &format!("proxy{i}"), &["proxy"])).collect();
         self.build_rings(&folder.path().join("rings"), &nodes);
         ca(folder.path(), &["create"], &[]);
-        for node in &nodes {
+        for node in nodes.iter().chain(&proxies) {
             ca(folder.path(), &["issue"], &[&node.name]);
         }
         for node in nodes.iter().chain(&proxies) {
@@ -167,6 +175,11 @@ impl ClusterBuilder {
         if node.roles.contains(&"object") {
             config.insert("replication".into(), self.replication(root, node).into());
         }
+        if self.backend_tls {
+            let mut tls = identity(root, node);
+            tls.insert("crl".into(), root.join("ca/crl.pem").display().to_string().into());
+            config.insert("backend_tls".into(), tls.into());
+        }
         let known = ["proxy", "account", "container", "object", "replication"];
         for (section, more) in self.settings.iter().filter(|(name, _)| !known.contains(&&**name)) {
             let section = config.entry(section.clone()).or_insert_with(|| Table::new().into());
@@ -177,16 +190,20 @@ impl ClusterBuilder {
 
     /// Replication only when a story runs it.
     fn replication(&self, root: &Path, node: &Node) -> Table {
-        let file = |name: &str| root.join("ca").join(name).display().to_string();
-        let (certificate, key, ca) =
-            (file(&format!("{}.pem", node.name)), file(&format!("{}.key", node.name)), file("ca.pem"));
-        let mut settings = table([("certificate", &*certificate), ("key", &*key), ("ca", &*ca)]);
+        let mut settings = identity(root, node);
         settings.insert("interval".into(), 0.into());
         for (_, more) in self.settings.iter().filter(|(name, _)| name == "replication") {
             settings.extend(more.clone());
         }
         settings
     }
+}
+
+/// Where a node's certificate is.
+fn identity(root: &Path, node: &Node) -> Table {
+    let file = |name: &str| root.join("ca").join(name).display().to_string();
+    let (certificate, key) = (file(&format!("{}.pem", node.name)), file(&format!("{}.key", node.name)));
+    table([("certificate", &*certificate), ("key", &*key), ("ca", &*file("ca.pem"))])
 }
 
 /// `apus ca VERB DIR ...`, as an operator would.
@@ -335,6 +352,7 @@ impl Cluster {
             in_ring: usize::MAX,
             policies: vec!["gold".into()],
             settings: Vec::new(),
+            backend_tls: false,
         }
     }
 
@@ -361,6 +379,11 @@ impl Cluster {
     /// The folder of the rings and their builder files.
     pub fn rings(&self) -> PathBuf {
         self.folder.path().join("rings")
+    }
+
+    /// The folder of the cluster's CA.
+    pub fn ca(&self) -> PathBuf {
+        self.folder.path().join("ca")
     }
 
     /// Where the first proxy answers.

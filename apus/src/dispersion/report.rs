@@ -93,7 +93,7 @@ async fn query(
     let mut found = Found { what, listed: things.len(), space: ring.part_count(), replicas, ..Found::default() };
     let items = distinct(ring, things);
     found.distinct = items.len();
-    let (scout, mut headers) = (Scout::new(PATIENCE), HeaderMap::new());
+    let (scout, mut headers) = (work.view.scout(PATIENCE), HeaderMap::new());
     headers.insert(header::POLICY_INDEX, HeaderValue::from(work.policy.0));
     let looks: Vec<_> = items.iter().map(|item| look(item, &scout, &headers)).collect();
     let mut looks = stream::iter(looks).buffer_unordered(work.concurrency);

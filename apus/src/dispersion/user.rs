@@ -60,7 +60,7 @@ impl User {
         if url.is_empty() || user.is_empty() || key.is_empty() {
             return Err(UserError::Nobody);
         }
-        let pool = Pool::new(TIMEOUTS);
+        let pool = Pool::outside(TIMEOUTS);
         let wrong = || UserError::Url(url.clone());
         let mut request = Request::get(&url).body(body::empty()).map_err(|_| wrong())?;
         if request.uri().scheme_str() != Some("http") || request.uri().host().is_none() {

@@ -36,7 +36,7 @@ pub(super) async fn object(
     let folder = policy.suffixed("objects");
     let mut sight = Sight::default();
     let place = Place { ring, folder, names, hash: Some(hash), partition, policy: Some(policy) };
-    asked(&mut sight, &place).await;
+    asked(&mut sight, &place, &view.scout(PATIENCE)).await;
     let below = format!("{}/{partition}/{}/{hash}", place.folder, hash.suffix());
     for device in devices(view) {
         let folder = view.config.node.devices.join(device).join(&below);
@@ -74,11 +74,11 @@ pub(super) fn devices(view: &View) -> BTreeSet<String> {
 }
 
 /// One line for each node: a primary without the newest version, and a handoff with any, are unsound.
-async fn asked(sight: &mut Sight, place: &Place<'_>) {
+async fn asked(sight: &mut Sight, place: &Place<'_>, scout: &Scout) {
     let primaries: Vec<&Device> = place.ring.primaries(place.partition).collect();
     let handoffs = place.ring.handoffs(place.partition).take(primaries.len());
     let nodes: Vec<_> = primaries.iter().map(|device| (*device, "")).chain(handoffs.map(|device| (device, " [Handoff]"))).collect();
-    let (scout, names): (_, Vec<&str>) = (Scout::new(PATIENCE), place.names.iter().map(String::as_str).collect());
+    let names: Vec<&str> = place.names.iter().map(String::as_str).collect();
     let mut headers = HeaderMap::new();
     headers.insert(header::POLICY_INDEX, HeaderValue::from(place.policy.unwrap_or_default().0));
     headers.insert("x-backend-replication", HeaderValue::from_static("true"));

@@ -20,7 +20,7 @@ use serde_json::Value;
 use super::nodes::{self, Place};
 use super::{Sight, split};
 use crate::error::StartError;
-use crate::view::{self, Host, Scout, View};
+use crate::view::{self, Host, View};
 
 /// How long a server has to answer.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -43,7 +43,7 @@ async fn show(view: &View, kind: Kind, names: Vec<String>, drop_prefixes: bool) 
     let hash = nodes::hash(&view.cluster.hash_path, &names);
     let partition = ring.partition(&hash.0);
     let primaries: Vec<&Device> = ring.primaries(partition).collect();
-    let scout = Scout::new(PATIENCE);
+    let scout = view.scout(PATIENCE);
     let parts: Vec<&str> = names.iter().map(String::as_str).collect();
     let asked = view::each(&primaries, |device| {
         let target = format!("{}{}", describe::PATH, backend_path(&device.device, partition, &parts));

@@ -15,7 +15,6 @@ use apus_object::repair::{self, Repairer};
 
 use super::Node;
 use crate::error::StartError;
-use crate::links::identity;
 use crate::roles::Role;
 
 impl Node {
@@ -63,7 +62,7 @@ impl Node {
     ) -> Result<(ObjectAudit, Option<Repairer>), StartError> {
         let here = self.object_here(path)?;
         let link =
-            self.config.replication.as_ref().map(|config| Ok::<_, StartError>(Link::asking(&identity(config)?)?));
+            self.config.replication.as_ref().map(|config| Ok::<_, StartError>(Link::asking(&self.identity(config)?)?));
         let repairer = link.transpose()?.map(|link| self.repairer_alone(&Arc::new(link), here, metrics));
         Ok((self.audit(here, mode, metrics), repairer))
     }

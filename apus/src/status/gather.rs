@@ -41,7 +41,7 @@ struct Server {
 }
 
 pub(super) async fn gather(view: &View, patience: Duration, jitter: f64) -> Facts {
-    let scout = Scout::new(patience);
+    let scout = view.scout(patience);
     let mut facts = Facts { at: view::now(), ..Facts::default() };
     let roles = [Role::Account, Role::Container, Role::Object];
     let hosts = roles.into_iter().flat_map(|role| view.hosts(role, Part::default()).into_iter().map(move |host| (role, host)));

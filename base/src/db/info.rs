@@ -299,7 +299,7 @@ pub fn merge_metadata(
     Ok(())
 }
 
-/// Merges another copy's metadata, which was within the limits there. The caller stores `info`.
+/// Merges another copy's metadata, whose limits were its first taker's to check. The caller stores `info`.
 ///
 /// # Errors
 /// When what is there cannot be read.

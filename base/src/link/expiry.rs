@@ -1,4 +1,4 @@
-//! Until when a certificate is good. Of X.509 only so much is read.
+//! Which certificate it is, and until when it is good. Of X.509 only so much is read.
 
 use std::path::Path;
 
@@ -12,13 +12,24 @@ pub fn certificate_expiry(path: &Path) -> Option<i64> {
     expiry(&CertificateDer::from_pem_file(path).ok()?).ok()
 }
 
+/// The serial number of the first certificate in a PEM file, by which it is revoked; none when it cannot be read. Blocking.
+pub fn serial(path: &Path) -> Option<Vec<u8>> {
+    Some(facts(&CertificateDer::from_pem_file(path).ok()?).ok()?.0)
+}
+
+pub(super) fn expiry(der: &[u8]) -> ASN1Result<i64> {
+    facts(der).map(|(_, expiry)| expiry)
+}
+
 /// `Certificate ::= SEQUENCE { tbs SEQUENCE { [0] version, serial, algorithm, issuer, validity, ... }, ... }`.
-fn expiry(der: &[u8]) -> ASN1Result<i64> {
+fn facts(der: &[u8]) -> ASN1Result<(Vec<u8>, i64)> {
     yasna::parse_der(der, |certificate| {
         certificate.read_sequence(|parts| {
-            let expiry = parts.next().read_sequence(|tbs| {
+            let facts = parts.next().read_sequence(|tbs| {
                 tbs.read_optional(|version| version.read_tagged(Tag::context(0), |number| number.read_i64()))?;
-                for _before in ["serial", "algorithm", "issuer"] {
+                // A tag and a length, which is one byte: a serial number has twenty at most.
+                let serial = tbs.next().read_der()?.get(2..).unwrap_or_default().to_vec();
+                for _before in ["algorithm", "issuer"] {
                     tbs.next().read_der()?;
                 }
                 let expiry = tbs.next().read_sequence(|validity| {
@@ -26,10 +37,10 @@ fn expiry(der: &[u8]) -> ASN1Result<i64> {
                     time(validity.next())
                 })?;
                 skip(tbs)?;
-                Ok(expiry)
+                Ok((serial, expiry))
             })?;
             skip(parts)?;
-            Ok(expiry)
+            Ok(facts)
         })
     })
 }

@@ -9,6 +9,12 @@ use super::{Recon, Secure, Server, Service};
 use crate::body::{self, Body};
 use crate::metrics::Metrics;
 
+/// Swift's `Too Many Backend Requests`.
+const TOO_MANY: StatusCode = match StatusCode::from_u16(crate::wire::TOO_MANY_BACKEND_REQUESTS) {
+    Ok(status) => status,
+    Err(_) => StatusCode::SERVICE_UNAVAILABLE,
+};
+
 pub(super) async fn answer<S: Service>(server: &Server<S>, mut request: Request<Body>, peer: Peer) -> Response<Body> {
     if let Some(response) = own_paths::<S>(&request, &server.watch.metrics) {
         return response;
@@ -23,7 +29,11 @@ pub(super) async fn answer<S: Service>(server: &Server<S>, mut request: Request<
     }
     let (started, method) = (Instant::now(), request.method().clone());
     let in_flight = server.watch.metrics.enter();
-    let response = server.service.call(request, peer.address).await;
+    let allowed = server.backend.rates.as_ref().is_none_or(|rates| rates.allows(request.method(), request.uri()));
+    let response = match allowed {
+        true => server.service.call(request, peer.address).await,
+        false => plain(TOO_MANY, "The server is incapable of performing the requested operation due to too many requests. Slow down."),
+    };
     server.watch.metrics.observe(&method, response.status().as_u16(), started.elapsed());
     drop(in_flight);
     response

@@ -6,7 +6,8 @@
 //! role), a peer that does not read what it asked for, more connections than the process may hold, and finishing requests
 //! in flight when asked to stop.
 //!
-//! Storage servers speak plain HTTP/1 with each other ([`serve`]). The public face ([`serve_public`]) may have more in
+//! Storage servers speak HTTP/1 with each other ([`serve_backend`]), by mutual TLS where the cluster has it, and refuse what is
+//! beyond their rates. The public face ([`serve_public`]) may have more in
 //! front, each layer in a module of its own, in the order in which a connection's bytes meet them:
 //!
 //! ```text
@@ -20,6 +21,7 @@ mod heads;
 mod http1;
 mod http2;
 mod proxy_protocol;
+mod ratelimit;
 pub mod recon;
 mod stream;
 mod tls;
@@ -36,9 +38,12 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::body::Body;
+use crate::cluster::Cluster;
+use crate::link::BackendTls;
 use crate::metrics::Metrics;
 
 pub use answer::plain;
+pub use ratelimit::{RateLimitConfig, RateLimits};
 pub use recon::Recon;
 pub use tls::{Tls, TlsError, TlsFiles};
 
@@ -77,6 +82,25 @@ pub struct Front {
     pub http2: bool,
 }
 
+/// What stands before the requests of a storage server.
+#[derive(Clone, Debug, Default)]
+pub struct Backend {
+    /// Lets only nodes of the cluster in.
+    pub tls: Option<Arc<BackendTls>>,
+    /// How many requests it takes.
+    pub rates: Option<Arc<RateLimits>>,
+}
+
+impl Backend {
+    /// What the cluster and the role's configuration say, shown among the role's metrics.
+    pub fn new(cluster: &Cluster, rates: RateLimitConfig, metrics: &Metrics) -> Self {
+        if let Some(tls) = &cluster.backend_tls {
+            tls.register(metrics);
+        }
+        Self { tls: cluster.backend_tls.clone(), rates: Some(Arc::new(RateLimits::new(rates, metrics))) }
+    }
+}
+
 /// In the extensions of a request that its client sent over TLS, as far as we or the balancer before us know.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Secure;
@@ -113,11 +137,12 @@ struct Server<S> {
     limits: Limits,
     /// Of the public face only.
     front: Option<Front>,
+    /// Of storage servers.
+    backend: Backend,
     shutdown: CancellationToken,
 }
 
-/// Serves peers of the cluster until `shutdown` is cancelled, then finishes the requests in flight, for
-/// [`Limits::grace`] at most.
+/// Serves whoever asks until `shutdown` is cancelled, then finishes the requests in flight, for [`Limits::grace`] at most.
 pub async fn serve<S: Service>(
     listener: TcpListener,
     service: Arc<S>,
@@ -125,7 +150,27 @@ pub async fn serve<S: Service>(
     limits: Limits,
     shutdown: CancellationToken,
 ) {
-    accept(listener, Server { service, watch: watch.into(), limits, front: None, shutdown }).await;
+    serve_backend(listener, service, watch, limits, Backend::default(), shutdown).await;
+}
+
+/// As [`serve`], for a storage server.
+pub async fn serve_backend<S: Service>(
+    listener: TcpListener,
+    service: Arc<S>,
+    watch: impl Into<Watch>,
+    limits: Limits,
+    backend: Backend,
+    shutdown: CancellationToken,
+) {
+    let rates = backend.rates.clone();
+    let serving = accept(listener, Server { service, watch: watch.into(), limits, front: None, backend, shutdown });
+    match rates {
+        None => serving.await,
+        Some(rates) => tokio::select! {
+            () = serving => {}
+            never = rates.watch() => match never {},
+        },
+    }
 }
 
 /// As [`serve`], for clients: with what stands in front, and in the manners that they know from Swift.
@@ -138,7 +183,9 @@ pub async fn serve_public<S: Service>(
     shutdown: CancellationToken,
 ) {
     let tls = front.tls.clone();
-    let serving = accept(listener, Server { service, watch: metrics.into(), limits, front: Some(front), shutdown });
+    let backend = Backend::default();
+    let serving =
+        accept(listener, Server { service, watch: metrics.into(), limits, front: Some(front), backend, shutdown });
     match tls {
         None => serving.await,
         Some(tls) => tokio::select! {

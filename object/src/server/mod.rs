@@ -33,7 +33,7 @@ use apus_base::body::Body;
 use apus_base::client::pool::{Pool, Timeouts};
 use apus_base::cluster::Cluster;
 use apus_base::fs::Devices;
-use apus_base::serve::{Limits, Service, Watch};
+use apus_base::serve::{Backend, Limits, Service, Watch};
 use apus_base::timestamp::Timestamp;
 use apus_base::wire::header;
 use http::{Method, Request, Response, StatusCode};
@@ -74,9 +74,10 @@ pub async fn serve(
     start::sweep(&devices).await;
     let limits =
         Limits { connections: config.max_connections, patience: config.client_timeout, grace: config.shutdown_grace };
-    let pool = Pool::new(Timeouts { connect: config.conn_timeout, response: config.node_timeout });
+    let pool = Pool::new(Timeouts { connect: config.conn_timeout, response: config.node_timeout }, &cluster);
     let batches = Arc::new(Batches::new(pool));
     let counters = Counters::registered(&watch.metrics, devices.flushes());
+    let backend = Backend::new(&cluster, config.backend_ratelimit.clone(), &watch.metrics);
     let server = Arc::new(Shared(Arc::new(Server {
         config,
         devices,
@@ -85,7 +86,7 @@ pub async fn serve(
         counters,
         rewrapping: Default::default(),
     })));
-    apus_base::serve::serve(listener, server, watch, limits, shutdown).await;
+    apus_base::serve::serve_backend(listener, server, watch, limits, backend, shutdown).await;
 }
 
 impl Server {

@@ -216,7 +216,7 @@ fn client_of(devices: Vec<Option<Device>>, config: ClientConfig, metrics: &Metri
         container: Arc::clone(&ring),
         objects: [(PolicyIndex(0), ring)].into_iter().collect(),
     };
-    let cluster = Arc::new(Cluster { hash_path, policies: Policies::default() });
+    let cluster = Arc::new(Cluster { hash_path, policies: Policies::default(), backend_tls: None });
     (ClusterClient::new(config, cluster, rings, metrics), object)
 }
 
