@@ -242,6 +242,16 @@ impl Node {
         self.folder.join("apus.toml")
     }
 
+    /// Its name: `node0`, `proxy1`.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Whether it was started and not ended since.
+    pub fn is_running(&self) -> bool {
+        self.process.is_some()
+    }
+
     /// The running process.
     #[track_caller]
     pub fn process(&mut self) -> &mut Process {
@@ -363,6 +373,19 @@ impl Cluster {
             let output = node.pass(name, &[]);
             assert!(output.status.success(), "{} on {}: {output:?}", name, node.name);
         }
+    }
+
+    /// Runs a pass once on every node, and says what those said that could not do all of it.
+    pub fn try_pass(&self, name: &str) -> String {
+        let mut left = String::new();
+        for node in &self.nodes {
+            let output = node.pass(name, &[]);
+            if !output.status.success() {
+                let said = [output.stdout, output.stderr].map(|said| String::from_utf8_lossy(&said).into_owned());
+                left.push_str(&format!("{name} on {}: {}", node.name, said.concat()));
+            }
+        }
+        left
     }
 
     /// What each node's own container server lists, asked without the proxy: the rows with all their columns.

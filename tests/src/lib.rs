@@ -7,10 +7,12 @@
 
 pub mod certificate;
 pub mod cluster;
+pub mod copies;
 pub mod disk;
 pub mod http;
 pub mod process;
 pub mod rings;
+pub mod storm;
 pub mod swift;
 pub mod target;
 pub mod tools;

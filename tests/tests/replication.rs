@@ -7,43 +7,8 @@ use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use apus_base::ring::Ring;
-use apus_object::store::attributes;
+use apus_tests::copies::{assert_in_place, copies, ring};
 use apus_tests::{Cluster, Request, Session, bytes, disk, md5_hex, tools};
-
-/// The files of the objects on a node's device, by `partition/suffix/hash/name`, with metadata and the MD5 of the body.
-fn copies(cluster: &Cluster, node: usize) -> BTreeMap<String, String> {
-    let objects = cluster.device(node).join("objects");
-    let named = |path: PathBuf| {
-        let name = path.strip_prefix(&objects).unwrap().to_str().unwrap().to_owned();
-        let file = fs::File::open(&path).unwrap();
-        let described = attributes::read(&file).unwrap();
-        (name, format!("{} {:?}", md5_hex(&fs::read(&path).unwrap()), described.metadata))
-    };
-    let is_copy = |path: &PathBuf| path.strip_prefix(&objects).unwrap().components().count() == 4;
-    disk::files(&objects).into_iter().filter(is_copy).map(named).collect()
-}
-
-fn ring(cluster: &Cluster) -> Ring {
-    Ring::from_bytes(&fs::read(cluster.rings().join("object.ring.gz")).unwrap()).unwrap()
-}
-
-/// Every copy is on all of its primaries and nowhere else, and the same everywhere.
-#[track_caller]
-fn assert_in_place(cluster: &Cluster, nodes: usize) {
-    let ring = ring(cluster);
-    let held: Vec<_> = (0..nodes).map(|node| copies(cluster, node)).collect();
-    let all: BTreeSet<&String> = held.iter().flat_map(BTreeMap::keys).collect();
-    for name in all {
-        let partition = name.split('/').next().unwrap().parse().unwrap();
-        let primaries: BTreeSet<String> = ring.primaries(partition).map(|device| device.device.clone()).collect();
-        let holders: BTreeSet<String> =
-            (0..nodes).filter(|node| held[*node].contains_key(name)).map(|node| format!("d{node}")).collect();
-        assert_eq!(holders, primaries, "{name} is not where it belongs");
-        let contents: BTreeSet<_> = held.iter().filter_map(|copies| copies.get(name)).collect();
-        assert_eq!(contents.len(), 1, "the copies of {name} differ: {contents:?}");
-    }
-}
 
 /// Runs a whole pass on a node that finds all peers, and returns its last line.
 #[track_caller]
