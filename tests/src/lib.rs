@@ -10,6 +10,8 @@ pub mod cluster;
 pub mod copies;
 pub mod disk;
 pub mod http;
+pub mod mount;
+pub mod net;
 pub mod process;
 pub mod rings;
 pub mod storm;

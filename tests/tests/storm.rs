@@ -19,5 +19,6 @@ fn nothing_acknowledged_is_lost_in_a_long_storm() {
     let random = || SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").subsec_micros().into();
     let seed = std::env::var("STORM_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or_else(random);
     let minutes = number("STORM_MINUTES").map_or(5.0, |minutes| minutes.expect("STORM_MINUTES is a number"));
-    storm::run(&Settings::new(seed, Duration::from_secs_f64(minutes * 60.0)));
+    let settings = Settings::new(seed, Duration::from_secs_f64(minutes * 60.0));
+    storm::run(&settings.with_all_that_is_permitted());
 }

@@ -13,6 +13,7 @@ use rustix::process::Signal;
 use super::history::History;
 use super::plan::{Act, Injury, Outage, Round, Trouble};
 use super::{LISTINGS_ARE_REPLICATED, Settings};
+use crate::net::Network;
 use crate::{Cluster, PATIENCE, Request, disk, md5_hex};
 
 /// Passes on every node until all is in its place again: more than enough, so that only a fault needs more.
@@ -101,7 +102,26 @@ impl<'a> Breaker<'a> {
                 self.cluster.take_away(node);
                 self.away.push(node);
             }
-            Trouble::Cut | Trouble::Fill => self.note(&format!("{:?} of node {node} is not possible here", outage.trouble)),
+            Trouble::Cut => self.network(node, "is cut off", |network, _| network.cut(node)),
+            Trouble::Silence => self.network(node, "cannot reach the next", |network, next| network.silence(node, next)),
+            Trouble::Fill => match self.cluster.disk(node) {
+                Some(disk) => {
+                    disk.fill();
+                    self.note(&format!("the disk of node {node} is full"));
+                }
+                None => self.note(&format!("skipped: node {node} has no disk of its own to fill")),
+            },
+        }
+    }
+
+    /// Does something to the links of a node, and to the next one's.
+    fn network(&mut self, node: usize, what: &str, act: impl FnOnce(&Network, usize)) {
+        match self.cluster.network() {
+            Some(network) => {
+                act(network, (node + 1) % self.settings.nodes);
+                self.note(&format!("node {node} {what}"));
+            }
+            None => self.note(&format!("skipped: node {node} {what}: there are no network namespaces")),
         }
     }
 
@@ -111,7 +131,15 @@ impl<'a> Breaker<'a> {
             Trouble::Kill => self.start(node),
             Trouble::Freeze => self.thaw(node),
             Trouble::TakeAway => self.give_back(node),
-            Trouble::Cut | Trouble::Fill => {}
+            Trouble::Cut | Trouble::Silence if self.cluster.network().is_none() => {}
+            Trouble::Cut => self.network(node, "is linked again", |network, _| network.heal(node)),
+            Trouble::Silence => self.network(node, "reaches the next", |network, next| network.unsilence(node, next)),
+            Trouble::Fill => {
+                if let Some(disk) = self.cluster.disk(node) {
+                    disk.drain();
+                    self.note(&format!("the disk of node {node} has room again"));
+                }
+            }
         }
     }
 
@@ -185,10 +213,7 @@ impl<'a> Breaker<'a> {
     }
 
     fn replace(&mut self, node: usize) {
-        let device = self.cluster.device(node);
-        self.cluster.take_away(node);
-        fs::create_dir(&device).expect("an empty device");
-        fs::remove_dir_all(device.with_extension("away")).expect("the old device goes");
+        self.cluster.replace(node);
         self.note(&format!("the device of node {node} is replaced by an empty one"));
     }
 

@@ -57,8 +57,8 @@ impl<'a> Client<'a> {
             62..74 => self.post(&shared),
             74..78 => self.copy(&shared, &format!("{container}/copy{few}")),
             78..80 => self.delete(&format!("{container}/copy{few}")),
-            80..83 => self.large(&format!("{container}/large{few}")),
-            83..86 => self.get(&format!("{container}/large{few}")),
+            80..82 => self.large(&format!("{container}/large{few}")),
+            82..86 => self.get(&format!("{container}/large{few}")),
             86..90 => {
                 let life = self.rng.bool().then(|| self.rng.u64(1..=MAX_LIFE_SECONDS));
                 self.put(&format!("{container}/short-lived{few}"), life);

@@ -16,6 +16,8 @@ use std::thread;
 use std::time::Duration;
 
 use crate::swift::{Swift, TESTER};
+use crate::mount::Disk;
+use crate::net::Network;
 use crate::{Cluster, Session};
 use faults::Breaker;
 use history::History;
@@ -24,6 +26,9 @@ use plan::Round;
 
 /// Whether listings are brought back to a device that lost them. As long as they are not, a storm destroys objects only.
 pub const LISTINGS_ARE_REPLICATED: bool = false;
+
+/// A disk that is to be filled: room for what a long storm leaves on it.
+const DISK_BYTES: u64 = 1 << 30;
 
 /// What a storm is like.
 #[derive(Clone, Debug)]
@@ -42,21 +47,42 @@ pub struct Settings {
     pub clients: usize,
     /// Storage policies.
     pub policies: Vec<&'static str>,
+    /// Whether the nodes have links that can be cut.
+    pub has_network: bool,
+    /// The bytes of a node's disk, where each is a filesystem that can be filled.
+    pub disk_bytes: Option<u64>,
 }
 
 impl Settings {
     /// A storm of that seed and length on five nodes.
     pub fn new(seed: u64, length: Duration) -> Self {
         let round = Duration::from_secs(6);
-        Self { seed, length, round, nodes: 5, proxies: 2, clients: 8, policies: vec!["gold", "silver"] }
+        let policies = vec!["gold", "silver"];
+        Self { seed, length, round, nodes: 5, proxies: 2, clients: 8, policies, has_network: false, disk_bytes: None }
+    }
+
+    /// With links that can be cut and disks that can be filled, as far as this machine permits; says what it does not.
+    #[must_use]
+    pub fn with_all_that_is_permitted(mut self) -> Self {
+        let folder = tempfile::TempDir::new().expect("a temporary folder");
+        self.has_network = permitted("cut links", Network::new(1));
+        self.disk_bytes = permitted("fill disks", Disk::new(folder.path(), DISK_BYTES)).then_some(DISK_BYTES);
+        self
     }
 
     fn start(&self) -> Cluster {
-        Cluster::builder()
+        let mut builder = Cluster::builder();
+        if self.has_network {
+            builder = builder.in_namespaces();
+        }
+        if let Some(bytes) = self.disk_bytes {
+            builder = builder.on_disks(bytes);
+        }
+        builder
             .nodes(self.nodes)
             .proxies(self.proxies)
             .policies(&self.policies)
-            .settings("proxy", "client = { node_timeout = 3 }")
+            .settings("proxy", "client = { node_timeout = 3, error_suppression_interval = 3 }")
             .settings("container", "report_interval_seconds = 1")
             .settings("updater", "interval = 2")
             .settings("expirer", "interval = 3")
@@ -64,6 +90,10 @@ impl Settings {
             .settings("replication", "interval = 3")
             .start()
     }
+}
+
+fn permitted<T>(what: &str, made: Result<T, String>) -> bool {
+    made.map_err(|why| println!("skipped: this machine does not let us {what}: {why}")).is_ok()
 }
 
 /// Runs a storm, prints what happened, and fails the test if anything was impossible.

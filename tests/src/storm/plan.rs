@@ -21,6 +21,8 @@ pub enum Trouble {
     TakeAway,
     /// The link of the node is down.
     Cut,
+    /// The node cannot send to the next one, which can send to it.
+    Silence,
     /// The disk is filled to its last byte, and emptied of what filled it later.
     Fill,
 }
@@ -123,6 +125,7 @@ fn outage(rng: &mut Rng, node: usize, length: Duration) -> Outage {
         Trouble::Freeze,
         Trouble::TakeAway,
         Trouble::Cut,
+        Trouble::Silence,
         Trouble::Fill,
     ];
     let trouble = kinds[rng.usize(..kinds.len())];

@@ -2,13 +2,15 @@
 //! cluster says of itself agree?
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
 use super::history::{History, Seen};
 use super::load::{CONTAINERS, SEGMENTS};
 use super::{LISTINGS_ARE_REPLICATED, Settings};
-use crate::{Cluster, Response, Session, copies, disk};
+use crate::{Cluster, PATIENCE, Response, Session, copies};
 
 /// Rounds of all passes until nothing is left to do: more than enough, so that only a fault needs more.
 const MOST_ROUNDS: usize = 10;
@@ -37,18 +39,78 @@ type Final = BTreeMap<String, Response>;
 /// Looks at everything.
 pub fn judge(cluster: &Cluster, history: &History, settings: &Settings, sessions: &[Session]) {
     let finals = objects(cluster, history, settings, sessions);
-    let listed = listings(history, sessions, &finals);
-    stats(history, sessions, &listed);
-    replicas_of_listings(cluster, history);
+    let replicas: Listings = all().map(|container| (container, replicas(cluster, container))).collect();
+    for (container, rows) in &replicas {
+        listed(history, container, rows, &finals);
+    }
+    if LISTINGS_ARE_REPLICATED {
+        same_replicas(history, &replicas);
+        all().for_each(|container| seen_rows(history, &sessions[0], container, &finals));
+        stats(history, sessions, &replicas);
+    }
     for policy in 0..settings.policies.len() {
         for wrong in copies::misplaced(cluster, settings.nodes, policy) {
             history.violation(wrong);
         }
     }
-    for node in 0..settings.nodes {
-        let left = disk::files(&cluster.device(node).join("tmp"));
-        if !left.is_empty() {
-            println!("note: {} temporary files are left on d{node}", left.len());
+}
+
+/// The rows of the replicas of each container, by name.
+type Listings = BTreeMap<&'static str, Vec<Rows>>;
+type Rows = BTreeMap<String, Value>;
+
+/// What each container server that has a container says of it.
+fn replicas(cluster: &Cluster, container: &str) -> Vec<Rows> {
+    let page = |marker: &str| {
+        let query = format!("format=json&limit={PAGE}&marker={marker}");
+        cluster.rows_of("AUTH_test", container, &query)
+    };
+    let mut replicas = Vec::new();
+    for (node, first) in page("").into_iter().enumerate() {
+        let Value::Array(mut rows) = first else { continue };
+        let mut all = Rows::new();
+        while let Some(last) = rows.last().map(|row| text(row, "name").to_owned()) {
+            all.extend(rows.into_iter().map(|row| (text(&row, "name").to_owned(), row)));
+            rows = page(&last)[node].as_array().cloned().unwrap_or_default();
+        }
+        replicas.push(all);
+    }
+    replicas
+}
+
+/// Every object is listed, and nothing else: by every replica, once they tell each other what they missed; till then a
+/// replica whose server was killed may have missed a row, but not all of them.
+fn listed(history: &History, container: &str, replicas: &[Rows], finals: &Final) {
+    let there: BTreeSet<&str> = finals.keys().filter_map(|path| path.strip_prefix(container)?.strip_prefix('/')).collect();
+    let named: BTreeSet<&str> = replicas.iter().flat_map(|rows| rows.keys().map(String::as_str)).collect();
+    for name in named.union(&there) {
+        let listing = replicas.iter().filter(|rows| rows.contains_key(*name)).count();
+        let wanted = if there.contains(name) { replicas.len() } else { 0 };
+        let fits = listing == wanted || (!LISTINGS_ARE_REPLICATED && 0 < listing && listing < replicas.len());
+        if !fits {
+            let path = format!("{container}/{name}");
+            let how = if wanted > 0 { "there" } else { "not there" };
+            history.violation(format!(
+                "{path} is {how}, and {listing} of {} replicas list it\n{}",
+                replicas.len(),
+                history.tell(&path)
+            ));
+        }
+    }
+}
+
+fn same_replicas(history: &History, listings: &Listings) {
+    for (container, replicas) in listings {
+        if replicas.len() != 3 {
+            history.violation(format!("{container} has {} replicas", replicas.len()));
+        }
+        if let Some(other) = replicas.iter().find(|rows| **rows != replicas[0]) {
+            let of = |rows: &Rows, name: &str| rows.get(name).map_or("nothing".to_owned(), Value::to_string);
+            let names: BTreeSet<_> = other.keys().chain(replicas[0].keys()).collect();
+            let differs = names.into_iter().filter(|name| other.get(*name) != replicas[0].get(*name));
+            let shown: Vec<_> =
+                differs.take(5).map(|name| format!("{} / {}", of(&replicas[0], name), of(other, name))).collect();
+            history.violation(format!("the replicas of the listing of {container} differ: {shown:#?}"));
         }
     }
 }
@@ -56,7 +118,7 @@ pub fn judge(cluster: &Cluster, history: &History, settings: &Settings, sessions
 fn objects(cluster: &Cluster, history: &History, settings: &Settings, sessions: &[Session]) -> Final {
     let mut finals = Final::new();
     for path in history.objects() {
-        let answers: Vec<_> = sessions.iter().map(|session| session.get(&path).send()).collect();
+        let answers: Vec<_> = sessions.iter().map(|session| answer(session, &path)).collect();
         for answer in &answers {
             let verdict = match answer.status {
                 200 => history.check_final(&path, Some(&Seen::of(answer))),
@@ -75,6 +137,18 @@ fn objects(cluster: &Cluster, history: &History, settings: &Settings, sessions: 
     finals
 }
 
+/// Asks until there is an answer: proxies leave nodes alone for a while that failed them in the storm.
+fn answer(session: &Session, path: &str) -> Response {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let answer = session.get(path).try_send().unwrap_or_default();
+        if matches!(answer.status, 200 | 404) || Instant::now() > deadline {
+            return answer;
+        }
+        thread::sleep(Duration::from_millis(100));
+    }
+}
+
 fn on_disk(cluster: &Cluster, settings: &Settings, path: &str) -> String {
     let Some((container, object)) = path.split_once('/') else { return String::new() };
     let found = copies::where_is(cluster, settings.nodes, "AUTH_test", container, object);
@@ -85,29 +159,16 @@ fn all() -> impl Iterator<Item = &'static str> {
     CONTAINERS.into_iter().chain([SEGMENTS])
 }
 
-/// Compares what each container lists with what there is; returns the rows.
-fn listings(history: &History, sessions: &[Session], finals: &Final) -> BTreeMap<&'static str, Vec<Value>> {
-    let mut listed = BTreeMap::new();
-    for container in all() {
-        let rows = list(&sessions[0], container);
-        let named: BTreeSet<String> = rows.iter().map(|row| format!("{container}/{}", text(row, "name"))).collect();
-        let there: BTreeSet<String> =
-            finals.keys().filter(|path| path.split('/').next() == Some(container)).cloned().collect();
-        for path in named.symmetric_difference(&there) {
-            let how = if there.contains(path) { "is there and not listed" } else { "is listed and not there" };
-            history.violation(format!("{path} {how}\n{}", history.tell(path)));
+/// What a client sees in a listing is what it sees of the objects.
+fn seen_rows(history: &History, session: &Session, container: &str, finals: &Final) {
+    for row in list(session, container) {
+        let path = format!("{container}/{}", text(&row, "name"));
+        if let Some(answer) = finals.get(&path)
+            && let Err(why) = row_fits(&row, answer)
+        {
+            history.violation(format!("the row of {path} is wrong: {why}: {row}\n{}", history.tell(&path)));
         }
-        for row in &rows {
-            let path = format!("{container}/{}", text(row, "name"));
-            if let Some(answer) = finals.get(&path)
-                && let Err(why) = row_fits(row, answer)
-            {
-                history.violation(format!("the row of {path} is wrong: {why}: {row}\n{}", history.tell(&path)));
-            }
-        }
-        listed.insert(container, rows);
     }
-    listed
 }
 
 fn row_fits(row: &Value, answer: &Response) -> Result<(), String> {
@@ -143,11 +204,12 @@ fn list(session: &Session, container: &str) -> Vec<Value> {
     }
 }
 
-/// The counts of containers and of the account are those of the rows; they are told a little later, so they are asked for
-/// until they are, or patience ends.
-fn stats(history: &History, sessions: &[Session], listed: &BTreeMap<&'static str, Vec<Value>>) {
-    let bytes = |rows: &Vec<Value>| rows.iter().filter_map(|row| row["bytes"].as_u64()).sum::<u64>();
-    for (container, rows) in listed {
+/// The counts of containers and of the account are those of the rows. Accounts are told a little later, so this one is
+/// asked for them until they are right, or patience ends.
+fn stats(history: &History, sessions: &[Session], listings: &Listings) {
+    let bytes = |rows: &Rows| rows.values().filter_map(|row| row["bytes"].as_u64()).sum::<u64>();
+    let listed: BTreeMap<_, _> = listings.iter().filter_map(|(name, replicas)| Some((name, replicas.first()?))).collect();
+    for (container, rows) in &listed {
         let head = sessions[0].head(container).send().expect(204);
         let said = ["X-Container-Object-Count", "X-Container-Bytes-Used"].map(|name| head.need(name).to_owned());
         let counted = [rows.len().to_string(), bytes(rows).to_string()];
@@ -157,36 +219,21 @@ fn stats(history: &History, sessions: &[Session], listed: &BTreeMap<&'static str
     }
     let wanted = [
         listed.len().to_string(),
-        listed.values().map(Vec::len).sum::<usize>().to_string(),
-        listed.values().map(bytes).sum::<u64>().to_string(),
+        listed.values().map(|rows| rows.len()).sum::<usize>().to_string(),
+        listed.values().map(|rows| bytes(rows)).sum::<u64>().to_string(),
     ];
     let names = ["X-Account-Container-Count", "X-Account-Object-Count", "X-Account-Bytes-Used"];
-    let deadline = std::time::Instant::now() + crate::PATIENCE;
-    for session in sessions {
-        loop {
-            let head = session.head("").send().expect(204);
-            let said = names.map(|name| head.need(name).to_owned());
-            if said == wanted {
-                break;
-            }
-            if std::time::Instant::now() > deadline {
-                history.violation(format!("the account says {said:?} containers, objects, bytes; there are {wanted:?}"));
-                break;
-            }
+    let said = || sessions[0].head("").send().expect(204);
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let said = names.map(|name| said().need(name).to_owned());
+        if said == wanted {
+            return;
         }
-    }
-}
-
-/// Every replica of a listing has the same rows.
-fn replicas_of_listings(cluster: &Cluster, history: &History) {
-    for container in all() {
-        let replicas: Vec<_> = cluster.rows("AUTH_test", container).into_iter().filter(Value::is_array).collect();
-        if replicas.iter().any(|rows| *rows != replicas[0]) {
-            let lengths: Vec<_> = replicas.iter().map(|rows| rows.as_array().map_or(0, Vec::len)).collect();
-            history.violation(format!("the replicas of the listing of {container} differ: {lengths:?} rows"));
+        if Instant::now() > deadline {
+            let what = "containers, objects, bytes";
+            return history.violation(format!("the account says {said:?} {what}; there are {wanted:?}"));
         }
-        if LISTINGS_ARE_REPLICATED && replicas.len() != 3 {
-            history.violation(format!("{container} has {} replicas", replicas.len()));
-        }
+        thread::sleep(Duration::from_millis(100));
     }
 }
