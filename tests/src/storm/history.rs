@@ -274,6 +274,15 @@ impl History {
         if brought.iter().any(fits) { Ok(()) } else { Err(format!("{path} has old metadata: {seen:?}")) }
     }
 
+    /// Whether only acknowledged writes can have been the last ones. A node that is killed between an object and its row tells
+    /// nobody of that row; so, as with Swift, an object whose last write nobody was promised may be listed as it was before
+    /// (the auditor's dark data, when it was not listed at all).
+    pub fn is_certain(&self, path: &str) -> bool {
+        let writes = self.of(path);
+        let (data, posts): (Vec<_>, Vec<_>) = writes.iter().partition(|write| write.is_data());
+        possible(&data).iter().chain(&possible(&posts)).all(|write| write.acknowledged())
+    }
+
     /// The whole story of an object, for the report of a violation.
     pub fn tell(&self, path: &str) -> String {
         let line = |write: &Write| {
@@ -357,6 +366,15 @@ mod tests {
         assert!(history.check_final("c/o", Some(&seen("a", 3))).is_err(), "the POST had no content type");
         assert!(history.check_read("c/o", &seen("a", 1)).is_err(), "metadata older than the data");
         assert!(history.check_read("c/o", &seen("a", 2)).is_ok());
+    }
+
+    #[test]
+    fn nobody_was_promised_what_has_no_answer() {
+        let is_certain = |writes: &[(What, u16)]| history(writes).is_certain("c/o");
+        assert!(is_certain(&[(put("a"), 201), (What::Post(true), 202)]));
+        assert!(is_certain(&[(put("a"), 503), (put("b"), 201)]));
+        assert!(!is_certain(&[(put("a"), 201), (put("b"), 503)]));
+        assert!(!is_certain(&[(put("a"), 0), (What::Delete, 204)]));
     }
 
     #[test]
