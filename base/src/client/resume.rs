@@ -260,7 +260,10 @@ mod tests {
         assert_eq!((headers.get(header::RANGE), skip), (None, 7));
         assert!(rest.goes_on_in(&whole("x", "20")));
         assert!(!rest.goes_on_in(&whole("y", "20")) && !rest.goes_on_in(&whole("x", "21")));
-        assert!(!rest.goes_on_in(&head(206, &[("etag", "x"), ("content-length", "20"), ("content-range", "bytes 0-19/20")])));
+        assert!(
+            !rest
+                .goes_on_in(&head(206, &[("etag", "x"), ("content-length", "20"), ("content-range", "bytes 0-19/20")]))
+        );
     }
 
     #[test]

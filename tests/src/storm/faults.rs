@@ -103,7 +103,9 @@ impl<'a> Breaker<'a> {
                 self.away.push(node);
             }
             Trouble::Cut => self.network(node, "is cut off", |network, _| network.cut(node)),
-            Trouble::Silence => self.network(node, "cannot reach the next", |network, next| network.silence(node, next)),
+            Trouble::Silence => {
+                self.network(node, "cannot reach the next", |network, next| network.silence(node, next))
+            }
             Trouble::Fill => match self.cluster.disk(node) {
                 Some(disk) => {
                     disk.fill();
@@ -289,4 +291,3 @@ fn truncate(path: &Path, rng: &mut Rng) -> Option<()> {
     let length = file.metadata().ok()?.len();
     file.set_len(rng.u64(..length.max(1))).ok()
 }
-

@@ -198,8 +198,7 @@ impl<'a> Client<'a> {
 
     fn get(&mut self, path: &str) {
         let newest = self.rng.bool();
-        let answer =
-            self.request("GET", "GET", path, |r| if newest { r.header("X-Newest", "true") } else { r });
+        let answer = self.request("GET", "GET", path, |r| if newest { r.header("X-Newest", "true") } else { r });
         if let Some(answer) = answer.filter(|answer| answer.status == 200)
             && let Err(why) = self.history.check_read(path, &Seen::of(&answer))
         {

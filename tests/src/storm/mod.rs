@@ -15,9 +15,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use crate::swift::{Swift, TESTER};
 use crate::mount::Disk;
 use crate::net::Network;
+use crate::swift::{Swift, TESTER};
 use crate::{Cluster, Session};
 use faults::Breaker;
 use history::History;
@@ -101,9 +101,8 @@ fn permitted<T>(what: &str, made: Result<T, String>) -> bool {
 pub fn run(settings: &Settings) {
     println!("storm of seed {}: {settings:?}", settings.seed);
     let mut cluster = settings.start();
-    let sessions: Vec<Session> = (0..settings.proxies)
-        .map(|i| Swift { address: cluster.proxy(i).address("proxy") }.login(TESTER))
-        .collect();
+    let sessions: Vec<Session> =
+        (0..settings.proxies).map(|i| Swift { address: cluster.proxy(i).address("proxy") }.login(TESTER)).collect();
     prepare(&sessions[0]);
     let history = History::new();
     let mut breaker = Breaker::new(&mut cluster, &history, settings);
@@ -116,7 +115,13 @@ pub fn run(settings: &Settings) {
     history.counts().iter().for_each(|line| println!("{line}"));
     let violations = history.violations();
     println!("storm of seed {}: {} objects, {} violations", settings.seed, history.objects().len(), violations.len());
-    assert!(violations.is_empty(), "seed {}: {} violations:\n{}", settings.seed, violations.len(), violations.join("\n"));
+    assert!(
+        violations.is_empty(),
+        "seed {}: {} violations:\n{}",
+        settings.seed,
+        violations.len(),
+        violations.join("\n")
+    );
 }
 
 fn prepare(session: &Session) {

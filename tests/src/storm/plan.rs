@@ -93,7 +93,8 @@ impl Round {
             some_outages(&mut rng, nodes, length)
         };
         let injured = rng.usize(..nodes);
-        let is_away = outages.iter().any(|o| o.node == injured && matches!(o.trouble, Trouble::TakeAway | Trouble::Fill));
+        let is_away =
+            outages.iter().any(|o| o.node == injured && matches!(o.trouble, Trouble::TakeAway | Trouble::Fill));
         let many = if is_away { 0 } else { rng.usize(..3) };
         let mut injuries: Vec<_> = (0..many).map(|_| (moment(&mut rng, length), injury(&mut rng))).collect();
         injuries.sort_by_key(|(at, _)| *at);

@@ -81,7 +81,8 @@ fn replicas(cluster: &Cluster, container: &str) -> Vec<Rows> {
 /// Every object is listed, and nothing else: by every replica, once they tell each other what they missed; till then a
 /// replica whose server was killed may have missed a row, but not all of them.
 fn listed(history: &History, container: &str, replicas: &[Rows], finals: &Final) {
-    let there: BTreeSet<&str> = finals.keys().filter_map(|path| path.strip_prefix(container)?.strip_prefix('/')).collect();
+    let there: BTreeSet<&str> =
+        finals.keys().filter_map(|path| path.strip_prefix(container)?.strip_prefix('/')).collect();
     let named: BTreeSet<&str> = replicas.iter().flat_map(|rows| rows.keys().map(String::as_str)).collect();
     for name in named.union(&there) {
         let listing = replicas.iter().filter(|rows| rows.contains_key(*name)).count();
@@ -211,7 +212,8 @@ fn list(session: &Session, container: &str) -> Vec<Value> {
 /// asked for them until they are right, or patience ends.
 fn stats(history: &History, sessions: &[Session], listings: &Listings) {
     let bytes = |rows: &Rows| rows.values().filter_map(|row| row["bytes"].as_u64()).sum::<u64>();
-    let listed: BTreeMap<_, _> = listings.iter().filter_map(|(name, replicas)| Some((name, replicas.first()?))).collect();
+    let listed: BTreeMap<_, _> =
+        listings.iter().filter_map(|(name, replicas)| Some((name, replicas.first()?))).collect();
     for (container, rows) in &listed {
         let head = sessions[0].head(container).send().expect(204);
         let said = ["X-Container-Object-Count", "X-Container-Bytes-Used"].map(|name| head.need(name).to_owned());

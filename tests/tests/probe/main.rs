@@ -62,8 +62,7 @@ impl Halves {
         let cluster = builder.nodes(4).without_passes().settings("proxy", forgiving).start();
         let ring = copies::ring(&cluster);
         let partition = ring.partition(&HashPath::new("", copies::HASH_SUFFIX).object("AUTH_test", "c", "o").0);
-        let primaries: Vec<usize> =
-            ring.primaries(partition).map(|d| d.device[1..].parse().expect("dN")).collect();
+        let primaries: Vec<usize> = ring.primaries(partition).map(|d| d.device[1..].parse().expect("dN")).collect();
         let handoff = (0..4).find(|node| !primaries.contains(node)).expect("a fourth node");
         let tester = cluster.tester();
         tester.make("c");
@@ -106,6 +105,12 @@ impl Halves {
         self.cluster.pass("update");
         assert_in_place(&self.cluster, 4);
         assert!(self.cluster.pending_updates().is_empty());
+    }
+
+    /// How many replicas of the container list `c/o`.
+    fn listing(&self) -> usize {
+        let lists = |rows: &serde_json::Value| rows.as_array().is_some_and(|rows| !rows.is_empty());
+        self.cluster.rows("AUTH_test", "c").iter().filter(|rows| lists(rows)).count()
     }
 
     /// What the container lists of `c/o`.

@@ -36,7 +36,10 @@ fn versions_that_were_written_beside_a_lost_device_come_home_with_their_metadata
         for (i, id) in ids.iter().rev().enumerate() {
             let version = tester.get("c/o").query(&format!("version-id={id}")).send().expect(200);
             assert_eq!(version.text(), format!("version {i}"));
-            assert_eq!((version.header("X-Object-Meta-Foo"), version.need("X-Object-Meta-Bar")), (None, &*i.to_string()));
+            assert_eq!(
+                (version.header("X-Object-Meta-Foo"), version.need("X-Object-Meta-Bar")),
+                (None, &*i.to_string())
+            );
         }
         cluster.node(down).start(None);
     }
@@ -64,7 +67,11 @@ fn a_container_whose_versions_are_gone_refuses_writes_until_they_are_enabled_aga
     super::until("it is forgotten", || tester.put("c/o").body("new version").send().status == 500);
     assert_eq!(tester.get("c/o").send().expect(200).text(), "null version");
     tester.delete("c/o").send().expect(500);
-    assert_eq!(tester.get("c").query("versions").send().expect(200).lines(), ["o"]);
+    let versions = tester.get("c").query("versions").send().expect(200).json();
+    assert_eq!(
+        (&versions[0]["name"], &versions[0]["version_id"], &versions[1]),
+        (&"o".into(), &"null".into(), &Value::Null)
+    );
 
     // A deletion of just that version works, and enabling them again makes it whole.
     tester.delete("c/o").query("version-id=null").send().expect(204);
