@@ -59,7 +59,7 @@ impl Progress {
             total: self.total.load(Ordering::Relaxed),
             done: self.done.load(Ordering::Relaxed),
             seconds: self.started.elapsed().as_secs_f64(),
-            ended: apus_base::clock::now().secs(),
+            ended: crate::clock::now().secs(),
             counts: self.counts.lock().unwrap_or_else(PoisonError::into_inner).clone(),
         }
     }
