@@ -104,7 +104,7 @@ impl<'a> Breaker<'a> {
             }
             Trouble::Cut => self.network(node, "is cut off", |network, _| network.cut(node)),
             Trouble::Silence => {
-                self.network(node, "cannot reach the next", |network, next| network.silence(node, next))
+                self.network(node, "cannot reach the next", |network, next| network.silence(node, next));
             }
             Trouble::Fill => match self.cluster.disk(node) {
                 Some(disk) => {

@@ -180,7 +180,7 @@ impl History {
     }
 
     /// Counts an operation by how it ended.
-    pub fn count(&self, operation: &'static str, outcome: impl ToString) {
+    pub fn count(&self, operation: &'static str, outcome: &str) {
         *self.known().counts.entry((operation, outcome.to_string())).or_default() += 1;
     }
 

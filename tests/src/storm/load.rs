@@ -82,7 +82,7 @@ impl<'a> Client<'a> {
         let answer = with(session.request(method, path)).try_send();
         match answer {
             Ok(answer) => {
-                self.history.count(operation, answer.status);
+                self.history.count(operation, &answer.status.to_string());
                 if matches!(answer.status, 500 | 501 | 505 | 400 | 401 | 403 | 405 | 411..=422) && operation != "SLO" {
                     self.history.violation(format!("{operation} {path}: {answer:?}"));
                 }
