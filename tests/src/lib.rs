@@ -7,11 +7,11 @@
 
 pub mod certificate;
 pub mod cluster;
-pub mod copies;
 pub mod disk;
 pub mod http;
 pub mod mount;
 pub mod net;
+pub mod object_copies;
 pub mod process;
 pub mod rings;
 pub mod storm;

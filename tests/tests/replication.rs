@@ -7,7 +7,7 @@ use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use apus_tests::copies::{assert_in_place, copies, ring};
+use apus_tests::object_copies::{assert_in_place, copies, ring};
 use apus_tests::{Cluster, Request, Session, bytes, disk, md5_hex, tools};
 
 /// Runs a whole pass on a node that finds all peers, and returns its last line.

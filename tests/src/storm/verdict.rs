@@ -10,7 +10,7 @@ use serde_json::Value;
 use super::history::{History, Seen};
 use super::load::{CONTAINERS, SEGMENTS};
 use super::{LISTINGS_ARE_REPLICATED, Settings};
-use crate::{Cluster, PATIENCE, Response, Session, copies};
+use crate::{Cluster, PATIENCE, Response, Session, object_copies};
 
 /// Rounds of all passes until nothing is left to do: more than enough, so that only a fault needs more.
 const MOST_ROUNDS: usize = 10;
@@ -49,7 +49,7 @@ pub fn judge(cluster: &Cluster, history: &History, settings: &Settings, sessions
         stats(history, sessions, &replicas);
     }
     for policy in 0..settings.policies.len() {
-        for wrong in copies::misplaced(cluster, settings.nodes, policy) {
+        for wrong in object_copies::misplaced(cluster, settings.nodes, policy) {
             history.violation(wrong);
         }
     }
@@ -154,7 +154,7 @@ fn answer(session: &Session, path: &str) -> Response {
 
 fn on_disk(cluster: &Cluster, settings: &Settings, path: &str) -> String {
     let Some((container, object)) = path.split_once('/') else { return String::new() };
-    let found = copies::where_is(cluster, settings.nodes, "AUTH_test", container, object);
+    let found = object_copies::where_is(cluster, settings.nodes, "AUTH_test", container, object);
     found.iter().map(|line| format!("    {line}\n")).collect()
 }
 

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use apus_tests::copies::copies;
+use apus_tests::object_copies::copies;
 
 use super::Halves;
 

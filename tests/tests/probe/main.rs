@@ -35,7 +35,7 @@ mod versioning;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use apus_base::hash_path::HashPath;
-use apus_tests::copies::{self, assert_in_place};
+use apus_tests::object_copies::{self, assert_in_place};
 use apus_tests::{Cluster, ClusterBuilder, PATIENCE, Request, Response, Session};
 
 /// Four nodes, of which three should have an object: two of these, and the third with the one that is a handoff. As in Swift's
@@ -60,8 +60,8 @@ impl Halves {
         // Servers that were down for one step are wanted at the next.
         let forgiving = "client = { error_suppression_limit = 1000 }";
         let cluster = builder.nodes(4).without_passes().settings("proxy", forgiving).start();
-        let ring = copies::ring(&cluster);
-        let partition = ring.partition(&HashPath::new("", copies::HASH_SUFFIX).object("AUTH_test", "c", "o").0);
+        let ring = object_copies::ring(&cluster);
+        let partition = ring.partition(&HashPath::new("", object_copies::HASH_SUFFIX).object("AUTH_test", "c", "o").0);
         let primaries: Vec<usize> = ring.primaries(partition).map(|d| d.device[1..].parse().expect("dN")).collect();
         let handoff = (0..4).find(|node| !primaries.contains(node)).expect("a fourth node");
         let tester = cluster.tester();

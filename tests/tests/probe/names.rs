@@ -1,6 +1,6 @@
 //! Reserved names, which only the cluster itself may use.
 
-use apus_tests::copies::assert_in_place;
+use apus_tests::object_copies::assert_in_place;
 use apus_tests::{Cluster, disk};
 
 #[test]

@@ -1,7 +1,7 @@
 //! Versions of an object whose primaries were away.
 
 use apus_tests::Cluster;
-use apus_tests::copies::assert_in_place;
+use apus_tests::object_copies::assert_in_place;
 use serde_json::Value;
 
 #[test]
