@@ -1,5 +1,6 @@
 # make up     a running cluster on loopback        make check   format, lints, docs
 # make test   everything                           make bench   how fast it is here
+# make storm  faults on purpose for some minutes: SEED=7 MINUTES=5, at random without
 # make test-swift   the real Swift's own functional suite, against a cluster of Apus
 
 # Build output lives outside the checkout, so that RocksDB is compiled once per machine.
@@ -13,7 +14,7 @@ CARGO := cargo
 TEST := $(shell cargo nextest --version >/dev/null 2>&1 && echo "nextest run" || echo "test --no-fail-fast")
 UP ?=
 
-.PHONY: up test test-swift check bench build tools python help
+.PHONY: up test test-swift storm check bench build tools python help
 
 help:
 	@sed -n 's/^# //p' Makefile
@@ -31,6 +32,9 @@ test: build python
 test-swift: build python
 	@./tools/fetch-swift $(VENV) $(CACHE)/swift-sources
 	APUS_SWIFT_SOURCES=$(CACHE)/swift-sources $(CARGO) test --release --locked -p apus-tests --test swift_suite -- --ignored --nocapture --test-threads 1
+
+storm: build
+	STORM_SEED=$(SEED) STORM_MINUTES=$(MINUTES) $(CARGO) test --release --locked -p apus-tests --test storm -- --ignored --nocapture --test-threads 1
 
 check: tools
 	./tools/check
