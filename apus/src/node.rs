@@ -288,8 +288,8 @@ impl Node {
     ) -> Result<(Replicate, repair::Repairer), StartError> {
         let none = || StartError::NoReplication { path: path.to_owned() };
         let config = self.config.replication.as_ref().ok_or_else(none)?;
-        let link = Arc::new(Link::asking(&self.identity(config)?)?);
         let here = self.object_here(path)?;
+        let link = Arc::new(Link::asking_from(here.ip(), &self.identity(config)?)?);
         let repairer = self.repairer_alone(&link, here, metrics);
         Ok((self.replicate(config, link, here, metrics), repairer))
     }
@@ -310,7 +310,8 @@ impl Node {
             own.extend(self.address(role)?.map(|address| (kind, reachable(listen.unwrap_or(address)))));
         }
         let none = || StartError::NoAddress { path: path.to_owned(), role: Role::Container.name() };
-        if own.is_empty() { Err(none()) } else { Ok((Link::asking(&self.identity(config)?)?, own)) }
+        let (_, first) = own.first().ok_or_else(none)?;
+        Ok((Link::asking_from(first.ip(), &self.identity(config)?)?, own))
     }
 
     /// The object rings that `apus pass move` is from.

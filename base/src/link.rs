@@ -16,7 +16,7 @@ mod tls;
 
 use std::collections::HashMap;
 use std::future::Future;
-use std::net::{Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -95,7 +95,8 @@ impl Link {
         let failed = |error| LinkError::Bind(address, error);
         let socket = std::net::UdpSocket::bind(address).map_err(failed)?;
         let runtime = quinn::default_runtime().ok_or_else(|| failed(std::io::Error::other("no runtime")))?;
-        let config = EndpointConfig::new(Arc::new(identity.reset_key()));
+        let mut config = EndpointConfig::new(Arc::new(identity.reset_key()));
+        config.cid_generator(|| Box::new(reset::AnyId));
         let bound = Endpoint::new(config, Some(server), socket, runtime).map_err(failed)?;
         Self::with(bound, identity)
     }
@@ -109,6 +110,15 @@ impl Link {
         // A machine without IPv6 has only the other.
         let bound = Endpoint::client(any).or_else(|_| Endpoint::client(([0, 0, 0, 0], 0).into()));
         Self::with(bound.map_err(|error| LinkError::Bind(any, error))?, identity)
+    }
+
+    /// An end that only asks, from an address of this node: so it takes no port on the others, where a server may want it.
+    ///
+    /// # Errors
+    /// As [`Link::asking`].
+    pub fn asking_from(ip: IpAddr, identity: &Identity) -> Result<Self, LinkError> {
+        let own = SocketAddr::new(ip, 0);
+        Self::with(Endpoint::client(own).map_err(|error| LinkError::Bind(own, error))?, identity)
     }
 
     fn with(mut endpoint: Endpoint, identity: &Identity) -> Result<Self, LinkError> {

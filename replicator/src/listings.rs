@@ -42,7 +42,7 @@
 //!   client's write. A node that does not answer at all has none standing in: it may be back soon.
 //! * **Two policies for one container**, made on two sides of a split: Swift's rule decides ([`Room::join`] of containers), the
 //!   rows of the other policy stay under it, and the container is marked for the reconciler.
-//! * **A full disk** takes no rows and says so; **a damaged database** is logged and left out, and counts as a failure.
+//! * **A full disk** takes no rows and says so; **a damaged database** is logged and left out.
 //! * **A device is put back from an old image.** Then its row numbers lie; the digests differ, and everything is sent once.
 //!
 //! What account servers know of a container is reported anew after its rows were merged, as after any other write.
@@ -68,6 +68,7 @@ mod partition;
 mod peer;
 mod reclaim;
 mod times;
+mod told;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::marker::PhantomData;
@@ -90,7 +91,6 @@ use apus_base::wire::replication::PartitionDigest;
 use arc_swap::ArcSwap;
 use futures_util::{StreamExt as _, stream};
 use prometheus_client::metrics::counter::Counter;
-use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
 pub use database::CRASH_POINTS;
@@ -204,16 +204,19 @@ impl<R: Room> Listings<R> {
                 () = stop.cancelled() => return,
                 () = tokio::time::sleep(rest) => {}
             }
-            self.once(&Filter::default(), &Progress::default(), stop).await;
+            // A pass that is cut off anywhere has done no harm, and a large database would be long in coming.
+            let (filter, progress) = (Filter::default(), Progress::default());
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = self.once(&filter, &progress, stop) => {}
+            }
             rest = pause;
         }
     }
 
     /// What Swift's recon tools look for.
     async fn tell_recon(&self, report: &Report) {
-        let stats = json!({ "replication_stats": report, "replication_time": report.seconds,
-            "replication_last": report.ended });
-        let (recon, entries) = (self.node.recon.clone(), stats.as_object().cloned().unwrap_or_default());
+        let (recon, entries) = (self.node.recon.clone(), told::entries(report));
         if tokio::task::spawn_blocking(move || recon.merge(R::SERVER, entries)).await.is_err() {
             tracing::error!("the recon cache was not written");
         }

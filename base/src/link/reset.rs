@@ -5,6 +5,7 @@
 
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use quinn::crypto::{CryptoError, HmacKey};
+use quinn::{ConnectionId, ConnectionIdGenerator};
 use sha2::{Digest as _, Sha256};
 
 /// Makes the tokens.
@@ -38,5 +39,30 @@ impl HmacKey for ResetKey {
     fn verify(&self, data: &[u8], signature: &[u8]) -> Result<(), CryptoError> {
         let mac = self.mac(data).ok_or(CryptoError)?;
         mac.verify_slice(signature).map_err(|_| CryptoError)
+    }
+}
+
+/// Connection ids without a mark of the process that gave them, by which its successor would pass over packets to it
+/// in silence. How many it answers is limited by the endpoint.
+#[derive(Debug)]
+pub(super) struct AnyId;
+
+/// Enough that two connections never get one.
+const ID_BYTES: usize = 8;
+
+impl ConnectionIdGenerator for AnyId {
+    fn generate_cid(&mut self) -> ConnectionId {
+        let mut id = [0; ID_BYTES];
+        // Without randomness the endpoint finds the id taken, and asks again.
+        let _ = getrandom::fill(&mut id);
+        ConnectionId::new(&id)
+    }
+
+    fn cid_len(&self) -> usize {
+        ID_BYTES
+    }
+
+    fn cid_lifetime(&self) -> Option<std::time::Duration> {
+        None
     }
 }

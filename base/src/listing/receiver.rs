@@ -6,6 +6,7 @@
 
 use std::marker::PhantomData;
 use std::sync::Arc;
+use std::time::Duration;
 
 use prometheus_client::metrics::counter::Counter;
 use tokio::sync::Semaphore;
@@ -33,6 +34,8 @@ pub const CRASH_POINTS: [&str; 4] = ["listing.begun", "listing.taken", "listing.
 
 /// Databases that are being sent at once. Each holds a batch of 512 KiB.
 const MAX_SYNCS: usize = 32;
+/// How long one more waits: shorter than the sender's patience.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Answers other nodes' replicators.
 pub struct ListingReceiver<R> {
@@ -209,7 +212,8 @@ impl<R: Room> ListingReceiver<R> {
         stale: Option<Timestamp>,
         stream: &mut Stream,
     ) -> Result<ListingAnswer, Broken> {
-        let _place = self.syncs.try_acquire().map_err(|_| Refusal::Busy)?;
+        let place_free = tokio::time::timeout(PATIENCE, self.syncs.acquire()).await;
+        let _place = place_free.map_err(|_| Refusal::Busy)?.map_err(|_| Refusal::Busy)?;
         let hash = R::hash(&self.cluster.hash_path, &head).ok_or(Refusal::Malformed)?;
         if self.cluster.policies.get(head.policy).is_none() {
             return Err(Refusal::NoPolicy.into());
