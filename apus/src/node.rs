@@ -151,7 +151,7 @@ impl Node {
         shutdown: CancellationToken,
     ) -> Result<impl Future<Output = ()> + Send + 'static, StartError> {
         let metrics = Metrics::new("account");
-        let replicating = self.listings(address, &metrics, |_| {}, |front| &front.accounts)?;
+        let replicating = self.listings(address, &metrics, Arc::new(|_| {}), |front| &front.accounts)?;
         let reaper = self.reaper_beside(Here::new(address), &metrics);
         let shared = apus_account::Shared {
             cluster: Arc::clone(&self.cluster),
@@ -172,7 +172,8 @@ impl Node {
     ) -> Result<impl Future<Output = ()> + Send + 'static, StartError> {
         let (metrics, changes) = (Metrics::new("container"), Arc::new(Changes::default()));
         let noted = Arc::clone(&changes);
-        let replicating = self.listings(address, &metrics, move |device| noted.note(device), |f| &f.containers)?;
+        let changed: listings::Changed = Arc::new(move |device| noted.note(device));
+        let replicating = self.listings(address, &metrics, changed, |front| &front.containers)?;
         let shared = apus_container::Shared {
             cluster: Arc::clone(&self.cluster),
             databases: Arc::clone(&self.databases),
@@ -193,7 +194,7 @@ impl Node {
         &self,
         server: SocketAddr,
         metrics: &Metrics,
-        changed: impl Fn(&str) + Send + Sync + 'static,
+        changed: listings::Changed,
         place: impl Fn(&Front) -> &OnceLock<Side<R>>,
     ) -> Result<Replicating<Listings<R>>, StartError> {
         let Some(config) = &self.config.replication else { return Ok(Replicating::default()) };
@@ -204,6 +205,7 @@ impl Node {
             link: Arc::clone(&served.link),
             here: Here::new(server),
             recon: self.recon(),
+            changed: Arc::clone(&changed),
         };
         let pass = Arc::new(Listings::new(config.clone(), node, metrics));
         let (databases, cluster) = (Arc::clone(&self.databases), Arc::clone(&self.cluster));
@@ -270,8 +272,8 @@ impl Node {
     ) -> Result<(Replicate, repair::Repairer), StartError> {
         let none = || StartError::NoReplication { path: path.to_owned() };
         let config = self.config.replication.as_ref().ok_or_else(none)?;
-        let link = Arc::new(Link::asking(&identity(config)?)?);
-        let here = self.object_here(path)?;
+        let object = self.object_address(path)?;
+        let (here, link) = (Here::new(object), Arc::new(Link::asking_from(object.ip(), &identity(config)?)?));
         let repairer = self.repairer_alone(&link, here, metrics);
         Ok((self.replicate(config, link, here, metrics), repairer))
     }
@@ -292,7 +294,8 @@ impl Node {
             own.extend(self.address(role)?.map(|address| (kind, reachable(listen.unwrap_or(address)))));
         }
         let none = || StartError::NoAddress { path: path.to_owned(), role: Role::Container.name() };
-        if own.is_empty() { Err(none()) } else { Ok((Link::asking(&identity(config)?)?, own)) }
+        let (_, first) = own.first().ok_or_else(none)?;
+        Ok((Link::asking_from(first.ip(), &identity(config)?)?, own))
     }
 
     pub(crate) fn updater(&self, metrics: &Metrics) -> Updater {

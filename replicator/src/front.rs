@@ -7,12 +7,12 @@ use apus_base::db::Kind;
 use apus_base::db::replica::Room;
 use apus_base::link::{Answerer, LinkError, Stream};
 use apus_base::listing::receiver::{self, ListingReceiver};
+use apus_base::pass::Filter;
 use apus_base::wire::listings::ListingRequest;
 use apus_base::wire::replication::{Answer, Refusal, Request};
 use apus_container::store::Containers;
 
 use crate::listings::{Listings, ask};
-use apus_base::pass::Filter;
 
 /// The roles of a process, as far as they are there.
 #[derive(Default)]

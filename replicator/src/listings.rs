@@ -42,7 +42,7 @@
 //!   client's write. A node that does not answer at all has none standing in: it may be back soon.
 //! * **Two policies for one container**, made on two sides of a split: Swift's rule decides ([`Room::join`] of containers), the
 //!   rows of the other policy stay under it, and the container is marked for the reconciler.
-//! * **A full disk** takes no rows and says so; **a damaged database** is logged and left out, and counts as a failure.
+//! * **A full disk** takes no rows and says so; **a damaged database** is logged and left out.
 //! * **A device is put back from an old image.** Then its row numbers lie; the digests differ, and everything is sent once.
 //!
 //! What account servers know of a container is reported anew after its rows were merged, as after any other write.
@@ -79,8 +79,10 @@ use apus_base::clock;
 use apus_base::db::digest::Count;
 use apus_base::db::replica::Room;
 use apus_base::db::{Database, Databases, Kind};
+use apus_base::here::Here;
 use apus_base::link::Link;
 use apus_base::metrics::Metrics;
+use apus_base::pass::{Filter, Pass, Progress, Report};
 use apus_base::recon::ReconCache;
 use apus_base::ring::{Device, Ring};
 use apus_base::timestamp::{TICKS_PER_SECOND, Timestamp};
@@ -126,7 +128,12 @@ pub struct Node {
     pub here: Here,
     /// Where it tells what it did.
     pub recon: ReconCache,
+    /// Is told the device on which a database has changed.
+    pub changed: Changed,
 }
+
+/// Hears of a device on which a database has changed.
+pub type Changed = Arc<dyn Fn(&str) + Send + Sync>;
 
 /// What all passes of a process did.
 #[derive(Debug, Default)]
@@ -290,7 +297,13 @@ impl<R: Room> Run<'_, R> {
             partitions.iter().map(|(number, digest)| PartitionDigest { partition: **number, digest: **digest });
         let mut compared = self.compare(digests.clone(), |partition| self.others(partition)).await;
         let stand_ins = self.compare(digests, |partition| self.stand_ins(partition, &compared)).await;
-        compared.extend(stand_ins);
+        // A device that stands in for one partition may be a primary of others.
+        for (id, more) in stand_ins {
+            match (compared.get_mut(&id), more) {
+                (Some(Compared::Differing(known)), Compared::Differing(more)) => known.extend(more),
+                (_, more) => _ = compared.insert(id, more),
+            }
+        }
         let work = partitions.into_iter().map(|(number, _)| self.partition(*number, &compared));
         let at_once = self.pass.config.concurrency.max(1);
         stream::iter(work).for_each_concurrent(at_once, |partition| partition.replicate(stop)).await;

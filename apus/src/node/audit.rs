@@ -1,5 +1,6 @@
 //! The audits of a node, and who repairs what they find.
 
+use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -61,16 +62,17 @@ impl Node {
         mode: Mode,
         metrics: &Metrics,
     ) -> Result<(ObjectAudit, Option<Repairer>), StartError> {
-        let here = self.object_here(path)?;
-        let link =
-            self.config.replication.as_ref().map(|config| Ok::<_, StartError>(Link::asking(&identity(config)?)?));
+        let object = self.object_address(path)?;
+        let here = Here::new(object);
+        let asking = |config| Ok::<_, StartError>(Link::asking_from(object.ip(), &identity(config)?)?);
+        let link = self.config.replication.as_ref().map(asking);
         let repairer = link.transpose()?.map(|link| self.repairer_alone(&Arc::new(link), here, metrics));
         Ok((self.audit(here, mode, metrics), repairer))
     }
 
     /// Where this node's object server is.
-    pub(super) fn object_here(&self, path: &Path) -> Result<Here, StartError> {
+    pub(super) fn object_address(&self, path: &Path) -> Result<SocketAddr, StartError> {
         let none = || StartError::NoAddress { path: path.to_owned(), role: Role::Object.name() };
-        Ok(Here::new(self.address(Role::Object)?.ok_or_else(none)?))
+        self.address(Role::Object)?.ok_or_else(none)
     }
 }

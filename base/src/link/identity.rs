@@ -10,6 +10,8 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::WebPkiClientVerifier;
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
 
+use super::reset::ResetKey;
+
 /// The name in every node's certificate.
 pub const NODE_NAME: &str = "node.apus.internal";
 /// What the two ends agree to speak: another version of the protocol gets another name.
@@ -67,6 +69,11 @@ impl Identity {
             key: PrivateKeyDer::from_pem_file(key).map_err(wrong(key))?,
             roots: Arc::new(roots),
         })
+    }
+
+    /// What makes the tokens by which peers learn that this node was started anew.
+    pub(super) fn reset_key(&self) -> ResetKey {
+        ResetKey::new(self.key.secret_der())
     }
 
     /// For the end that asks: shows our certificate and wants one of our CA.

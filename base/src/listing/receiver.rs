@@ -6,6 +6,7 @@
 
 use std::marker::PhantomData;
 use std::sync::Arc;
+use std::time::Duration;
 
 use prometheus_client::metrics::counter::Counter;
 use tokio::sync::Semaphore;
@@ -22,7 +23,8 @@ use crate::link::{LinkError, Sender, Stream};
 use crate::metrics::Metrics;
 use crate::timestamp::Timestamp;
 use crate::wire::listings::{
-    Held, Life, ListingAnswer, ListingHead, ListingPlace, ListingRequest, MAX_OFFERED, MAX_ROWS, Offered, SyncPart,
+    Held, Life, ListingAnswer, ListingHead, ListingPlace, ListingRequest, MAX_OFFERED, MAX_ROWS, Offered, Scope,
+    SyncPart,
 };
 use crate::wire::replication::{MAX_COMPARED, PartitionDigest, Refusal};
 
@@ -32,13 +34,15 @@ pub const CRASH_POINTS: [&str; 4] = ["listing.begun", "listing.taken", "listing.
 
 /// Databases that are being sent at once. Each holds a batch of 512 KiB.
 const MAX_SYNCS: usize = 32;
+/// How long one more waits: shorter than the sender's patience.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Answers other nodes' replicators.
 pub struct ListingReceiver<R> {
     databases: Arc<Databases>,
     cluster: Arc<Cluster>,
     /// Is told the device on which a database has changed.
-    changed: Box<dyn Fn(&str) + Send + Sync>,
+    changed: Arc<dyn Fn(&str) + Send + Sync>,
     syncs: Semaphore,
     rows: Counter,
     refused: Counter,
@@ -83,12 +87,12 @@ impl<R: Room> ListingReceiver<R> {
         databases: Arc<Databases>,
         cluster: Arc<Cluster>,
         metrics: &Metrics,
-        changed: impl Fn(&str) + Send + Sync + 'static,
+        changed: Arc<dyn Fn(&str) + Send + Sync>,
     ) -> Self {
         let (rows, refused) = (Counter::default(), Counter::default());
         metrics.register("replication_received_rows", "Rows taken from other nodes", rows.clone());
         metrics.register("replication_refused", "Requests of other nodes that were refused", refused.clone());
-        let (changed, syncs) = (Box::new(changed), Semaphore::new(MAX_SYNCS));
+        let syncs = Semaphore::new(MAX_SYNCS);
         Self { databases, cluster, changed, syncs, rows, refused, room: PhantomData }
     }
 
@@ -103,7 +107,9 @@ impl<R: Room> ListingReceiver<R> {
             }
             ListingRequest::Offer { place, databases } => self.offer(&place, databases).await,
             ListingRequest::Sync { place, life, head, stale } => self.sync(&place, life, *head, stale, stream).await,
-            ListingRequest::Reclaim { place, database, before } => self.reclaim(&place, database, before).await,
+            ListingRequest::Reclaim { place, database, before, scope } => {
+                self.reclaim(&place, database, before, scope).await
+            }
             ListingRequest::Run { .. } => Err(Refusal::Malformed.into()),
         };
         let answer = match answered {
@@ -206,7 +212,8 @@ impl<R: Room> ListingReceiver<R> {
         stale: Option<Timestamp>,
         stream: &mut Stream,
     ) -> Result<ListingAnswer, Broken> {
-        let _place = self.syncs.try_acquire().map_err(|_| Refusal::Busy)?;
+        let place_free = tokio::time::timeout(PATIENCE, self.syncs.acquire()).await;
+        let _place = place_free.map_err(|_| Refusal::Busy)?.map_err(|_| Refusal::Busy)?;
         let hash = R::hash(&self.cluster.hash_path, &head).ok_or(Refusal::Malformed)?;
         if self.cluster.policies.get(head.policy).is_none() {
             return Err(Refusal::NoPolicy.into());
@@ -267,9 +274,10 @@ impl<R: Room> ListingReceiver<R> {
         place: &ListingPlace,
         offered: Offered,
         before: Timestamp,
+        scope: Scope,
     ) -> Result<ListingAnswer, Broken> {
         let database = self.database(place, false).await?;
-        let done = replica::reclaim::<R>(&database, Self::id(offered.hash), offered.state, before).await?;
+        let done = replica::reclaim::<R>(&database, Self::id(offered.hash), offered.state, before, scope).await?;
         crash::point(CRASH_POINTS[3]);
         Ok(ListingAnswer::Reclaimed(done))
     }

@@ -85,8 +85,10 @@ pub enum ListingRequest {
         place: ListingPlace,
         /// The database, and the state that all its primaries were found in.
         database: Offered,
-        /// Tombstones from before go; a database that was deleted before, and is empty, goes as a whole.
+        /// What was deleted before is old.
         before: Timestamp,
+        /// How much of it goes.
+        scope: Scope,
     },
     /// Run a pass over the node's own listings now. Answered with [`ListingAnswer::Said`] again and again, and with
     /// [`ListingAnswer::Ran`] at the end.
@@ -111,6 +113,17 @@ impl ListingRequest {
             Self::Run { kind, .. } => *kind,
         }
     }
+}
+
+/// What is to be forgotten.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Scope {
+    /// Old tombstones.
+    Rows,
+    /// Nothing yet: may the database, which was deleted, go as a whole?
+    Ask,
+    /// The database.
+    Whole,
 }
 
 /// A database and the digest of its state.

@@ -2,12 +2,11 @@
 
 use apus_base::db::Kind;
 use apus_base::link::{Link, LinkError, Stream};
+use apus_base::pass::{self, Filter, Pass};
 use apus_base::wire::listings::{ListingAnswer, ListingRequest};
 use apus_base::wire::replication::{Refusal, Request};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
-
-use apus_base::pass::{self, Filter, Pass};
 
 /// Lines that wait for a slow asker.
 const MAX_LINES: usize = 16;

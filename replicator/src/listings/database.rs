@@ -134,7 +134,9 @@ impl<R: Room> Run<'_, R> {
         if ours.is_none_or(|(_, ours)| ours == there) {
             return Ok(());
         }
-        self.database.commit(move |tx: &mut Transaction<'_>| replica::join::<R>(tx, id, there)).await
+        self.database.commit(move |tx: &mut Transaction<'_>| replica::join::<R>(tx, id, there)).await?;
+        (self.pass.node.changed)(&self.device.device);
+        Ok(())
     }
 
     async fn send_changed(&self, stream: &mut Stream, id: ListingId, point: u64, until: u64) -> Result<(), PeerError> {

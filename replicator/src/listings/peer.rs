@@ -8,7 +8,7 @@ use apus_base::db::replica::Room;
 use apus_base::link::{Link, LinkError, Stream};
 use apus_base::ring::Device;
 use apus_base::timestamp::Timestamp;
-use apus_base::wire::listings::{Held, Life, ListingAnswer, ListingPlace, ListingRequest, MAX_OFFERED, Offered};
+use apus_base::wire::listings::{Held, Life, ListingAnswer, ListingPlace, ListingRequest, MAX_OFFERED, Offered, Scope};
 use apus_base::wire::replication::{MAX_COMPARED, PartitionDigest, Refusal, Request};
 
 use super::Run;
@@ -69,7 +69,12 @@ impl Peer<'_> {
     }
 
     async fn ask(&self, request: ListingRequest) -> Result<ListingAnswer, PeerError> {
-        let answer = self.open().await?.ask(&Request::Listings(request)).await;
+        let request = Request::Listings(request);
+        let mut answer = self.open().await?.ask(&request).await;
+        // The connection may have been to a process that is gone, and the next is to its successor.
+        if let Err(LinkError::Broken(_)) = answer {
+            answer = self.open().await?.ask(&request).await;
+        }
         match answer.map_err(|error| self.noted(error.into()))? {
             ListingAnswer::Refused(refusal) => Err(PeerError::Refused(refusal)),
             answer => Ok(answer),
@@ -107,9 +112,9 @@ impl Peer<'_> {
         Ok(all)
     }
 
-    /// Has it forget what is old, and says whether it did.
-    pub(super) async fn reclaim(&self, database: Offered, before: Timestamp) -> Result<bool, PeerError> {
-        match self.ask(ListingRequest::Reclaim { place: self.place.clone(), database, before }).await? {
+    /// Has it forget what is old, and says whether it did, or may.
+    pub(super) async fn reclaim(&self, database: Offered, before: Timestamp, scope: Scope) -> Result<bool, PeerError> {
+        match self.ask(ListingRequest::Reclaim { place: self.place.clone(), database, before, scope }).await? {
             ListingAnswer::Reclaimed(done) => Ok(done),
             _ => Err(PeerError::Nonsense),
         }

@@ -2,7 +2,7 @@
 
 use apus_base::db::replica::{self, Room};
 use apus_base::db::{DbError, View};
-use apus_base::wire::listings::{Held, Offered};
+use apus_base::wire::listings::{Held, Offered, Scope};
 use futures_util::future::join_all;
 
 use super::partition::Partition;
@@ -15,8 +15,8 @@ impl<R: Room> Partition<'_, R> {
         let look = move |view: &View<'_>| {
             let mut old = Vec::new();
             for (offered, id) in ids {
-                if replica::old::<R>(view, id, before)? {
-                    old.push(offered);
+                if let Some(scope) = replica::old::<R>(view, id, before)? {
+                    old.push((offered, scope));
                 }
             }
             Ok::<_, DbError>(old)
@@ -25,28 +25,37 @@ impl<R: Room> Partition<'_, R> {
         if old.is_empty() {
             return Ok(());
         }
-        let held = self.offer(&old, |_| true).await;
-        for (place, offered) in old.iter().enumerate() {
+        let offered: Vec<_> = old.iter().map(|(offered, _)| *offered).collect();
+        let held = self.offer(&offered, |_| true).await;
+        for (place, (offered, scope)) in old.iter().enumerate() {
             let same = |held: &Option<Vec<Held>>| held.as_ref().and_then(|held| held.get(place)) == Some(&Held::Same);
             if held.iter().all(same) {
-                self.reclaim(*offered).await?;
+                self.reclaim(*offered, *scope).await?;
             }
         }
         Ok(())
     }
 
-    async fn reclaim(&self, offered: Offered) -> Result<(), DbError> {
-        let before = self.run.cutoff;
-        let asked = self.targets.iter().map(|target| async move {
-            let done = self.run.peer(target).reclaim(offered, before).await;
-            done.inspect_err(|error| self.failed(target, error)).unwrap_or(false)
-        });
-        let done = join_all(asked).await.into_iter().all(|done| done);
+    async fn reclaim(&self, offered: Offered, scope: Scope) -> Result<(), DbError> {
+        let (before, id) = (self.run.cutoff, self.id(offered));
+        // A database goes when all say that it may: one that account servers have not heard of must tell them first.
+        let may = scope == Scope::Rows || self.all_reclaim(offered, Scope::Ask).await;
         // What not all forgot stays here, and is agreed on again.
-        if done && replica::reclaim::<R>(&self.run.database, self.id(offered), offered.state, before).await? {
+        if may
+            && self.all_reclaim(offered, scope).await
+            && replica::reclaim::<R>(&self.run.database, id, offered.state, before, scope).await?
+        {
             self.run.progress.count("reclaimed");
             self.run.pass.counters.removed.inc();
         }
         Ok(())
+    }
+
+    async fn all_reclaim(&self, offered: Offered, scope: Scope) -> bool {
+        let asked = self.targets.iter().map(|target| async move {
+            let done = self.run.peer(target).reclaim(offered, self.run.cutoff, scope).await;
+            done.inspect_err(|error| self.failed(target, error)).unwrap_or(false)
+        });
+        join_all(asked).await.into_iter().all(|done| done)
     }
 }

@@ -6,7 +6,7 @@ use crate::db::{Database, DbError, Info, ListingId, Transaction, View};
 use crate::listing::walk::{Bounds, Cursor as _};
 use crate::policy::PolicyIndex;
 use crate::timestamp::Timestamp;
-use crate::wire::listings::{Kind, MAX_ROWS};
+use crate::wire::listings::{Kind, MAX_ROWS, Scope};
 
 use super::Room;
 
@@ -23,17 +23,20 @@ pub fn remove(tx: &mut Transaction<'_>, id: ListingId, state: [u8; 16]) -> Resul
     Ok(info.state == state)
 }
 
-/// Whether a database has anything that was deleted before that time, or may go as a whole.
+/// What of a database was deleted before that time.
 ///
 /// # Errors
 /// When it cannot be read or is damaged.
-pub fn old<R: Room>(view: &View<'_>, id: ListingId, before: Timestamp) -> Result<bool, DbError> {
-    let Some(info) = Info::load(view, id)? else { return Ok(false) };
-    Ok(R::may_go(&info, before) || !tombstones::<R>(view, id, &info, before, 1)?.is_empty())
+pub fn old<R: Room>(view: &View<'_>, id: ListingId, before: Timestamp) -> Result<Option<Scope>, DbError> {
+    let Some(info) = Info::load(view, id)? else { return Ok(None) };
+    if R::may_go(&info, before) {
+        return Ok(Some(Scope::Whole));
+    }
+    Ok((!tombstones::<R>(view, id, &info, before, 1)?.is_empty()).then_some(Scope::Rows))
 }
 
-/// Forgets what was deleted before that time, and a database that may go as a whole. Says whether the database was still
-/// in that state; whoever asks has made sure that all copies were.
+/// Forgets what was deleted before that time. Says whether it did, or may: whether the database is still in that state and
+/// fit for it; whoever asks has made sure that all copies were.
 ///
 /// # Errors
 /// When it cannot be read or is damaged.
@@ -42,6 +45,7 @@ pub async fn reclaim<R: Room>(
     id: ListingId,
     state: [u8; 16],
     before: Timestamp,
+    scope: Scope,
 ) -> Result<bool, DbError> {
     let find = move |view: &View<'_>| -> Result<_, DbError> {
         let Some(info) = Info::load(view, id)? else { return Ok((None, Vec::new())) };
@@ -50,11 +54,13 @@ pub async fn reclaim<R: Room>(
     };
     let (info, mut found) = database.read(find).await?;
     let Some(info) = info else { return Ok(true) };
-    if info.state != state {
+    if info.state != state || (scope != Scope::Rows && !R::may_go(&info, before)) {
         return Ok(false);
     }
-    if R::may_go(&info, before) {
-        return database.commit(move |tx| remove(tx, id, state)).await;
+    match scope {
+        Scope::Rows => {}
+        Scope::Ask => return Ok(true),
+        Scope::Whole => return database.commit(move |tx| remove(tx, id, state)).await,
     }
     // Batch by batch: each row is looked at again, so what came meanwhile stays.
     while !found.is_empty() {

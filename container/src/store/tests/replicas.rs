@@ -2,7 +2,7 @@
 
 use apus_base::db::agreement::{self, Agreement, Moment};
 use apus_base::db::replica;
-use apus_base::wire::listings::ListingRow;
+use apus_base::wire::listings::{ListingRow, Scope};
 
 use super::*;
 
@@ -214,14 +214,16 @@ fn what_is_old_goes_only_from_the_state_that_was_agreed() {
     let state = || store.read(move |view| Ok(Info::load(view, id)?.unwrap().state));
     let agreed = state();
     let reclaim = |state, before| {
-        let done = replica::reclaim::<Containers>(&store.database, id, state, Timestamp::from_secs(before));
+        let before = Timestamp::from_secs(before);
+        let done = replica::reclaim::<Containers>(&store.database, id, state, before, Scope::Rows);
         store.runtime.block_on(done).unwrap()
     };
     assert!(!reclaim([0; 16], 9) && reclaim(agreed, 1) && state() == agreed);
-    assert!(store.read(move |view| replica::old::<Containers>(view, id, Timestamp::from_secs(2))));
+    let old = || store.read(move |view| replica::old::<Containers>(view, id, Timestamp::from_secs(2)));
+    assert_eq!(old(), Some(Scope::Rows));
     assert!(reclaim(agreed, 2));
     assert_eq!(store.read(move |view| rows(view, id)).into_keys().map(|(_, name)| name).collect::<Vec<_>>(), ["stays"]);
-    assert!(!store.read(move |view| replica::old::<Containers>(view, id, Timestamp::from_secs(2))));
+    assert_eq!(old(), None);
 
     // A copy that never had the others has the same digest.
     let fresh = Store::new();
