@@ -45,7 +45,7 @@ pub(crate) enum StartError {
     #[error("{} has no [replication]: make certificates with `apus ca` and name them there", .path.display())]
     NoReplication { path: PathBuf },
     #[error("the listings are open in this node's servers, which did not run the pass: {0}")]
-    Ask(#[from] apus_replicator::listings::ask::AskError),
+    Ask(#[from] apus_base::listing::ask::AskError),
     #[error("cannot make {}: {message}", .path.display())]
     Certificate { path: PathBuf, message: String },
     #[error("the [proxy.encryption] table: {0}")]

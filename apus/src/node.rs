@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use apus_auditor::listing::ListingAudit;
 use apus_auditor::watch::Mode;
 use apus_base::client::pool::{Pool, Timeouts};
 use apus_base::client::{ClientConfig, ClusterClient, Rings};
@@ -73,7 +74,9 @@ impl Node {
     pub(crate) fn new(config: NodeConfig, cluster: Cluster, addresses: Addresses) -> Result<Self, StartError> {
         let rings = rings::read_all(&config.node.rings, &cluster.policies, &addresses)?;
         let devices = Arc::new(Devices::new(&config.node.devices, config.object.disk_threads));
-        let databases = Arc::new(Databases::new(Arc::clone(&devices), config.object.fallocate_reserve));
+        let databases = Databases::new(Arc::clone(&devices), config.object.fallocate_reserve);
+        let copies = rings.account.table().row_count().min(rings.container.table().row_count());
+        let databases = Arc::new(databases.with_copies(config.replication.is_some() && copies > 1));
         let account_ring = Arc::new(ArcSwap::new(Arc::clone(&rings.account)));
         let current_rings = Arc::new(ArcSwap::from_pointee(rings.clone()));
         let cluster = Arc::new(cluster);
@@ -151,7 +154,8 @@ impl Node {
         shutdown: CancellationToken,
     ) -> Result<impl Future<Output = ()> + Send + 'static, StartError> {
         let metrics = Metrics::new("account");
-        let replicating = self.listings(address, &metrics, Arc::new(|_| {}), |front| &front.accounts)?;
+        let audit = self.listing_audit(address, &metrics)?;
+        let replicating = self.listings(address, &metrics, Arc::new(|_| {}), |front| &front.accounts, &audit)?;
         let reaper = self.reaper_beside(Here::new(address), &metrics);
         let shared = apus_account::Shared {
             cluster: Arc::clone(&self.cluster),
@@ -161,7 +165,7 @@ impl Node {
         };
         let serving = apus_account::serve(self.config.account.clone(), shared, listener, shutdown.clone());
         Ok(async move {
-            tokio::join!(serving, reaper.run(&shutdown), replicating.run(&shutdown));
+            tokio::join!(serving, reaper.run(&shutdown), replicating.run(&shutdown), audit.run(&shutdown));
         })
     }
 
@@ -173,7 +177,8 @@ impl Node {
         let (metrics, changes) = (Metrics::new("container"), Arc::new(Changes::default()));
         let noted = Arc::clone(&changes);
         let changed: listings::Changed = Arc::new(move |device| noted.note(device));
-        let replicating = self.listings(address, &metrics, changed, |front| &front.containers)?;
+        let audit = self.listing_audit(address, &metrics)?;
+        let replicating = self.listings(address, &metrics, changed, |front| &front.containers, &audit)?;
         let shared = apus_container::Shared {
             cluster: Arc::clone(&self.cluster),
             databases: Arc::clone(&self.databases),
@@ -185,7 +190,7 @@ impl Node {
         };
         let serving = apus_container::serve(self.config.container.clone(), shared, listener, shutdown.clone());
         Ok(async move {
-            tokio::join!(serving, replicating.run(&shutdown));
+            tokio::join!(serving, replicating.run(&shutdown), audit.run(&shutdown));
         })
     }
 
@@ -196,6 +201,7 @@ impl Node {
         metrics: &Metrics,
         changed: listings::Changed,
         place: impl Fn(&Front) -> &OnceLock<Side<R>>,
+        audit: &Arc<ListingAudit<R>>,
     ) -> Result<Replicating<Listings<R>>, StartError> {
         let Some(config) = &self.config.replication else { return Ok(Replicating::default()) };
         let served = self.links.get(config, server)?;
@@ -211,7 +217,8 @@ impl Node {
         let (databases, cluster) = (Arc::clone(&self.databases), Arc::clone(&self.cluster));
         let receiver = ListingReceiver::new(databases, cluster, metrics, changed);
         // A role is started once.
-        let _ = place(&self.links.front).set(Side { receiver, pass: Arc::clone(&pass) });
+        let _ =
+            place(&self.links.front).set(Side { receiver, pass: Arc::clone(&pass), audit: audit::answering(audit) });
         Ok(Replicating(Some((served, pass))))
     }
 

@@ -12,7 +12,7 @@ pub mod replicate;
 mod rows;
 pub mod update;
 
-pub use front::{Front, Side};
+pub use front::{Audit, Front, Side};
 pub use listings::Listings;
 pub use replicate::Replicate;
 

@@ -62,7 +62,6 @@
 //! row. They are counted as `stale`, and as a failure, and the device stays stale and keeps them, until
 //! a whole pass leaves nothing out.
 
-pub mod ask;
 mod database;
 mod partition;
 mod peer;
@@ -98,8 +97,6 @@ use partition::{Partition, Side};
 use times::Times;
 
 use crate::replicate::Config;
-use apus_base::here::Here;
-use apus_base::pass::{Filter, Pass, Progress, Report};
 
 /// Devices that are replicated at the same time.
 const MAX_DEVICES: usize = 8;

@@ -4,15 +4,20 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 
+use apus_auditor::listing::{self, ListingAudit};
 use apus_auditor::object::{self, ObjectAudit};
 use apus_auditor::watch::command::CommandWatcher;
 use apus_auditor::watch::dark_data::DarkData;
 use apus_auditor::watch::{Mode, Watcher};
+use apus_base::db::replica::Room;
 use apus_base::here::Here;
 use apus_base::link::Link;
+use apus_base::listing::ask;
 use apus_base::metrics::Metrics;
 use apus_object::Receiver;
 use apus_object::repair::{self, Repairer};
+
+use apus_replicator::Audit;
 
 use super::Node;
 use crate::error::StartError;
@@ -40,6 +45,24 @@ impl Node {
         let watchers = Arc::new(self.watchers(metrics));
         let node = object::Node { devices, cluster, rings, here, recon, watchers };
         ObjectAudit::new(self.config.auditor.clone(), node, mode, metrics)
+    }
+
+    /// The audit of accounts or containers inside their server.
+    pub(super) fn listing_audit<R: Room>(
+        &self,
+        server: SocketAddr,
+        metrics: &Metrics,
+    ) -> Result<Arc<ListingAudit<R>>, StartError> {
+        let asking = |config| Ok::<_, StartError>(Arc::new(Link::asking_from(server.ip(), &identity(config)?)?));
+        let node = listing::Node {
+            databases: Arc::clone(&self.databases),
+            cluster: Arc::clone(&self.cluster),
+            rings: Arc::clone(&self.current_rings),
+            here: Here::new(server),
+            link: self.config.replication.as_ref().map(asking).transpose()?,
+            recon: self.recon(),
+        };
+        Ok(Arc::new(ListingAudit::new(self.config.auditor.clone(), node, metrics)))
     }
 
     fn watchers(&self, metrics: &Metrics) -> Vec<Box<dyn Watcher>> {
@@ -75,4 +98,13 @@ impl Node {
         let none = || StartError::NoAddress { path: path.to_owned(), role: Role::Object.name() };
         self.address(Role::Object)?.ok_or_else(none)
     }
+}
+
+/// Runs an audit of listings for who asks for it over the link.
+pub(super) fn answering<R: Room>(audit: &Arc<ListingAudit<R>>) -> Audit {
+    let audit = Arc::clone(audit);
+    Box::new(move |filter, stream| {
+        let audit = Arc::clone(&audit);
+        Box::pin(async move { ask::answer(&*audit, &filter, stream).await })
+    })
 }
