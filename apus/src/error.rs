@@ -45,7 +45,7 @@ pub(crate) enum StartError {
     #[error("{} has no [replication]: make certificates with `apus ca` and name them there", .path.display())]
     NoReplication { path: PathBuf },
     #[error("the listings are open in this node's servers, which did not run the pass: {0}")]
-    Ask(#[from] apus_replicator::listings::ask::AskError),
+    Ask(#[from] apus_base::listing::ask::AskError),
     #[error("{} holds no ring of such a policy; name an object ring, or a folder with object.ring.gz, object-1.ring.gz ...", .path.display())]
     NoOldRing { path: PathBuf },
     #[error("{} is no certificate", .path.display())]

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use apus_auditor::listing::ListingAudit;
 use apus_auditor::watch::Mode;
 use apus_base::client::pool::{Pool, Timeouts};
 use apus_base::client::{ClientConfig, ClusterClient, Rings};
@@ -82,7 +83,9 @@ impl Node {
     pub(crate) fn new(config: NodeConfig, cluster: Cluster, addresses: Addresses) -> Result<Self, StartError> {
         let rings = rings::read_all(&config.node.rings, &cluster.policies, &addresses)?;
         let devices = Arc::new(Devices::new(&config.node.devices, config.object.disk_threads));
-        let databases = Arc::new(Databases::new(Arc::clone(&devices), config.object.fallocate_reserve));
+        let databases = Databases::new(Arc::clone(&devices), config.object.fallocate_reserve);
+        let copies = rings.account.table().row_count().min(rings.container.table().row_count());
+        let databases = Arc::new(databases.with_copies(config.replication.is_some() && copies > 1));
         let account_ring = Arc::new(ArcSwap::new(Arc::clone(&rings.account)));
         let current_rings = Arc::new(ArcSwap::from_pointee(rings.clone()));
         let sources = Arc::new(Self::sources(&config, &cluster, &devices));
@@ -160,7 +163,8 @@ impl Node {
         shutdown: CancellationToken,
     ) -> Result<impl Future<Output = ()> + Send + 'static, StartError> {
         let metrics = Metrics::new("account");
-        let replicating = self.listings(address, &metrics, Arc::new(|_| {}), |front| &front.accounts)?;
+        let audit = self.listing_audit(address, &metrics)?;
+        let replicating = self.listings(address, &metrics, Arc::new(|_| {}), |front| &front.accounts, &audit)?;
         let reaper = self.reaper_beside(Here::new(address), &metrics);
         let shared = apus_account::Shared {
             cluster: Arc::clone(&self.cluster),
@@ -171,7 +175,7 @@ impl Node {
         };
         let serving = apus_account::serve(self.config.account.clone(), shared, listener, shutdown.clone());
         Ok(async move {
-            tokio::join!(serving, reaper.run(&shutdown), replicating.run(&shutdown));
+            tokio::join!(serving, reaper.run(&shutdown), replicating.run(&shutdown), audit.run(&shutdown));
         })
     }
 
@@ -184,7 +188,8 @@ impl Node {
         let (metrics, changes) = (Metrics::new("container"), Arc::new(Changes::default()));
         let noted = Arc::clone(&changes);
         let changed: listings::Changed = Arc::new(move |device| noted.note(device));
-        let replicating = self.listings(address, &metrics, changed, |front| &front.containers)?;
+        let audit = self.listing_audit(address, &metrics)?;
+        let replicating = self.listings(address, &metrics, changed, |front| &front.containers, &audit)?;
         let here = Here::new(address);
         let reconciler = self.reconciler_beside(here, Share::fair(&here, &self.rings.container), &metrics);
         let shared = apus_container::Shared {
@@ -199,7 +204,7 @@ impl Node {
         };
         let serving = apus_container::serve(self.config.container.clone(), shared, listener, shutdown.clone());
         Ok(async move {
-            tokio::join!(serving, reconciler.run(&shutdown), replicating.run(&shutdown));
+            tokio::join!(serving, reconciler.run(&shutdown), replicating.run(&shutdown), audit.run(&shutdown));
         })
     }
 
@@ -210,6 +215,7 @@ impl Node {
         metrics: &Metrics,
         changed: listings::Changed,
         place: impl Fn(&Front) -> &OnceLock<Side<R>>,
+        audit: &Arc<ListingAudit<R>>,
     ) -> Result<Replicating<Listings<R>>, StartError> {
         let Some(config) = &self.config.replication else { return Ok(Replicating::default()) };
         let served = self.links.get(config, server, || self.identity(config))?;
@@ -225,7 +231,8 @@ impl Node {
         let (databases, cluster) = (Arc::clone(&self.databases), Arc::clone(&self.cluster));
         let receiver = ListingReceiver::new(databases, cluster, metrics, changed);
         // A role is started once.
-        let _ = place(&self.links.front).set(Side { receiver, pass: Arc::clone(&pass) });
+        let _ =
+            place(&self.links.front).set(Side { receiver, pass: Arc::clone(&pass), audit: audit::answering(audit) });
         Ok(Replicating(Some((served, pass))))
     }
 
@@ -288,8 +295,8 @@ impl Node {
     ) -> Result<(Replicate, repair::Repairer), StartError> {
         let none = || StartError::NoReplication { path: path.to_owned() };
         let config = self.config.replication.as_ref().ok_or_else(none)?;
-        let here = self.object_here(path)?;
-        let link = Arc::new(Link::asking_from(here.ip(), &self.identity(config)?)?);
+        let object = self.object_address(path)?;
+        let (here, link) = (Here::new(object), Arc::new(Link::asking_from(object.ip(), &self.identity(config)?)?));
         let repairer = self.repairer_alone(&link, here, metrics);
         Ok((self.replicate(config, link, here, metrics), repairer))
     }

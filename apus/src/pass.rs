@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use apus_auditor::object::ObjectAudit;
 use apus_auditor::watch::Mode;
+use apus_base::listing::ask::What;
 use apus_base::metrics::Metrics;
 use apus_base::pass::{self, Filter, Pass};
 use apus_object::repair::Repairer;
@@ -143,7 +144,14 @@ pub(crate) fn run(arguments: PassArguments) -> Result<ExitCode, StartError> {
             PassName::Audit => {
                 let mode = if arguments.zero_byte_fast { Mode::ZeroByteFast } else { Mode::All };
                 let (pass, repairer) = node.auditor(&arguments.config, mode, &metrics)?;
-                run.audit(&pass, repairer).await
+                let objects = run.audit(&pass, repairer).await?;
+                // Those who want only bodies left out, or one policy, mean objects.
+                if mode == Mode::ZeroByteFast || !run.once || !run.filter.policies.is_empty() {
+                    return Ok(objects);
+                }
+                let (link, own) = node.own_listings(&arguments.config)?;
+                let failures = listings::ask_all(What::Audit, &link, &own, &run).await?;
+                Ok(if failures == 0 { objects } else { ExitCode::FAILURE })
             }
             PassName::Expire => run.pass(&node.expirer(None, &metrics), node.pause(arguments.name)).await,
             // It keeps its place, so it can be stopped anywhere.

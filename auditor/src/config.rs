@@ -20,6 +20,9 @@ pub struct Config {
     /// The same as `interval` for audits that read no bodies, only metadata, and so find soon what is cut off or gone; 0 for none.
     #[serde(with = "seconds")]
     pub zero_byte_interval: Duration,
+    /// From one audit of a server's accounts or containers to the next; 0 for none.
+    #[serde(with = "seconds")]
+    pub listing_interval: Duration,
     /// A program that is shown every object that was found sound, as lines of JSON, and its arguments; none when empty.
     pub watcher_command: Vec<String>,
     /// What to do with objects that no container lists; nothing is looked for without it.
@@ -40,6 +43,7 @@ impl Default for Config {
             interval: Duration::from_secs(86_400),
             disk_share: 0.1,
             zero_byte_interval: Duration::from_secs(6 * 3600),
+            listing_interval: Duration::from_secs(6 * 3600),
             watcher_command: Vec::new(),
             dark_data_action: None,
             dark_data_grace_age: Duration::from_secs(7 * 86_400),

@@ -5,6 +5,7 @@
 //! look on: an operator's program, and the one that looks for objects that no container lists.
 
 mod config;
+pub mod listing;
 pub mod object;
 pub mod pace;
 pub mod place;

@@ -14,7 +14,7 @@ mod rows;
 mod share;
 pub mod update;
 
-pub use front::{Front, Side};
+pub use front::{Audit, Front, Side};
 pub use listings::Listings;
 pub use replicate::Replicate;
 pub use share::Share;

@@ -1,17 +1,23 @@
 //! The audits of a node, and who repairs what they find.
 
+use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 
+use apus_auditor::listing::{self, ListingAudit};
 use apus_auditor::object::{self, ObjectAudit};
 use apus_auditor::watch::command::CommandWatcher;
 use apus_auditor::watch::dark_data::DarkData;
 use apus_auditor::watch::{Mode, Watcher};
+use apus_base::db::replica::Room;
 use apus_base::here::Here;
 use apus_base::link::Link;
+use apus_base::listing::ask;
 use apus_base::metrics::Metrics;
 use apus_object::Receiver;
 use apus_object::repair::{self, Repairer};
+
+use apus_replicator::Audit;
 
 use super::Node;
 use crate::error::StartError;
@@ -40,6 +46,24 @@ impl Node {
         ObjectAudit::new(self.config.auditor.clone(), node, mode, metrics)
     }
 
+    /// The audit of accounts or containers inside their server.
+    pub(super) fn listing_audit<R: Room>(
+        &self,
+        server: SocketAddr,
+        metrics: &Metrics,
+    ) -> Result<Arc<ListingAudit<R>>, StartError> {
+        let asking = |config| Ok::<_, StartError>(Arc::new(Link::asking_from(server.ip(), &self.identity(config)?)?));
+        let node = listing::Node {
+            databases: Arc::clone(&self.databases),
+            cluster: Arc::clone(&self.cluster),
+            rings: Arc::clone(&self.current_rings),
+            here: Here::new(server),
+            link: self.config.replication.as_ref().map(asking).transpose()?,
+            recon: self.recon(),
+        };
+        Ok(Arc::new(ListingAudit::new(self.config.auditor.clone(), node, metrics)))
+    }
+
     fn watchers(&self, metrics: &Metrics) -> Vec<Box<dyn Watcher>> {
         let config = &self.config.auditor;
         let mut watchers: Vec<Box<dyn Watcher>> = Vec::new();
@@ -60,16 +84,26 @@ impl Node {
         mode: Mode,
         metrics: &Metrics,
     ) -> Result<(ObjectAudit, Option<Repairer>), StartError> {
-        let here = self.object_here(path)?;
-        let link =
-            self.config.replication.as_ref().map(|config| Ok::<_, StartError>(Link::asking(&self.identity(config)?)?));
+        let object = self.object_address(path)?;
+        let here = Here::new(object);
+        let asking = |config| Ok::<_, StartError>(Link::asking_from(object.ip(), &self.identity(config)?)?);
+        let link = self.config.replication.as_ref().map(asking);
         let repairer = link.transpose()?.map(|link| self.repairer_alone(&Arc::new(link), here, metrics));
         Ok((self.audit(here, mode, metrics), repairer))
     }
 
     /// Where this node's object server is.
-    pub(super) fn object_here(&self, path: &Path) -> Result<Here, StartError> {
+    pub(super) fn object_address(&self, path: &Path) -> Result<SocketAddr, StartError> {
         let none = || StartError::NoAddress { path: path.to_owned(), role: Role::Object.name() };
-        Ok(Here::new(self.address(Role::Object)?.ok_or_else(none)?))
+        self.address(Role::Object)?.ok_or_else(none)
     }
+}
+
+/// Runs an audit of listings for who asks for it over the link.
+pub(super) fn answering<R: Room>(audit: &Arc<ListingAudit<R>>) -> Audit {
+    let audit = Arc::clone(audit);
+    Box::new(move |filter, stream| {
+        let audit = Arc::clone(&audit);
+        Box::pin(async move { ask::answer(&*audit, &filter, stream).await })
+    })
 }

@@ -169,7 +169,7 @@ impl Info {
     }
 
     /// The digest of all that copies must agree on; counts follow from the rows.
-    fn digest(&self, id: ListingId) -> [u8; 16] {
+    pub(super) fn digest(&self, id: ListingId) -> [u8; 16] {
         let mut to = Encoder::new(id.kind.byte());
         to.bytes(&id.hash.0).bytes(&self.hash).bytes(&self.metadata_hash);
         to.timestamp(self.created_at).timestamp(self.put_timestamp).timestamp(self.delete_timestamp);

@@ -11,6 +11,7 @@
 //! none ends the process, and the database is opened anew as soon as that helps.
 
 pub mod agreement;
+pub mod audit;
 pub mod codec;
 mod commit;
 mod database;

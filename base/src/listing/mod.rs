@@ -3,6 +3,7 @@
 //!
 //! The disk's half is [`db`](crate::db); the rooms `account` and `container` bring their rows and their rules.
 
+pub mod ask;
 pub mod describe;
 pub mod json;
 pub mod metadata;
