@@ -21,12 +21,14 @@
 //! | the reconciler dies | what there is | the next one |
 //! |---|---|---|
 //! | before the copy is whole | the queue's row | begins anew; a body that was cut is stored nowhere |
-//! | after the copy ([`MOVED`]) | the object twice, the new one listed | sees that what is there is newer, and only cleans up |
+//! | after the copy ([`MOVED`]) | the object twice, the new one listed | sees that a quorum has something newer, and only cleans up |
 //! | after the tombstone ([`CLEANED`]) | the object once, and the queue's row | deletes it once more, which changes nothing |
 //!
 //! # What may go wrong
 //!
-//! * **Two reconcilers at once** write the same bytes under the same timestamp: the second is told that it is there.
+//! * **Two reconcilers at once** write the same bytes under the same timestamp: the second is told that it is there. Neither cleans
+//!   up before a quorum of the right place has it. If both write at the same moment, an object server whose copy is the other's
+//!   tells its container server nothing, so a replica of the listing may lack the row until replication brings it.
 //! * **The right policy is not known**, since too few of the container's replicas answer: the row waits.
 //! * **The right place has something newer**: the misplaced object is deleted and not moved.
 //! * **The source is not there**, or only something older: it may be on a server that is down, so the row waits, for `reclaim_age`;

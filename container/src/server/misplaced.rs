@@ -102,3 +102,24 @@ fn page(view: &View<'_>, question: &Question) -> Result<Option<MisplacedRows>, D
         next,
     }))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn any_question_is_read_or_refused(query in "(misplaced|after|state)=[0-9a-f/%:&=]{0,40}") {
+            if let Ok(uri) = format!("/d1?{query}").parse::<Uri>() {
+                let _ = (Question::parse(&uri).is_ok(), parameter(&uri, "state").and_then(state));
+            }
+        }
+
+        #[test]
+        fn a_page_goes_on_where_it_ended(policy in 0u32..9, deleted: bool, name in "\\PC{1,20}") {
+            let text = format!("{policy}/{}/{}", u8::from(deleted), utf8_percent_encode(&name, NON_ALPHANUMERIC));
+            prop_assert_eq!(after(&text), Some(After { policy: PolicyIndex(policy), deleted, name }));
+        }
+    }
+}

