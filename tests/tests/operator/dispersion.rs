@@ -4,7 +4,7 @@ use std::fs;
 
 use apus_tests::Cluster;
 
-use crate::{Said, apus, give_rings, swift, swift_folder};
+use crate::{Said, apus, give_rings, swift_folder, swift_in};
 
 fn dispersion(cluster: &mut Cluster, command: &[&str]) -> Said {
     let url = format!("http://{}/auth/v1.0", cluster.swift().address);
@@ -36,7 +36,7 @@ fn every_copy_is_found_until_a_device_is_emptied() {
     let (url, dir) = (format!("http://{}/auth/v1.0", cluster.swift().address), folder.path().display());
     let text = format!("[dispersion]\nauth_url = {url}\nauth_user = test:tester\nauth_key = testing\nswift_dir = {dir}\n");
     fs::write(&conf, text).unwrap();
-    let theirs = swift("swift-dispersion-report", &[conf.to_str().unwrap()]);
+    let theirs = swift_in(folder.path(), "swift.cli.dispersion_report", &[conf.to_str().unwrap()]);
     let figures = |line: &&str| line.contains("copies found") || line.contains("missing 1 copy") || line.contains("Sample");
     let lines: Vec<_> = theirs.is_well().text.lines().filter(figures).collect();
     assert_eq!(lines.len(), 5, "{}", theirs.text);

@@ -4,7 +4,7 @@ use std::fs;
 
 use apus_tests::Cluster;
 
-use crate::{apus, apus_of, files, give_rings, swift, swift_folder};
+use crate::{apus, apus_of, files, give_rings, swift_folder, swift_in};
 
 #[test]
 fn swift_recon_reads_our_servers_and_says_what_apus_recon_says() {
@@ -21,7 +21,8 @@ fn swift_recon_reads_our_servers_and_says_what_apus_recon_says() {
 
     // Swift's tool understands every answer.
     let dir = folder.path().to_str().unwrap();
-    let theirs = swift("swift-recon", &["object", "container", "account", "--all", "--swiftdir", dir, "--jitter", "5"]);
+    let arguments = ["object", "container", "account", "--all", "--swiftdir", dir, "--jitter", "5"];
+    let theirs = swift_in(folder.path(), "swift.cli.recon", &arguments);
     theirs.is_well();
     let not_hosts = theirs.text.lines().filter(|line| line.contains("HTTP Error") || line.contains("Traceback"));
     assert_eq!(not_hosts.count(), 0, "{}", theirs.text);
