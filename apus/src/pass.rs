@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use apus_base::metrics::Metrics;
-use apus_replicator::{Filter, Pass, pass};
+use apus_base::pass::{self, Filter, Pass};
 use clap::{Args, ValueEnum};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;

@@ -12,7 +12,7 @@ import random
 import sys
 
 from swift.common.middleware import domain_remap, formpost, listing_formats, staticweb, tempauth, tempurl
-from swift.common.swob import HTTPNotFound, Request, Response, wsgi_to_str
+from swift.common.swob import HTTPBadRequest, HTTPNotFound, Request, Response, wsgi_to_str
 
 logging.disable(logging.CRITICAL)
 RNG = random.Random(int(sys.argv[1]))
@@ -56,7 +56,10 @@ STORED = {}
 
 def storage(env, start):
     request = Request(env)
-    names = wsgi_to_str(env['PATH_INFO']).split('/', 4)[2:]
+    version, *names = wsgi_to_str(env['PATH_INFO']).split('/', 4)[1:]
+    if version not in ('v1', 'v1.0'):
+        # As Swift's proxy itself does, before it asks who it is.
+        return HTTPBadRequest(request=request)(env, start)
     name = '/'.join(part for part in names if part)
     is_object = len(names) > 2 and names[2]
     if 'swift.authorize' in env:

@@ -18,6 +18,7 @@ use apus_base::clock;
 use apus_base::crash;
 use apus_base::expiring::{self, Task};
 use apus_base::metrics::Metrics;
+use apus_base::pass::{self, Filter, Pass, Progress};
 use apus_base::policy::PolicyIndex;
 use apus_base::quorum::quorum_size;
 use apus_base::recon::ReconCache;
@@ -35,7 +36,6 @@ pub use config::{Config, InvalidConfig};
 pub use share::Share;
 
 use crate::listing::{self, Entry, PAGE};
-use crate::pass::{Filter, Pass, Progress};
 use crate::rows::{Row, Teller};
 
 /// The condition of a deletion: only what expires then.
@@ -97,7 +97,7 @@ impl Expirer {
     /// Runs for ever.
     pub async fn run(&self, stop: &CancellationToken) {
         if !self.config.interval.is_zero() {
-            crate::pass::forever(self, self.config.interval, None, stop).await;
+            pass::forever(self, self.config.interval, None, stop).await;
         }
     }
 

@@ -1,20 +1,15 @@
 //! The replicator room: every pass that moves data from where it is to where it belongs.
 //!
-//! [`pass`] is what all passes share: the filter of `apus pass NAME`, how far one has come, once or for ever. Each pass is a module
-//! of its own and knows nothing of the others.
+//! Each pass is a module of its own and knows nothing of the others; [`apus_base::pass`] is what they share.
 
 pub mod expire;
-mod here;
 mod listing;
-pub mod pass;
 pub mod reap;
 pub mod rekey;
 pub mod replicate;
 mod rows;
 pub mod update;
 
-pub use here::Here;
-pub use pass::{Filter, Pass, Progress};
 pub use replicate::Replicate;
 
 /// The places where the crash tests kill a pass that updates, expires or reaps.

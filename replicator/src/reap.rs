@@ -17,7 +17,9 @@ use apus_base::client::rows::Destination;
 use apus_base::client::{ClusterClient, ObjectPath, Target};
 use apus_base::clock::{self, Clock};
 use apus_base::crash;
+use apus_base::here::Here;
 use apus_base::metrics::Metrics;
+use apus_base::pass::{self, Filter, Pass, Progress};
 use apus_base::recon::ReconCache;
 use apus_base::wire::{DeletedAccount, DeletedAccounts, backend_path, header, update_path};
 use futures_util::StreamExt as _;
@@ -29,9 +31,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use config::Config;
 
-use crate::here::Here;
 use crate::listing::{self, ListingError, PAGE};
-use crate::pass::{Filter, Pass, Progress};
 use crate::update::seconds;
 
 /// The longest answer of an account server: a thousand names, each as long as it may be.
@@ -105,7 +105,7 @@ impl Reaper {
     /// Runs for ever.
     pub async fn run(&self, stop: &CancellationToken) {
         if !self.config.interval.is_zero() {
-            crate::pass::forever(self, self.config.interval, None, stop).await;
+            pass::forever(self, self.config.interval, None, stop).await;
         }
     }
 

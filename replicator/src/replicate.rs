@@ -63,8 +63,10 @@ use std::time::Duration;
 use apus_base::client::Rings;
 use apus_base::clock;
 use apus_base::fs::Devices;
+use apus_base::here::Here;
 use apus_base::link::Link;
 use apus_base::metrics::Metrics;
+use apus_base::pass::{Filter, Pass, Progress, Report};
 use apus_base::policy::PolicyIndex;
 use apus_base::recon::ReconCache;
 use apus_base::ring::{Device, Ring};
@@ -78,9 +80,6 @@ use tokio_util::sync::CancellationToken;
 
 pub use config::Config;
 use partition::{Partition, Side};
-
-use crate::Here;
-use crate::pass::{Filter, Pass, Progress, Report};
 
 /// Devices that are replicated at the same time.
 const MAX_DEVICES: usize = 8;

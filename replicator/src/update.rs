@@ -19,6 +19,7 @@ use apus_base::clock;
 use apus_base::crash;
 use apus_base::fs::{Device, Devices};
 use apus_base::metrics::Metrics;
+use apus_base::pass::{Filter, Pass, Progress};
 use apus_base::policy::PolicyIndex;
 use apus_base::recon::ReconCache;
 use apus_base::timestamp::Timestamp;
@@ -30,7 +31,6 @@ use tokio_util::sync::CancellationToken;
 
 pub use config::Config;
 
-use crate::pass::{Filter, Pass, Progress};
 use crate::rows::{Row, Teller, Told};
 use oldest::Oldest;
 

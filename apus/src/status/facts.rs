@@ -42,8 +42,8 @@ pub(super) struct LastPass {
     pub(super) ended: Option<f64>,
     pub(super) seconds: f64,
     pub(super) failed: u64,
-    /// Partitions that it had something to do in.
-    pub(super) worked_on: u64,
+    /// Partitions that it brought up to date in a second, in the last pass that had any to; none if there was none.
+    pub(super) rate: Option<f64>,
 }
 
 /// Container updates that wait.
@@ -123,9 +123,7 @@ impl Facts {
         if left == 0 {
             return unknown("no rate is known for what is left");
         }
-        let rates = self.replication.values().filter(|pass| pass.worked_on > 0 && pass.seconds > 0.0);
-        #[expect(clippy::cast_precision_loss, reason = "an estimate")]
-        let rate: f64 = rates.map(|pass| pass.worked_on as f64 / pass.seconds).sum();
+        let rate: f64 = self.replication.values().filter_map(|pass| pass.rate).sum();
         if rate == 0.0 {
             return unknown("no pass has repaired anything yet, so no rate is known");
         }
@@ -172,7 +170,7 @@ mod tests {
         let verdict = facts.verdict();
         assert_eq!(verdict.trouble, ["6 of 8 partitions of objects of gold lack copies; some have 1"]);
         assert_eq!(verdict.repair_seconds, None);
-        let pass = LastPass { ended: Some(1.0), seconds: 2.0, failed: 0, worked_on: 4 };
+        let pass = LastPass { ended: Some(1.0), seconds: 2.0, failed: 0, rate: Some(2.0) };
         facts.replication.insert("d".into(), pass);
         assert_eq!(facts.verdict().repair_seconds, Some(33.0));
         facts.silent.insert("h".into(), "refused".into());

@@ -154,10 +154,15 @@ fn replication(facts: &mut Facts, host: &Host, told: &Value) {
             ended: pass["replication_last"].as_f64(),
             seconds: pass["replication_time"].as_f64().unwrap_or_default(),
             failed: stats["failure"].as_u64().unwrap_or_default(),
-            worked_on: stats["counts"]["partitions worked on"].as_u64().unwrap_or_default(),
+            rate: rate(&pass["last_work"]),
         };
         facts.replication.insert(format!("{device} on {host}"), pass);
     }
+}
+
+fn rate(work: &Value) -> Option<f64> {
+    let seconds = work["seconds"].as_f64().filter(|seconds| *seconds > 0.0)?;
+    Some(work["partitions"].as_f64()? / seconds)
 }
 
 fn audit(role: Role, told: &Value) -> Option<Audit> {

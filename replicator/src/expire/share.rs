@@ -6,7 +6,7 @@ use std::time::Duration;
 use apus_base::ring::Ring;
 use md5::{Digest as _, Md5};
 
-use crate::here::Here;
+use apus_base::here::Here;
 
 /// A row that waits longer than so many intervals is anybody's: the one whose it was is down.
 const TAKEN_OVER_AFTER: u32 = 5;

@@ -119,8 +119,8 @@ impl Node {
         pending::write(&device, PolicyIndex(0), &hash, at, &Pending::new(update)).unwrap();
     }
 
-    async fn pass(&self) -> crate::pass::Report {
-        crate::pass::once(&self.updater, &Filter::default(), &self.stop, |_| {}).await
+    async fn pass(&self) -> apus_base::pass::Report {
+        apus_base::pass::once(&self.updater, &Filter::default(), &self.stop, |_| {}).await
     }
 
     fn waiting(&self) -> usize {

@@ -77,7 +77,7 @@ impl Progress {
             total: self.own.total.load(Ordering::Relaxed),
             done: self.own.done.load(Ordering::Relaxed),
             seconds: self.started.elapsed().as_secs_f64(),
-            ended: apus_base::clock::now().secs(),
+            ended: crate::clock::now().secs(),
             counts: self.own.counts.lock().unwrap_or_else(PoisonError::into_inner).clone(),
         }
     }

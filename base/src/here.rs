@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 
-use apus_base::ring::Device;
+use crate::ring::Device;
 
 /// Where a server of this process listens.
 #[derive(Clone, Copy, Debug)]

@@ -14,7 +14,7 @@ use std::future::Future;
 use std::path::Path;
 use std::time::Duration;
 
-use apus_base::policy::PolicyIndex;
+use crate::policy::PolicyIndex;
 use tokio_util::sync::CancellationToken;
 
 pub use cursor::Cursor;
