@@ -286,7 +286,7 @@ impl Node {
             devices: Arc::clone(devices),
             reserve: config.object.fallocate_reserve,
             cache: ReconCache::new(&config.node.recon_cache),
-            sums: Sums::new(rings, config.node.swift_conf.clone(), config.cluster.canonical()),
+            sums: Sums::new(rings, config.node.swift_conf.clone(), &config.cluster.canonical()),
         }
     }
 

@@ -13,7 +13,7 @@ use crate::roles::Role;
 use crate::view::{Heard, View};
 
 /// What the header of an answer says, as one.
-pub(super) fn server_header(headers: HeaderMap) -> Heard {
+pub(super) fn server_header(headers: &HeaderMap) -> Heard {
     let server = headers.get(http::header::SERVER).and_then(|name| name.to_str().ok()).unwrap_or_default();
     let kind = server.split('/').next().unwrap_or_default();
     Heard { value: kind.into(), asked: 0.0, heard: 0.0 }
@@ -93,7 +93,7 @@ pub(super) fn servers(answers: &Answers, server: &str) -> Finding {
 pub(crate) fn clock_difference(heard: &Heard, jitter: f64) -> Option<f64> {
     let there = heard.value.as_f64()?;
     let may_be = (heard.asked - jitter.abs()..=heard.heard + jitter.abs()).contains(&there);
-    (!may_be).then(|| there - heard.heard)
+    (!may_be).then_some(there - heard.heard)
 }
 
 pub(super) fn time(answers: &Answers, jitter: f64) -> Finding {

@@ -94,11 +94,17 @@ impl Facts {
             say(data.unknown > 0, format!("{} of them may have more, on servers that do not answer", data.unknown));
         }
         let quarantine = &self.quarantine;
-        say(quarantine.unrepaired > 0, format!("{} quarantined objects have no good copy in place", quarantine.unrepaired));
+        say(
+            quarantine.unrepaired > 0,
+            format!("{} quarantined objects have no good copy in place", quarantine.unrepaired),
+        );
         say(!self.silent.is_empty(), format!("{} of {} servers give no answer", self.silent.len(), self.servers));
         say(!self.unfit.is_empty(), format!("{} of {} devices are not well", self.unfit.len(), self.devices));
         say(self.pending.updates > 0, format!("{} updates of listings wait", self.pending.updates));
-        say(!self.differing.is_empty(), format!("{} servers have other rings or another configuration", self.differing.len()));
+        say(
+            !self.differing.is_empty(),
+            format!("{} servers have other rings or another configuration", self.differing.len()),
+        );
         let expired = self.certificates.values().filter(|days| days.is_none_or(|days| days < 0)).count();
         say(expired > 0, "a certificate of [replication] has expired or cannot be read".into());
         say(self.servers == 0, "the rings name no server".into());
@@ -140,12 +146,21 @@ mod tests {
 
     fn well() -> Facts {
         let data = Redundancy { partitions: 8, complete: 8, ..Redundancy::default() };
-        Facts { servers: 3, devices: 3, data: [("objects of gold".to_owned(), data)].into(), interval: 30, ..Facts::default() }
+        Facts {
+            servers: 3,
+            devices: 3,
+            data: [("objects of gold".to_owned(), data)].into(),
+            interval: 30,
+            ..Facts::default()
+        }
     }
 
     #[test]
     fn only_what_is_known_to_be_whole_is_redundant() {
-        assert_eq!(well().verdict(), Verdict { redundant: true, trouble: vec![], repair_seconds: Some(0.0), repair: "nothing to repair".into() });
+        assert_eq!(
+            well().verdict(),
+            Verdict { redundant: true, trouble: vec![], repair_seconds: Some(0.0), repair: "nothing to repair".into() }
+        );
         assert!(!Facts::default().verdict().redundant);
         let troubles: [fn(&mut Facts); 6] = [
             |facts| _ = facts.silent.insert("h".into(), "refused".into()),

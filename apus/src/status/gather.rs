@@ -44,7 +44,8 @@ pub(super) async fn gather(view: &View, patience: Duration, jitter: f64) -> Fact
     let scout = Scout::new(patience);
     let mut facts = Facts { at: view::now(), ..Facts::default() };
     let roles = [Role::Account, Role::Container, Role::Object];
-    let hosts = roles.into_iter().flat_map(|role| view.hosts(role, Part::default()).into_iter().map(move |host| (role, host)));
+    let hosts =
+        roles.into_iter().flat_map(|role| view.hosts(role, Part::default()).into_iter().map(move |host| (role, host)));
     let servers = view::each(hosts, |(role, host)| server(&scout, role, host, jitter)).await;
     facts.servers = servers.len();
     let mut away = BTreeSet::new();
@@ -116,7 +117,8 @@ fn take_in(facts: &mut Facts, view: &View, Server { role, host, answers, clock }
         facts.clocks.insert(name.clone(), difference);
     }
     let rings = ring_differences(view, role, answer("ringmd5"));
-    let differing: Vec<String> = rings.into_iter().chain(configuration_differences(view, answer("swiftconfmd5"))).collect();
+    let differing: Vec<String> =
+        rings.into_iter().chain(configuration_differences(view, answer("swiftconfmd5"))).collect();
     if !differing.is_empty() {
         facts.differing.insert(name.clone(), differing);
     }
@@ -172,7 +174,11 @@ fn audit(role: Role, told: &Value) -> Option<Audit> {
         return Some(Audit { passes: sum("passes"), errors: sum("errors"), quarantined: sum("quarantined") });
     }
     let figure = |key: &str| told.get(format!("{}_{key}", role.name()))?.as_f64();
-    Some(Audit { passes: figure("audits_passed")?, errors: figure("audits_failed").unwrap_or_default(), quarantined: 0.0 })
+    Some(Audit {
+        passes: figure("audits_passed")?,
+        errors: figure("audits_failed").unwrap_or_default(),
+        quarantined: 0.0,
+    })
 }
 
 /// Compares the copies of one kind of data.
@@ -207,7 +213,8 @@ async fn ask(scout: &Scout, kind: &Kind<'_>, away: &BTreeSet<(Role, Host)>) -> B
         if away.contains(&(kind.role, host.clone())) {
             return (device.id, Told::Away);
         }
-        let question = Question { device: device.device.clone(), policy: kind.policy, part_power: kind.ring.part_power() };
+        let question =
+            Question { device: device.device.clone(), policy: kind.policy, part_power: kind.ring.part_power() };
         let told = match scout.get(&host, &question.target()).await {
             Ok(heard) => serde_json::from_value::<Holdings>(heard.value).map_or(Told::Away, Told::Holds),
             Err(reason) if reason.starts_with("HTTP 507") => Told::NoDevice,

@@ -113,7 +113,10 @@ impl Compared {
     pub(super) fn figures(&self, ring: &Ring) -> Redundancy {
         let name = |id: &u32| {
             let device = ring.device(*id);
-            device.map_or_else(|| format!("d{id}"), |device| format!("{} on {}:{}", device.device, device.ip, device.port))
+            device.map_or_else(
+                || format!("d{id}"),
+                |device| format!("{} on {}:{}", device.device, device.ip, device.port),
+            )
         };
         let mut figures = Redundancy {
             partitions: self.partitions.len(),

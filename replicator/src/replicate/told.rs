@@ -80,16 +80,22 @@ mod tests {
         let (progress, other) = (Progress::default(), Progress::default());
         progress.expect(3);
         (0..3).for_each(|_| progress.step());
-        (progress.fail(), progress.count(WORKED_ON), other.fail());
+        progress.fail();
+        progress.count(WORKED_ON);
+        other.fail();
         let (one, two) = (progress.report(), other.report());
-        let devices = [("d1", &one), ("d2", &two), ("d1", &two)].map(|(name, report)| (name.to_owned(), report.clone()));
+        let devices =
+            [("d1", &one), ("d2", &two), ("d1", &two)].map(|(name, report)| (name.to_owned(), report.clone()));
         recon.merge("object", entries(&one, devices.to_vec(), &recon));
         let told = recon.load("object");
         let stats = &told["replication_stats"];
         assert_eq!((&stats["attempted"], &stats["failure"], &stats["hashmatch"]), (&json!(3), &json!(1), &json!(2)));
         assert_eq!(told[PER_DISK]["d1"]["replication_stats"]["failure"], 2);
 
-        assert_eq!((&told[PER_DISK]["d1"][LAST_WORK]["partitions"], told[PER_DISK]["d2"].get(LAST_WORK)), (&json!(1), None));
+        assert_eq!(
+            (&told[PER_DISK]["d1"][LAST_WORK]["partitions"], told[PER_DISK]["d2"].get(LAST_WORK)),
+            (&json!(1), None)
+        );
 
         // A pass without work does not make it forget how fast it was.
         recon.merge("object", entries(&two, vec![devices[1].clone(), ("d1".to_owned(), two.clone())], &recon));

@@ -34,7 +34,8 @@ fn swift_recon_reads_our_servers_and_says_what_apus_recon_says() {
     // Ours says the same of what stands still.
     let ours = apus(&mut cluster, &["recon", "object", "container", "account", "--all", "--jitter", "5"]);
     ours.is_well();
-    let steady = ["async_pending", "replication_", "quarantined", "ALL_", "drive_audit", "auditor", "object_expiration"];
+    let steady =
+        ["async_pending", "replication_", "quarantined", "ALL_", "drive_audit", "auditor", "object_expiration"];
     let of_interest = |line: &&str| steady.iter().any(|name| line.starts_with(&format!("[{name}")));
     let mut lines: Vec<_> = theirs.text.lines().filter(of_interest).collect();
     lines.retain(|line| !line.starts_with("[replication_time"));
@@ -90,7 +91,9 @@ fn bad_input_is_one_sentence() {
     let mut cluster = Cluster::builder().nodes(1).replicas(1).without_passes().start();
     apus(&mut cluster, &["recon"]).is_not_well().has("required arguments were not provided");
     apus(&mut cluster, &["recon", "proxy", "-u"]).is_not_well().has("invalid value 'proxy'");
-    apus(&mut cluster, &["recon", "-u", "-p", "lead"]).is_not_well().has("there is no storage policy \"lead\" in [cluster]");
+    apus(&mut cluster, &["recon", "-u", "-p", "lead"])
+        .is_not_well()
+        .has("there is no storage policy \"lead\" in [cluster]");
     apus(&mut cluster, &["recon", "account", "--async"]).is_not_well().has("Can't check asyncs on account servers");
     apus(&mut cluster, &["recon", "-u", "--zone", "7"]).is_not_well().has("0 hosts");
 }
