@@ -121,11 +121,13 @@ impl Node {
         shutdown: CancellationToken,
     ) -> Result<impl Future<Output = ()> + Send + 'static, StartError> {
         let metrics = Metrics::new("proxy");
+        let address = listener.local_addr().map_err(StartError::Runtime)?;
+        let recon = self.config.proxy.recon.then(|| self.recon_of(Role::Proxy, address));
         let config = self.config.proxy.clone();
         let client = ClusterClient::new(config.client.clone(), Arc::clone(&self.cluster), self.rings.clone(), &metrics);
         let client = self.client.get_or_init(|| client).clone();
         let proxy = Proxy::new(config, client, Arc::new(Clock::default()))?;
-        Ok(apus_proxy::serve(Arc::new(proxy), metrics, listener, shutdown))
+        Ok(apus_proxy::serve(Arc::new(proxy), Watch { metrics, recon }, listener, shutdown))
     }
 
     /// The account server, and the reaper of its accounts.

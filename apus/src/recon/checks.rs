@@ -157,8 +157,8 @@ impl Check {
             ),
             Self::ValidateServers => same::servers(answers, server),
             Self::DriveAudit => keyed(answers, &[("drive_audit_errors", "/drive_audit_errors")]),
-            Self::Time => same::time(answers, round.arguments.jitter),
-            Self::Versions => same::versions(answers),
+            Self::Time => same::time(round, answers, round.arguments.jitter),
+            Self::Versions => same::versions(round, answers),
         }
     }
 }

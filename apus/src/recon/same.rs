@@ -96,7 +96,7 @@ pub(crate) fn clock_difference(heard: &Heard, jitter: f64) -> Option<f64> {
     (!may_be).then_some(there - heard.heard)
 }
 
-pub(super) fn time(answers: &Answers, jitter: f64) -> Finding {
+pub(super) fn time(round: &Round<'_>, answers: &Answers, jitter: f64) -> Finding {
     let mut found = Finding::default();
     for (host, heard) in answers {
         if let Some(difference) = clock_difference(heard, jitter) {
@@ -111,17 +111,18 @@ pub(super) fn time(answers: &Answers, jitter: f64) -> Finding {
         }
     }
     let matching = answers.len() - found.lines.len();
-    found.lines.push(format!("{matching}/{} hosts matched.", answers.len()));
+    found.lines.push(tally(matching, round, answers));
     found
 }
 
-pub(super) fn versions(answers: &Answers) -> Finding {
+pub(super) fn versions(round: &Round<'_>, answers: &Answers) -> Finding {
     let versions: BTreeSet<&str> = answers.iter().filter_map(|(_, heard)| heard.value["version"].as_str()).collect();
     let all = versions.iter().copied().collect::<Vec<_>>().join(", ");
+    let silent = round.hosts.len() - answers.len();
     let line = match versions.len() {
         0 => "No hosts returned valid data.".to_owned(),
-        1 => format!("Versions matched ({all})."),
-        _ => format!("Versions not matched ({all})."),
+        1 => format!("Versions matched ({all}), {silent} error[s] while checking hosts."),
+        _ => format!("Versions not matched ({all}), {silent} error[s] while checking hosts."),
     };
     Finding { lines: vec![line], trouble: versions.len() > 1 }
 }

@@ -118,7 +118,8 @@ impl Facts {
         if well {
             return (Some(0.0), "nothing to repair".into());
         }
-        if !self.silent.is_empty() || self.unfit.values().any(|state| state != "full" && state != "read-only") {
+        let is_away = |state: &String| state != "full" && state != "read-only";
+        if !self.silent.is_empty() || self.unfit.values().any(is_away) {
             return unknown("first the servers and devices that are away have to come back, or leave the rings");
         }
         if !self.unfit.is_empty() {

@@ -96,7 +96,7 @@ pub trait Service: Send + Sync + 'static {
 pub struct Watch {
     /// `/metrics`.
     pub metrics: Metrics,
-    /// `/recon/...`, of storage servers.
+    /// `/recon/...`.
     pub recon: Option<Arc<Recon>>,
 }
 
@@ -132,13 +132,13 @@ pub async fn serve<S: Service>(
 pub async fn serve_public<S: Service>(
     listener: TcpListener,
     service: Arc<S>,
-    metrics: Metrics,
+    watch: impl Into<Watch>,
     limits: Limits,
     front: Front,
     shutdown: CancellationToken,
 ) {
     let tls = front.tls.clone();
-    let serving = accept(listener, Server { service, watch: metrics.into(), limits, front: Some(front), shutdown });
+    let serving = accept(listener, Server { service, watch: watch.into(), limits, front: Some(front), shutdown });
     match tls {
         None => serving.await,
         Some(tls) => tokio::select! {

@@ -87,6 +87,17 @@ fn what_is_wrong_is_named() {
 }
 
 #[test]
+fn a_proxy_tells_of_itself_only_when_it_shall() {
+    let cluster = Cluster::builder().nodes(1).replicas(1).without_passes().start();
+    cluster.swift().anonymous("GET", "/recon/version").send().expect(404);
+    let cluster = Cluster::builder().nodes(1).replicas(1).without_passes().settings("proxy", "recon = true").start();
+    let version = cluster.swift().anonymous("GET", "/recon/version").send();
+    assert!(version.json()["version"].is_string(), "{version:?}");
+    let sums = cluster.swift().anonymous("GET", "/recon/ringmd5").send();
+    assert_eq!(sums.json().as_object().map(serde_json::Map::len), Some(3));
+}
+
+#[test]
 fn bad_input_is_one_sentence() {
     let mut cluster = Cluster::builder().nodes(1).replicas(1).without_passes().start();
     apus(&mut cluster, &["recon"]).is_not_well().has("required arguments were not provided");
