@@ -189,7 +189,11 @@ impl Work {
     }
 
     fn policy_name(&self) -> String {
-        self.view.cluster.policies.get(self.policy).map_or_else(|| self.policy.to_string(), |policy| policy.name.clone())
+        self.view
+            .cluster
+            .policies
+            .get(self.policy)
+            .map_or_else(|| self.policy.to_string(), |policy| policy.name.clone())
     }
 
     /// What the names of the containers begin with.

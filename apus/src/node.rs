@@ -146,6 +146,8 @@ impl Node {
         shutdown: CancellationToken,
     ) -> Result<impl Future<Output = ()> + Send + 'static, StartError> {
         let metrics = Metrics::new("proxy");
+        let address = listener.local_addr().map_err(StartError::Runtime)?;
+        let recon = self.config.proxy.recon.then(|| self.recon_of(Role::Proxy, address));
         let config = self.config.proxy.clone();
         let client = ClusterClient::new(config.client.clone(), Arc::clone(&self.cluster), self.rings.clone(), &metrics);
         let client = self.client.get_or_init(|| client).clone();
@@ -153,7 +155,7 @@ impl Node {
         if let Some(tls) = &self.cluster.backend_tls {
             tls.register(&metrics);
         }
-        Ok(apus_proxy::serve(Arc::new(proxy), metrics, listener, shutdown))
+        Ok(apus_proxy::serve(Arc::new(proxy), Watch { metrics, recon }, listener, shutdown))
     }
 
     /// The account server, and the reaper of its accounts.
@@ -420,7 +422,7 @@ impl Node {
             devices: Arc::clone(devices),
             reserve: config.object.fallocate_reserve,
             cache: ReconCache::new(&config.node.recon_cache),
-            sums: Sums::new(rings, config.node.swift_conf.clone(), config.cluster.canonical()),
+            sums: Sums::new(rings, config.node.swift_conf.clone(), &config.cluster.canonical()),
         }
     }
 

@@ -205,7 +205,7 @@ impl Round<'_> {
         cli::say(&format!("[{}] {}", date(view::now()), check.title(self)));
         let asked = view::each(&self.hosts, |host| async {
             let answer = match check {
-                Check::ValidateServers => self.scout.options(host).await.map(same::server_header),
+                Check::ValidateServers => self.scout.options(host).await.map(|headers| same::server_header(&headers)),
                 _ => self.scout.get(host, &format!("/recon/{question}")).await,
             };
             (host.clone(), answer)

@@ -123,7 +123,11 @@ impl Host {
 
 impl std::fmt::Display for Host {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        if self.ip.contains(':') { write!(f, "[{}]:{}", self.ip, self.port) } else { write!(f, "{}:{}", self.ip, self.port) }
+        if self.ip.contains(':') {
+            write!(f, "[{}]:{}", self.ip, self.port)
+        } else {
+            write!(f, "{}:{}", self.ip, self.port)
+        }
     }
 }
 
@@ -138,7 +142,8 @@ impl Scout {
                 return Err(format!("HTTP {status}"));
             }
             let text = body::read_to_end(answer.into_body(), MAX_ANSWER_BYTES).await;
-            serde_json::from_slice(&text.map_err(|error| error.to_string())?).map_err(|error| format!("no JSON: {error}"))
+            serde_json::from_slice(&text.map_err(|error| error.to_string())?)
+                .map_err(|error| format!("no JSON: {error}"))
         };
         Ok(Heard { value: answer.await?, asked, heard: now() })
     }

@@ -105,7 +105,8 @@ async fn make(
             async move { work.user.put(&path, &headers, &body).await }
         })
         .collect();
-    let retries: u32 = stream::iter(puts).buffer_unordered(work.concurrency).try_fold(0, async |all, one| Ok(all + one)).await?;
+    let retries: u32 =
+        stream::iter(puts).buffer_unordered(work.concurrency).try_fold(0, async |all, one| Ok(all + one)).await?;
     let took = elapsed(started.elapsed().as_secs_f64());
     cli::say(&format!("Created {many} {what} for dispersion reporting, {took}, {retries} retries"));
     Ok(())

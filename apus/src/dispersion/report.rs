@@ -64,7 +64,8 @@ pub(super) async fn report(work: &Work, manner: &Manner) -> Result<bool, StartEr
         let container = work.object_container();
         let names = work.user.list(&container, "dispersion_").await.map_err(DispersionError::from)?;
         let place = |name: &str| salt.object(&account, &container, name).0;
-        let items = names.into_iter().map(|name| (place(&name), vec![account.clone(), container.clone(), name])).collect();
+        let items =
+            names.into_iter().map(|name| (place(&name), vec![account.clone(), container.clone(), name])).collect();
         let ring = work.view.rings.objects.get(&work.policy);
         let ring = ring.ok_or_else(|| StartError::NoPolicy(work.policy_name()))?;
         let found = query(work, manner, "object", ring, items).await?;
@@ -141,7 +142,9 @@ impl Absent {
     fn sentence(&self) -> String {
         match self {
             Self::NotFound => "returned a 404".into(),
-            Self::Unmounted => "is unmounted: copies designated for it count as missing until it is back or the ring is changed".into(),
+            Self::Unmounted => {
+                "is unmounted: copies designated for it count as missing until it is back or the ring is changed".into()
+            }
             Self::Failed(reason) => format!("gives no answer: {reason}"),
         }
     }
@@ -234,7 +237,8 @@ mod tests {
     #[test]
     fn figures_as_text_and_as_json() {
         let missing = [(1, 2)].into();
-        let found = Found { what: "object", listed: 4, space: 256, replicas: 3, missing, expected: 9, copies: 7, distinct: 3 };
+        let found =
+            Found { what: "object", listed: 4, space: 256, replicas: 3, missing, expected: 9, copies: 7, distinct: 3 };
         let lines = [
             "Queried 4 objects for dispersion reporting, 1 seconds, 0 retries",
             "There were 1 overlapping partitions",

@@ -6,7 +6,12 @@ use std::collections::BTreeSet;
 ///
 /// The names are found by trying: with many partitions taken most tries fail, so whoever wants all partitions of a ring of
 /// 2^20 waits for some 15 million hashes.
-pub(super) fn choose(partitions: usize, mut taken: BTreeSet<u32>, wanted: usize, place: impl Fn(u64) -> u32) -> Vec<u64> {
+pub(super) fn choose(
+    partitions: usize,
+    mut taken: BTreeSet<u32>,
+    wanted: usize,
+    place: impl Fn(u64) -> u32,
+) -> Vec<u64> {
     let mut chosen = Vec::new();
     let mut number = 0;
     while chosen.len() < wanted && taken.len() < partitions {

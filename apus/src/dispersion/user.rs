@@ -70,11 +70,13 @@ impl User {
             let value = HeaderValue::from_str(value).map_err(|_| UserError::Nobody)?;
             request.headers_mut().insert(HeaderName::from_static(name), value);
         }
-        let answer = pool.send(request).await.map_err(|error| UserError::Unreachable(url.clone(), error.to_string()))?;
+        let answer =
+            pool.send(request).await.map_err(|error| UserError::Unreachable(url.clone(), error.to_string()))?;
         let refused = || UserError::Refused(url.clone(), user.clone(), answer.status());
         let header = |name| answer.headers().get(name).cloned().filter(|_| answer.status().is_success());
         let token = header("x-auth-token").ok_or_else(refused)?;
-        let storage_url = header("x-storage-url").and_then(|url| Some(url.to_str().ok()?.to_owned())).ok_or_else(refused)?;
+        let storage_url =
+            header("x-storage-url").and_then(|url| Some(url.to_str().ok()?.to_owned())).ok_or_else(refused)?;
         if !storage_url.starts_with("http://") {
             return Err(UserError::Url(storage_url));
         }
@@ -107,7 +109,8 @@ impl User {
             };
             let wrong = || UserError::Listing(path.to_owned());
             let page: Bytes = body::read_to_end(answer.into_body(), MAX_PAGE_BYTES).await.map_err(|_| wrong())?;
-            let rows: Vec<Row> = if page.is_empty() { Vec::new() } else { serde_json::from_slice(&page).map_err(|_| wrong())? };
+            let rows: Vec<Row> =
+                if page.is_empty() { Vec::new() } else { serde_json::from_slice(&page).map_err(|_| wrong())? };
             if rows.is_empty() {
                 return Ok(names);
             }

@@ -77,7 +77,8 @@ pub(super) fn devices(view: &View) -> BTreeSet<String> {
 async fn asked(sight: &mut Sight, place: &Place<'_>, scout: &Scout) {
     let primaries: Vec<&Device> = place.ring.primaries(place.partition).collect();
     let handoffs = place.ring.handoffs(place.partition).take(primaries.len());
-    let nodes: Vec<_> = primaries.iter().map(|device| (*device, "")).chain(handoffs.map(|device| (device, " [Handoff]"))).collect();
+    let nodes: Vec<_> =
+        primaries.iter().map(|device| (*device, "")).chain(handoffs.map(|device| (device, " [Handoff]"))).collect();
     let names: Vec<&str> = place.names.iter().map(String::as_str).collect();
     let mut headers = HeaderMap::new();
     headers.insert(header::POLICY_INDEX, HeaderValue::from(place.policy.unwrap_or_default().0));
@@ -96,7 +97,9 @@ async fn asked(sight: &mut Sight, place: &Place<'_>, scout: &Scout) {
                 format!("no answer: {reason}")
             }
             Ok(answer) => {
-                let value = |name: &str| answer.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or("-").to_owned();
+                let value = |name: &str| {
+                    answer.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or("-").to_owned()
+                };
                 let found = answer.status.is_success();
                 sight.unsound |= found != handoff.is_empty();
                 let at = value(header::BACKEND_TIMESTAMP);
@@ -112,6 +115,10 @@ async fn asked(sight: &mut Sight, place: &Place<'_>, scout: &Scout) {
         sight.line(format!("{}:{} {}{handoff}\t{said}", device.ip, device.port, device.device));
     }
     sight.unsound |= versions.len() > 1;
-    let verdict = if sight.unsound { "WRONG: not every primary has the same version, or a handoff has one" } else { "OK: every primary has the same version" };
+    let verdict = if sight.unsound {
+        "WRONG: not every primary has the same version, or a handoff has one"
+    } else {
+        "OK: every primary has the same version"
+    };
     sight.line(verdict);
 }

@@ -58,7 +58,8 @@ async fn show(view: &View, kind: Kind, names: Vec<String>, drop_prefixes: bool) 
         match answer.or_else(|reason| offline(view, device, id).ok_or(reason)) {
             Ok(told) => {
                 described(&mut sight, view, &told, hash, drop_prefixes);
-                versions.insert(["hash", "put_timestamp", "delete_timestamp", "metadata"].map(|key| told[key].to_string()));
+                versions
+                    .insert(["hash", "put_timestamp", "delete_timestamp", "metadata"].map(|key| told[key].to_string()));
             }
             Err(reason) => {
                 sight.line(format!("nothing: {reason}"));
@@ -135,7 +136,8 @@ fn described(sight: &mut Sight, view: &View, told: &Value, hash: PathHash, drop_
         sight.line(format!("  Reported Bytes Used: {}", reported["bytes"]));
     } else {
         let counts = (sum("rows"), sum("objects"), sum("bytes"));
-        sight.line(format!("  Container Count: {}\n  Object Count: {}\n  Bytes Used: {}", counts.0, counts.1, counts.2));
+        sight
+            .line(format!("  Container Count: {}\n  Object Count: {}\n  Bytes Used: {}", counts.0, counts.1, counts.2));
     }
     sight.line(format!("  Chexor: {}\n  State: {}", text("hash"), text("state")));
     metadata(sight, told, if of_container { "container" } else { "account" }, drop_prefixes);

@@ -159,7 +159,8 @@ pub(super) fn show(sight: &mut Sight, place: &Place<'_>, all: bool) {
     let primaries: Vec<&Device> = place.ring.primaries(place.partition).collect();
     let many = if all { usize::MAX } else { primaries.len() };
     let handoffs: Vec<&Device> = place.ring.handoffs(place.partition).take(many).collect();
-    let nodes = || primaries.iter().map(|device| (*device, "")).chain(handoffs.iter().map(|device| (*device, "[Handoff]")));
+    let nodes =
+        || primaries.iter().map(|device| (*device, "")).chain(handoffs.iter().map(|device| (*device, "[Handoff]")));
     sight.line(format!("Partition\t{}", place.partition));
     sight.line(format!("Hash     \t{}\n", place.hash.map_or("None".to_owned(), |hash| hash.hex())));
     for (device, handoff) in nodes() {

@@ -130,8 +130,7 @@ impl Check {
                 keyed(answers, &[passed, ("expired_last_pass", "/expired_last_pass")])
             }
             Self::Reconstruction => {
-                let mut found =
-                    keyed(answers, &[("object_reconstruction_time", "/object_reconstruction_time")]);
+                let mut found = keyed(answers, &[("object_reconstruction_time", "/object_reconstruction_time")]);
                 found.lines.extend(completed(answers, &["/object_reconstruction_last"]));
                 found
             }
@@ -141,9 +140,7 @@ impl Check {
                 passes(answers, "replication", "/replication_time", "replication_", &last)
             }
             Self::Unmounted => disks::unmounted(answers),
-            Self::Load => {
-                keyed(answers, &[("1m_load_avg", "/1m"), ("5m_load_avg", "/5m"), ("15m_load_avg", "/15m")])
-            }
+            Self::Load => keyed(answers, &[("1m_load_avg", "/1m"), ("5m_load_avg", "/5m"), ("15m_load_avg", "/15m")]),
             Self::DiskUsage => disks::usage(answers, round.arguments),
             Self::RingMd5 => same::rings(round, answers),
             Self::ConfigurationMd5 => same::configuration(round, answers),
@@ -160,8 +157,8 @@ impl Check {
             ),
             Self::ValidateServers => same::servers(answers, server),
             Self::DriveAudit => keyed(answers, &[("drive_audit_errors", "/drive_audit_errors")]),
-            Self::Time => same::time(answers, round.arguments.jitter),
-            Self::Versions => same::versions(answers),
+            Self::Time => same::time(round, answers, round.arguments.jitter),
+            Self::Versions => same::versions(round, answers),
         }
     }
 }
@@ -284,7 +281,13 @@ mod tests {
         let never = json!({"replication_time": null, "replication_stats": null, "replication_last": null});
         let once = json!({"replication_time": 2.0, "replication_stats": {"attempted": 9, "failure": 1, "success": 8},
             "replication_last": 60});
-        let found = passes(&answers(&[never, once]), "replication", "/replication_time", "replication_", &["/replication_last"]);
+        let found = passes(
+            &answers(&[never, once]),
+            "replication",
+            "/replication_time",
+            "replication_",
+            &["/replication_last"],
+        );
         assert!(found.lines[0].ends_with("Failed: 50.0%, no_result: 1, reported: 1"), "{:?}", found.lines);
         assert!(found.lines[1].starts_with("[replication_failure] low: 1,"), "{:?}", found.lines);
         assert!(found.lines[4].contains("1970-01-01 00:01:00"), "{:?}", found.lines);

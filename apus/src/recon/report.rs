@@ -32,7 +32,11 @@ impl Stats {
         let (average, failed) = (self.total / self.reported as f64, self.without as f64 * 100.0 / all as f64);
         format!(
             "[{name}] low: {:.0}, high: {:.0}, avg: {average:.1}, total: {:.0}, Failed: {failed:.1}%, no_result: {}, reported: {}",
-            self.low.trunc(), self.high.trunc(), self.total.trunc(), self.without, self.reported,
+            self.low.trunc(),
+            self.high.trunc(),
+            self.total.trunc(),
+            self.without,
+            self.reported,
         )
     }
 }
@@ -75,7 +79,8 @@ pub(crate) fn size(bytes: u64) -> String {
 pub(super) fn completions(last: &[(String, Option<f64>)], now: f64) -> Vec<String> {
     let known: Vec<(&String, f64)> = last.iter().filter_map(|(host, at)| Some((host, (*at)?))).collect();
     let by_time = |a: &&(&String, f64), b: &&(&String, f64)| a.1.total_cmp(&b.1);
-    let (Some((first, at)), Some((latest, latest_at))) = (known.iter().min_by(by_time), known.iter().max_by(by_time)) else {
+    let (Some((first, at)), Some((latest, latest_at))) = (known.iter().min_by(by_time), known.iter().max_by(by_time))
+    else {
         return Vec::new();
     };
     let ago = |at: f64| format!("{} ({} ago)", date(at), elapsed((now - at).max(0.0)));
@@ -105,7 +110,10 @@ mod tests {
     #[test]
     fn times_and_sizes() {
         assert_eq!(date(1_792_552_670.9), "2026-10-21 00:37:50");
-        assert_eq!(["59 seconds", "1 minutes", "23 hours", "2 days"], [59.9, 60.0, 86399.0, 200_000.0].map(elapsed)[..]);
+        assert_eq!(
+            ["59 seconds", "1 minutes", "23 hours", "2 days"],
+            [59.9, 60.0, 86399.0, 200_000.0].map(elapsed)[..]
+        );
         assert_eq!(["999 bytes", "1 kB", "2 GB", "18446 PB"], [999, 1999, 2_500_000_000, u64::MAX].map(size)[..]);
     }
 

@@ -13,7 +13,7 @@ use crate::roles::Role;
 use crate::view::{Heard, View};
 
 /// What the header of an answer says, as one.
-pub(super) fn server_header(headers: HeaderMap) -> Heard {
+pub(super) fn server_header(headers: &HeaderMap) -> Heard {
     let server = headers.get(http::header::SERVER).and_then(|name| name.to_str().ok()).unwrap_or_default();
     let kind = server.split('/').next().unwrap_or_default();
     Heard { value: kind.into(), asked: 0.0, heard: 0.0 }
@@ -93,10 +93,10 @@ pub(super) fn servers(answers: &Answers, server: &str) -> Finding {
 pub(crate) fn clock_difference(heard: &Heard, jitter: f64) -> Option<f64> {
     let there = heard.value.as_f64()?;
     let may_be = (heard.asked - jitter.abs()..=heard.heard + jitter.abs()).contains(&there);
-    (!may_be).then(|| there - heard.heard)
+    (!may_be).then_some(there - heard.heard)
 }
 
-pub(super) fn time(answers: &Answers, jitter: f64) -> Finding {
+pub(super) fn time(round: &Round<'_>, answers: &Answers, jitter: f64) -> Finding {
     let mut found = Finding::default();
     for (host, heard) in answers {
         if let Some(difference) = clock_difference(heard, jitter) {
@@ -111,17 +111,18 @@ pub(super) fn time(answers: &Answers, jitter: f64) -> Finding {
         }
     }
     let matching = answers.len() - found.lines.len();
-    found.lines.push(format!("{matching}/{} hosts matched.", answers.len()));
+    found.lines.push(tally(matching, round, answers));
     found
 }
 
-pub(super) fn versions(answers: &Answers) -> Finding {
+pub(super) fn versions(round: &Round<'_>, answers: &Answers) -> Finding {
     let versions: BTreeSet<&str> = answers.iter().filter_map(|(_, heard)| heard.value["version"].as_str()).collect();
     let all = versions.iter().copied().collect::<Vec<_>>().join(", ");
+    let silent = round.hosts.len() - answers.len();
     let line = match versions.len() {
         0 => "No hosts returned valid data.".to_owned(),
-        1 => format!("Versions matched ({all})."),
-        _ => format!("Versions not matched ({all})."),
+        1 => format!("Versions matched ({all}), {silent} error[s] while checking hosts."),
+        _ => format!("Versions not matched ({all}), {silent} error[s] while checking hosts."),
     };
     Finding { lines: vec![line], trouble: versions.len() > 1 }
 }

@@ -42,8 +42,8 @@ pub(super) struct LastPass {
     pub(super) ended: Option<f64>,
     pub(super) seconds: f64,
     pub(super) failed: u64,
-    /// Partitions that it had something to do in.
-    pub(super) worked_on: u64,
+    /// Partitions that it brought up to date in a second, in the last pass that had any to; none if there was none.
+    pub(super) rate: Option<f64>,
 }
 
 /// Container updates that wait.
@@ -94,11 +94,17 @@ impl Facts {
             say(data.unknown > 0, format!("{} of them may have more, on servers that do not answer", data.unknown));
         }
         let quarantine = &self.quarantine;
-        say(quarantine.unrepaired > 0, format!("{} quarantined objects have no good copy in place", quarantine.unrepaired));
+        say(
+            quarantine.unrepaired > 0,
+            format!("{} quarantined objects have no good copy in place", quarantine.unrepaired),
+        );
         say(!self.silent.is_empty(), format!("{} of {} servers give no answer", self.silent.len(), self.servers));
         say(!self.unfit.is_empty(), format!("{} of {} devices are not well", self.unfit.len(), self.devices));
         say(self.pending.updates > 0, format!("{} updates of listings wait", self.pending.updates));
-        say(!self.differing.is_empty(), format!("{} servers have other rings or another configuration", self.differing.len()));
+        say(
+            !self.differing.is_empty(),
+            format!("{} servers have other rings or another configuration", self.differing.len()),
+        );
         let expired = self.certificates.values().filter(|days| days.is_none_or(|days| days < 0)).count();
         say(expired > 0, "a certificate of [replication] has expired or cannot be read".into());
         say(self.servers == 0, "the rings name no server".into());
@@ -112,7 +118,8 @@ impl Facts {
         if well {
             return (Some(0.0), "nothing to repair".into());
         }
-        if !self.silent.is_empty() || self.unfit.values().any(|state| state != "full" && state != "read-only") {
+        let is_away = |state: &String| state != "full" && state != "read-only";
+        if !self.silent.is_empty() || self.unfit.values().any(is_away) {
             return unknown("first the servers and devices that are away have to come back, or leave the rings");
         }
         if !self.unfit.is_empty() {
@@ -123,9 +130,7 @@ impl Facts {
         if left == 0 {
             return unknown("no rate is known for what is left");
         }
-        let rates = self.replication.values().filter(|pass| pass.worked_on > 0 && pass.seconds > 0.0);
-        #[expect(clippy::cast_precision_loss, reason = "an estimate")]
-        let rate: f64 = rates.map(|pass| pass.worked_on as f64 / pass.seconds).sum();
+        let rate: f64 = self.replication.values().filter_map(|pass| pass.rate).sum();
         if rate == 0.0 {
             return unknown("no pass has repaired anything yet, so no rate is known");
         }
@@ -142,12 +147,21 @@ mod tests {
 
     fn well() -> Facts {
         let data = Redundancy { partitions: 8, complete: 8, ..Redundancy::default() };
-        Facts { servers: 3, devices: 3, data: [("objects of gold".to_owned(), data)].into(), interval: 30, ..Facts::default() }
+        Facts {
+            servers: 3,
+            devices: 3,
+            data: [("objects of gold".to_owned(), data)].into(),
+            interval: 30,
+            ..Facts::default()
+        }
     }
 
     #[test]
     fn only_what_is_known_to_be_whole_is_redundant() {
-        assert_eq!(well().verdict(), Verdict { redundant: true, trouble: vec![], repair_seconds: Some(0.0), repair: "nothing to repair".into() });
+        assert_eq!(
+            well().verdict(),
+            Verdict { redundant: true, trouble: vec![], repair_seconds: Some(0.0), repair: "nothing to repair".into() }
+        );
         assert!(!Facts::default().verdict().redundant);
         let troubles: [fn(&mut Facts); 6] = [
             |facts| _ = facts.silent.insert("h".into(), "refused".into()),
@@ -172,7 +186,7 @@ mod tests {
         let verdict = facts.verdict();
         assert_eq!(verdict.trouble, ["6 of 8 partitions of objects of gold lack copies; some have 1"]);
         assert_eq!(verdict.repair_seconds, None);
-        let pass = LastPass { ended: Some(1.0), seconds: 2.0, failed: 0, worked_on: 4 };
+        let pass = LastPass { ended: Some(1.0), seconds: 2.0, failed: 0, rate: Some(2.0) };
         facts.replication.insert("d".into(), pass);
         assert_eq!(facts.verdict().repair_seconds, Some(33.0));
         facts.silent.insert("h".into(), "refused".into());

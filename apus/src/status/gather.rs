@@ -44,9 +44,11 @@ pub(super) async fn gather(view: &View, patience: Duration, jitter: f64) -> Fact
     let scout = view.scout(patience);
     let mut facts = Facts { at: view::now(), ..Facts::default() };
     let roles = [Role::Account, Role::Container, Role::Object];
-    let hosts = roles.into_iter().flat_map(|role| view.hosts(role, Part::default()).into_iter().map(move |host| (role, host)));
+    let hosts =
+        roles.into_iter().flat_map(|role| view.hosts(role, Part::default()).into_iter().map(move |host| (role, host)));
     let servers = view::each(hosts, |(role, host)| server(&scout, role, host, jitter)).await;
     facts.servers = servers.len();
+    facts.devices = roles.into_iter().map(|role| devices(view, role)).sum();
     let mut away = BTreeSet::new();
     for server in servers {
         if server.answers.is_err() {
@@ -67,6 +69,12 @@ pub(super) async fn gather(view: &View, patience: Duration, jitter: f64) -> Fact
         facts.certificates = files.iter().map(|path| (path.display().to_string(), days(path))).collect();
     }
     facts
+}
+
+/// The devices of a role's servers; several policies may share one.
+fn devices(view: &View, role: Role) -> usize {
+    let all = view.devices(role, Part::default());
+    all.into_iter().map(|device| (Host::of(device), &device.device)).collect::<BTreeSet<_>>().len()
 }
 
 fn kinds(view: &View) -> Vec<Kind<'_>> {
@@ -116,7 +124,8 @@ fn take_in(facts: &mut Facts, view: &View, Server { role, host, answers, clock }
         facts.clocks.insert(name.clone(), difference);
     }
     let rings = ring_differences(view, role, answer("ringmd5"));
-    let differing: Vec<String> = rings.into_iter().chain(configuration_differences(view, answer("swiftconfmd5"))).collect();
+    let differing: Vec<String> =
+        rings.into_iter().chain(configuration_differences(view, answer("swiftconfmd5"))).collect();
     if !differing.is_empty() {
         facts.differing.insert(name.clone(), differing);
     }
@@ -154,10 +163,15 @@ fn replication(facts: &mut Facts, host: &Host, told: &Value) {
             ended: pass["replication_last"].as_f64(),
             seconds: pass["replication_time"].as_f64().unwrap_or_default(),
             failed: stats["failure"].as_u64().unwrap_or_default(),
-            worked_on: stats["counts"]["partitions worked on"].as_u64().unwrap_or_default(),
+            rate: rate(&pass["last_work"]),
         };
         facts.replication.insert(format!("{device} on {host}"), pass);
     }
+}
+
+fn rate(work: &Value) -> Option<f64> {
+    let seconds = work["seconds"].as_f64().filter(|seconds| *seconds > 0.0)?;
+    Some(work["partitions"].as_f64()? / seconds)
 }
 
 fn audit(role: Role, told: &Value) -> Option<Audit> {
@@ -167,7 +181,11 @@ fn audit(role: Role, told: &Value) -> Option<Audit> {
         return Some(Audit { passes: sum("passes"), errors: sum("errors"), quarantined: sum("quarantined") });
     }
     let figure = |key: &str| told.get(format!("{}_{key}", role.name()))?.as_f64();
-    Some(Audit { passes: figure("audits_passed")?, errors: figure("audits_failed").unwrap_or_default(), quarantined: 0.0 })
+    Some(Audit {
+        passes: figure("audits_passed")?,
+        errors: figure("audits_failed").unwrap_or_default(),
+        quarantined: 0.0,
+    })
 }
 
 /// Compares the copies of one kind of data.
@@ -200,13 +218,15 @@ async fn ask(scout: &Scout, kind: &Kind<'_>, away: &BTreeSet<(Role, Host)>) -> B
     let asked = view::each(devices, |device| async move {
         let host = Host::of(device);
         if away.contains(&(kind.role, host.clone())) {
-            return (device.id, Told::Away);
+            return (device.id, Told::Away("unknown, as its server does not answer".into()));
         }
-        let question = Question { device: device.device.clone(), policy: kind.policy, part_power: kind.ring.part_power() };
+        let question =
+            Question { device: device.device.clone(), policy: kind.policy, part_power: kind.ring.part_power() };
         let told = match scout.get(&host, &question.target()).await {
-            Ok(heard) => serde_json::from_value::<Holdings>(heard.value).map_or(Told::Away, Told::Holds),
+            Ok(heard) => serde_json::from_value::<Holdings>(heard.value)
+                .map_or_else(|error| Told::Away(error.to_string()), Told::Holds),
             Err(reason) if reason.starts_with("HTTP 507") => Told::NoDevice,
-            Err(_) => Told::Away,
+            Err(reason) => Told::Away(reason),
         };
         (device.id, told)
     });
@@ -215,7 +235,6 @@ async fn ask(scout: &Scout, kind: &Kind<'_>, away: &BTreeSet<(Role, Host)>) -> B
 
 /// What the devices told beside their partitions.
 fn besides(facts: &mut Facts, kind: &Kind<'_>, told: &BTreeMap<u32, Told>) {
-    facts.devices += told.len();
     let name = |device: &Device| format!("{} of {} {}", device.device, kind.role.name(), Host::of(device));
     for (id, told) in told {
         match (told, kind.ring.device(*id)) {
@@ -226,7 +245,7 @@ fn besides(facts: &mut Facts, kind: &Kind<'_>, told: &BTreeMap<u32, Told>) {
                 facts.quarantine.unrepaired += holdings.unrepaired;
             }
             (Told::NoDevice, Some(device)) => _ = facts.unfit.entry(name(device)).or_insert("missing".into()),
-            (Told::Away, Some(device)) => _ = facts.unfit.entry(name(device)).or_insert("unknown".into()),
+            (Told::Away(reason), Some(device)) => _ = facts.unfit.entry(name(device)).or_insert(reason.clone()),
             _ => {}
         }
     }

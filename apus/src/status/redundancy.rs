@@ -17,8 +17,8 @@ pub(super) enum Told {
     Holds(Holdings),
     /// Its server answers, and the device is not there.
     NoDevice,
-    /// Its server does not answer: what it holds is not known.
-    Away,
+    /// Its server does not answer, for this reason: what it holds is not known.
+    Away(String),
 }
 
 /// How the copies of one partition are.
@@ -113,7 +113,10 @@ impl Compared {
     pub(super) fn figures(&self, ring: &Ring) -> Redundancy {
         let name = |id: &u32| {
             let device = ring.device(*id);
-            device.map_or_else(|| format!("d{id}"), |device| format!("{} on {}:{}", device.device, device.ip, device.port))
+            device.map_or_else(
+                || format!("d{id}"),
+                |device| format!("{} on {}:{}", device.device, device.ip, device.port),
+            )
         };
         let mut figures = Redundancy {
             partitions: self.partitions.len(),
@@ -194,7 +197,7 @@ mod tests {
     #[test]
     fn a_server_that_does_not_answer_is_unknown_and_a_missing_device_is_not() {
         let some = || holds(&[(0, "a")]);
-        assert_eq!(figures([some(), some(), Told::Away, holds(&[])]).unknown, 1);
+        assert_eq!(figures([some(), some(), Told::Away("refused".into()), holds(&[])]).unknown, 1);
         let gone = figures([some(), some(), Told::NoDevice, some()]);
         // The handoff stands in: there are three copies, and not in their places.
         assert_eq!((gone.unknown, gone.at_risk.clone(), gone.complete), (0, BTreeMap::from([(3, 1)]), 0));

@@ -19,8 +19,19 @@ pub(super) fn screen(facts: &Facts, verdict: &Verdict) -> String {
     lines.extend(verdict.trouble.iter().map(|trouble| format!("  ! {trouble}")));
     lines.push(String::new());
     let mut row = |name: &str, what: String| lines.push(format!("{name:18}{what}"));
-    row("servers", format!("{} of {} answer{}", facts.servers - facts.silent.len(), facts.servers, named(&facts.silent)));
-    row("devices", format!("{} of {} are well{}", facts.devices - facts.unfit.len().min(facts.devices), facts.devices, named(&facts.unfit)));
+    row(
+        "servers",
+        format!("{} of {} answer{}", facts.servers - facts.silent.len(), facts.servers, named(&facts.silent)),
+    );
+    row(
+        "devices",
+        format!(
+            "{} of {} are well{}",
+            facts.devices - facts.unfit.len().min(facts.devices),
+            facts.devices,
+            named(&facts.unfit)
+        ),
+    );
     for (what, data) in &facts.data {
         row(what, copies(data));
     }
@@ -33,7 +44,13 @@ pub(super) fn screen(facts: &Facts, verdict: &Verdict) -> String {
     });
     row("updates", format!("{} wait{}", facts.pending.updates, oldest.unwrap_or_default()));
     let quarantine = &facts.quarantine;
-    row("quarantine", format!("{} objects, {} of them not repaired; {} listings", quarantine.objects, quarantine.unrepaired, quarantine.listings));
+    row(
+        "quarantine",
+        format!(
+            "{} objects, {} of them not repaired; {} listings",
+            quarantine.objects, quarantine.unrepaired, quarantine.listings
+        ),
+    );
     row("audits", audits(facts));
     row("configuration", same(facts));
     row("clocks", clocks(facts));
@@ -64,8 +81,13 @@ fn copies(data: &Redundancy) -> String {
 }
 
 fn handoffs(facts: &Facts) -> String {
-    let held: Vec<_> = facts.data.iter().flat_map(|(what, data)| data.handoffs.iter().map(move |held| (what, held))).collect();
-    let shown: Vec<_> = held.iter().take(SHOWN).map(|(what, (device, many))| format!("{many} partitions of {what} on {device}")).collect();
+    let held: Vec<_> =
+        facts.data.iter().flat_map(|(what, data)| data.handoffs.iter().map(move |held| (what, held))).collect();
+    let shown: Vec<_> = held
+        .iter()
+        .take(SHOWN)
+        .map(|(what, (device, many))| format!("{many} partitions of {what} on {device}"))
+        .collect();
     let more = held.len().saturating_sub(SHOWN);
     match (shown.is_empty(), more) {
         (true, _) => "hold nothing".into(),
@@ -128,7 +150,8 @@ mod tests {
     #[test]
     fn one_screen_says_all() {
         let mut facts = Facts { at: 100.0, servers: 3, devices: 3, ..Facts::default() };
-        let data = Redundancy { partitions: 9, complete: 7, at_risk: [(1, 2)].into(), unknown: 1, ..Redundancy::default() };
+        let data =
+            Redundancy { partitions: 9, complete: 7, at_risk: [(1, 2)].into(), unknown: 1, ..Redundancy::default() };
         facts.data.insert("objects of gold".into(), data);
         facts.silent.insert("object h:1".into(), "refused".into());
         facts.pending.oldest = Some(40);

@@ -20,7 +20,7 @@ pub(super) async fn answer<S: Service>(server: &Server<S>, mut request: Request<
         return response;
     }
     if let Some(recon) = &server.watch.recon
-        && let Some(response) = of_recon(recon, request.method().clone(), request.uri().path().to_owned()).await
+        && let Some(response) = of_recon(recon, &peer, request.method().clone(), request.uri().path().to_owned()).await
     {
         return response;
     }
@@ -51,12 +51,12 @@ fn own_paths<S: Service>(request: &Request<Body>, metrics: &Metrics) -> Option<R
     }
 }
 
-/// What storage servers are asked about themselves.
-async fn of_recon(recon: &Recon, method: Method, path: String) -> Option<Response<Body>> {
+/// What servers are asked about themselves.
+async fn of_recon(recon: &Recon, peer: &Peer, method: Method, path: String) -> Option<Response<Body>> {
     match method {
         Method::GET | Method::HEAD if path.starts_with("/recon/") => recon.answer(&path).await,
-        // Swift's tools tell by it which server answers on a port.
-        Method::OPTIONS => {
+        // Swift's tools tell by it which storage server answers on a port.
+        Method::OPTIONS if !peer.public => {
             let mut response = Response::new(body::empty());
             let name = HeaderValue::from_str(&recon.server_name()).ok()?;
             response.headers_mut().insert(http::header::SERVER, name);

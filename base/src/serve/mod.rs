@@ -120,7 +120,7 @@ pub trait Service: Send + Sync + 'static {
 pub struct Watch {
     /// `/metrics`.
     pub metrics: Metrics,
-    /// `/recon/...`, of storage servers.
+    /// `/recon/...`.
     pub recon: Option<Arc<Recon>>,
 }
 
@@ -177,7 +177,7 @@ pub async fn serve_backend<S: Service>(
 pub async fn serve_public<S: Service>(
     listener: TcpListener,
     service: Arc<S>,
-    metrics: Metrics,
+    watch: impl Into<Watch>,
     limits: Limits,
     front: Front,
     shutdown: CancellationToken,
@@ -185,7 +185,7 @@ pub async fn serve_public<S: Service>(
     let tls = front.tls.clone();
     let backend = Backend::default();
     let serving =
-        accept(listener, Server { service, watch: metrics.into(), limits, front: Some(front), backend, shutdown });
+        accept(listener, Server { service, watch: watch.into(), limits, front: Some(front), backend, shutdown });
     match tls {
         None => serving.await,
         Some(tls) => tokio::select! {

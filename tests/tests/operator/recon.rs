@@ -4,7 +4,7 @@ use std::fs;
 
 use apus_tests::Cluster;
 
-use crate::{apus, apus_of, files, give_rings, swift, swift_folder};
+use crate::{apus, apus_of, files, give_rings, swift_folder, swift_in};
 
 #[test]
 fn swift_recon_reads_our_servers_and_says_what_apus_recon_says() {
@@ -21,7 +21,8 @@ fn swift_recon_reads_our_servers_and_says_what_apus_recon_says() {
 
     // Swift's tool understands every answer.
     let dir = folder.path().to_str().unwrap();
-    let theirs = swift("swift-recon", &["object", "container", "account", "--all", "--swiftdir", dir, "--jitter", "5"]);
+    let arguments = ["object", "container", "account", "--all", "--swiftdir", dir, "--jitter", "5"];
+    let theirs = swift_in(folder.path(), "swift.cli.recon", &arguments);
     theirs.is_well();
     let not_hosts = theirs.text.lines().filter(|line| line.contains("HTTP Error") || line.contains("Traceback"));
     assert_eq!(not_hosts.count(), 0, "{}", theirs.text);
@@ -33,7 +34,8 @@ fn swift_recon_reads_our_servers_and_says_what_apus_recon_says() {
     // Ours says the same of what stands still.
     let ours = apus(&mut cluster, &["recon", "object", "container", "account", "--all", "--jitter", "5"]);
     ours.is_well();
-    let steady = ["async_pending", "replication_", "quarantined", "ALL_", "drive_audit", "auditor", "object_expiration"];
+    let steady =
+        ["async_pending", "replication_", "quarantined", "ALL_", "drive_audit", "auditor", "object_expiration"];
     let of_interest = |line: &&str| steady.iter().any(|name| line.starts_with(&format!("[{name}")));
     let mut lines: Vec<_> = theirs.text.lines().filter(of_interest).collect();
     lines.retain(|line| !line.starts_with("[replication_time"));
@@ -85,11 +87,24 @@ fn what_is_wrong_is_named() {
 }
 
 #[test]
+fn a_proxy_tells_of_itself_only_when_it_shall() {
+    let cluster = Cluster::builder().nodes(1).replicas(1).without_passes().start();
+    cluster.swift().anonymous("GET", "/recon/version").send().expect(404);
+    let cluster = Cluster::builder().nodes(1).replicas(1).without_passes().settings("proxy", "recon = true").start();
+    let version = cluster.swift().anonymous("GET", "/recon/version").send();
+    assert!(version.json()["version"].is_string(), "{version:?}");
+    let sums = cluster.swift().anonymous("GET", "/recon/ringmd5").send();
+    assert_eq!(sums.json().as_object().map(serde_json::Map::len), Some(3));
+}
+
+#[test]
 fn bad_input_is_one_sentence() {
     let mut cluster = Cluster::builder().nodes(1).replicas(1).without_passes().start();
     apus(&mut cluster, &["recon"]).is_not_well().has("required arguments were not provided");
     apus(&mut cluster, &["recon", "proxy", "-u"]).is_not_well().has("invalid value 'proxy'");
-    apus(&mut cluster, &["recon", "-u", "-p", "lead"]).is_not_well().has("there is no storage policy \"lead\" in [cluster]");
+    apus(&mut cluster, &["recon", "-u", "-p", "lead"])
+        .is_not_well()
+        .has("there is no storage policy \"lead\" in [cluster]");
     apus(&mut cluster, &["recon", "account", "--async"]).is_not_well().has("Can't check asyncs on account servers");
     apus(&mut cluster, &["recon", "-u", "--zone", "7"]).is_not_well().has("0 hosts");
 }

@@ -41,7 +41,7 @@ fn with_objects() -> (Cluster, Session) {
 fn what_a_server_missed_is_at_risk_until_a_pass_brings_it() {
     let (mut cluster, tester) = with_objects();
     let well = becomes_redundant(&mut cluster);
-    well.has("12 of 12 answer").has("16 of 16 are well").has("updates           0 wait").has("hold nothing");
+    well.has("12 of 12 answer").has("12 of 12 are well").has("updates           0 wait").has("hold nothing");
 
     // An object server is away: nobody knows what it has.
     cluster.node(1).stop();

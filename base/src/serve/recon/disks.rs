@@ -90,12 +90,15 @@ async fn all(devices: &Devices, expected: BTreeSet<String>) -> Vec<(String, Moun
     let looked = join_all(names.into_iter().map(|name| async move {
         let Ok(device) = devices.get(&name) else { return (name, Err(Value::Bool(false))) };
         // Reading, so that a disk that only fails to be read does not pass for one that is there.
-        let disk = ask(&device, |device| Ok((fs::read_dir(device.path())?, fs::metadata(device.path())?.dev()).1)).await;
+        let disk =
+            ask(&device, |device| Ok((fs::read_dir(device.path())?, fs::metadata(device.path())?.dev()).1)).await;
         (name, disk.map(|disk| (device, Some(disk) != root)))
     }))
     .await;
     let are_disks = looked.iter().any(|(_, found)| matches!(found, Ok((_, true))));
-    let judge = |(device, is_disk): (Arc<Device>, bool)| if are_disks && !is_disk { Err(Value::Bool(false)) } else { Ok(device) };
+    let judge = |(device, is_disk): (Arc<Device>, bool)| {
+        if are_disks && !is_disk { Err(Value::Bool(false)) } else { Ok(device) }
+    };
     looked.into_iter().map(|(name, found)| (name, found.and_then(judge))).collect()
 }
 
@@ -135,7 +138,12 @@ mod tests {
     #[tokio::test]
     async fn what_is_in_quarantine_is_counted_by_policy() {
         let root = tempfile::tempdir().unwrap();
-        for folder in ["d1/quarantined/objects/a", "d2/quarantined/objects/b", "d1/quarantined/objects-1/c", "d1/quarantined/containers/e"] {
+        for folder in [
+            "d1/quarantined/objects/a",
+            "d2/quarantined/objects/b",
+            "d1/quarantined/objects-1/c",
+            "d1/quarantined/containers/e",
+        ] {
             fs::create_dir_all(root.path().join(folder)).unwrap();
         }
         let told = quarantined(&Devices::new(root.path(), 1)).await;

@@ -92,7 +92,8 @@ mod tests {
             json!([{"device": "/dev/sdb1", "path": "/srv/node/sdb1"}])
         );
         let (v4, v6) = ("sockets: used 9\nTCP: inuse 5 orphan 1 tw 2 alloc 7 mem 3\nUDP: inuse 4\n", "TCP6: inuse 6\n");
-        let told = json!({"tcp_in_use": 5, "orphan": 1, "time_wait": 2, "tcp_mem_allocated_bytes": 12288, "tcp6_in_use": 6});
+        let told =
+            json!({"tcp_in_use": 5, "orphan": 1, "time_wait": 2, "tcp_mem_allocated_bytes": 12288, "tcp6_in_use": 6});
         assert_eq!(parse_sockets(v4, v6, 4096), told);
     }
 

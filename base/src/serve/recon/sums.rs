@@ -30,8 +30,8 @@ pub struct Sums {
 impl Sums {
     /// Of these ring files, a `swift.conf` that need not be there, and what the node's `[cluster]` table says, as text
     /// that is the same wherever the table is.
-    pub fn new(rings: Vec<PathBuf>, swift_conf: PathBuf, cluster: String) -> Self {
-        Self { rings, swift_conf, cluster: Self::of_cluster(&cluster), known: Mutex::default() }
+    pub fn new(rings: Vec<PathBuf>, swift_conf: PathBuf, cluster: &str) -> Self {
+        Self { rings, swift_conf, cluster: Self::of_cluster(cluster), known: Mutex::default() }
     }
 
     /// The sum of what a `[cluster]` table says.
@@ -91,7 +91,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let (ring, gone) = (folder.path().join("object.ring.gz"), folder.path().join("object-1.ring.gz"));
         fs::write(&ring, "one").unwrap();
-        let sums = Sums::new(vec![ring.clone(), gone], folder.path().join("swift.conf"), "cluster".into());
+        let sums = Sums::new(vec![ring.clone(), gone], folder.path().join("swift.conf"), "cluster");
         let name = ring.display().to_string();
         assert_eq!(sums.rings(), json!({&name: "f97c5d29941bfb1b2fdab0874906ab82"}));
         fs::write(&ring, "three").unwrap();

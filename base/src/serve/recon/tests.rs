@@ -17,7 +17,7 @@ fn recon(folder: &TempDir) -> Recon {
         devices: Arc::new(Devices::new(folder.path().join("devices"), 1)),
         reserve: Reserve::default(),
         cache: ReconCache::new(folder.path().join("recon")),
-        sums: Sums::new(Vec::new(), PathBuf::from("/nowhere/swift.conf"), "cluster".into()),
+        sums: Sums::new(Vec::new(), PathBuf::from("/nowhere/swift.conf"), "cluster"),
     };
     Recon::new("object", Arc::new(sources), BTreeSet::new)
 }
