@@ -1,35 +1,69 @@
 //! Nodes in trouble that still run: disks that fill up or turn read-only, servers that hang or have too much to do. Clients
 //! notice nothing, and metrics say who it is.
 
+use std::fs::File;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use apus_tests::{Cluster, Request, Session, bytes, tools};
 use rustix::process::Signal;
+use tempfile::{NamedTempFile, TempPath};
 
-/// A small filesystem of its own in a device's folder, while this lives. It takes root to mount one.
-struct SmallDisk(PathBuf);
+/// A small ext4 of its own in a device's folder, while this lives. It takes root to mount one.
+struct SmallDisk {
+    folder: PathBuf,
+    image: TempPath,
+}
 
 impl SmallDisk {
     /// `None`, and says so, where nobody may mount.
-    fn mount(folder: &Path, options: &str) -> Option<Self> {
-        let mut mount = Command::new("mount");
-        let mounted = mount.args(["-t", "tmpfs", "-o", options, "none"]).arg(folder).status();
-        if mounted.is_ok_and(|status| status.success()) {
-            return Some(Self(folder.to_owned()));
+    fn mount(folder: &Path, mebibytes: u64) -> Option<Self> {
+        let image = NamedTempFile::new().expect("a file");
+        image.as_file().set_len(mebibytes << 20).expect("a large file");
+        let disk = Self { folder: folder.to_owned(), image: image.into_temp_path() };
+        tools::run(Command::new("mkfs.ext4").args(["-q", "-F", "-m", "0"]).arg(&disk.image));
+        if disk.try_mount() {
+            return Some(disk);
         }
         eprintln!("skipped: it takes root to mount a small disk");
         None
     }
 
-    fn remount(&self, options: &str) {
-        tools::run(Command::new("mount").args(["-o", &format!("remount,{options}")]).arg(&self.0));
+    fn try_mount(&self) -> bool {
+        let mut mount = Command::new("mount");
+        let mounted = mount.args(["-o", "loop,errors=remount-ro"]).arg(&self.image).arg(&self.folder).status();
+        mounted.is_ok_and(|status| status.success())
+    }
+
+    /// As ext4 does by itself when its disk loses something.
+    fn turn_read_only(&self) {
+        tools::run(Command::new("mount").args(["-o", "remount,abort"]).arg(&self.folder));
+    }
+
+    /// What an operator does then, while nobody uses it.
+    fn repair(&self) {
+        tools::run(Command::new("umount").arg(&self.folder));
+        let checked = Command::new("e2fsck").args(["-f", "-y"]).arg(&self.image).output().expect("e2fsck runs");
+        assert!(checked.status.code().is_some_and(|code| code < 4), "{checked:?}");
+        assert!(self.try_mount());
+    }
+
+    /// Leaves so many bytes free.
+    fn fill_up_to(&self, free: u64) -> PathBuf {
+        let path = self.folder.join("hog");
+        let mut hog = File::create(&path).expect("a file");
+        let left = || rustix::fs::statvfs(&self.folder).map(|found| found.f_bavail * found.f_frsize).expect("its room");
+        while left() > free {
+            hog.write_all(&[1; 64 << 10]).and_then(|()| hog.sync_data()).expect("room");
+        }
+        path
     }
 }
 
 impl Drop for SmallDisk {
     fn drop(&mut self) {
-        let _ = Command::new("umount").arg("-l").arg(&self.0).status();
+        let _ = Command::new("umount").arg("-l").arg(&self.folder).status();
     }
 }
 
@@ -55,13 +89,13 @@ fn stores(tester: &Session, prefix: &str, many: usize) {
 fn a_disk_that_turns_read_only_is_read_and_not_written() {
     let mut cluster = Cluster::builder().nodes(4).without_passes().start();
     let device = cluster.device(0);
-    let Some(disk) = SmallDisk::mount(&device, "size=64m") else { return };
+    let Some(disk) = SmallDisk::mount(&device, 64) else { return };
     let tester = cluster.tester();
     tester.make("c");
     stores(&tester, "before", 8);
 
     // What is there is read; what is new goes elsewhere, and the disk is left alone.
-    disk.remount("ro");
+    disk.turn_read_only();
     stores(&tester, "during", 8);
     for i in 0..8 {
         assert_eq!(tester.get(&format!("c/before{i}")).send().expect(200).body, bytes(i, 20_000));
@@ -70,10 +104,10 @@ fn a_disk_that_turns_read_only_is_read_and_not_written() {
     assert!(metrics(&mut cluster, "apus_proxy_error_limited").contains("/d0\""));
 
     // It comes back, and with replication everything is where it belongs.
-    disk.remount("rw");
-    stores(&tester, "after", 8);
     cluster.node(0).stop();
+    disk.repair();
     cluster.node(0).start(None);
+    stores(&tester, "after", 8);
     cluster.pass("update");
     cluster.pass("replicate");
     cluster.pass("replicate");
@@ -88,13 +122,13 @@ fn a_full_disk_is_507_before_it_is_full() {
     let mut cluster =
         Cluster::builder().nodes(4).settings("object", "fallocate_reserve = 8388608").without_passes().start();
     let device = cluster.device(0);
-    let Some(_disk) = SmallDisk::mount(&device, "size=48m") else { return };
+    let Some(disk) = SmallDisk::mount(&device, 64) else { return };
     let tester = cluster.tester();
     tester.make("c");
     stores(&tester, "before", 4);
 
     // Somebody else fills it up to the reserve, and what is left stays free.
-    std::fs::write(device.join("hog"), vec![1; 42 << 20]).expect("a large file");
+    let hog = disk.fill_up_to(6 << 20);
     stores(&tester, "during", 8);
     let address = cluster.node(0).address("object");
     let put = Request::new(address, "PUT", "/d0/0/AUTH_test/c/o").header("X-Timestamp", "1712345678.00000");
@@ -105,7 +139,7 @@ fn a_full_disk_is_507_before_it_is_full() {
     for i in 0..4 {
         tester.delete(&format!("c/before{i}")).send().expect(204);
     }
-    std::fs::remove_file(device.join("hog")).expect("the large file");
+    std::fs::remove_file(hog).expect("the large file");
     stores(&tester, "after", 4);
 }
 

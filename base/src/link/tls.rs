@@ -153,7 +153,7 @@ impl BackendTls {
     }
 
     /// Uses the files if they are others than those `seen`, and gives what they are now.
-    fn look(&self, seen: Option<[u8; 32]>) -> [u8; 32] {
+    pub(super) fn look(&self, seen: Option<[u8; 32]>) -> [u8; 32] {
         let now = self.files.digest();
         if seen.is_none_or(|seen| seen == now) {
             return now;
