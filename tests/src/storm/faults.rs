@@ -12,7 +12,7 @@ use rustix::process::Signal;
 
 use super::history::History;
 use super::plan::{Act, Injury, Outage, Round, Trouble};
-use super::{LISTINGS_ARE_REPLICATED, Settings};
+use super::{LISTINGS_ARE_REPLICATED, REPLICATION, Settings};
 use crate::net::Network;
 use crate::{Cluster, PATIENCE, Request, disk, md5_hex};
 
@@ -239,16 +239,10 @@ impl<'a> Breaker<'a> {
         self.note(&format!("all nodes are up and have replicated, after {tries} vain tries"));
     }
 
-    /// One pass on every node; what the first says that could not do all.
+    /// One pass of each kind on every node; what could not be done.
     fn replicate(&mut self) -> Result<(), String> {
-        for node in 0..self.settings.nodes {
-            let output = self.cluster.node(node).pass("replicate", &[]);
-            if !output.status.success() {
-                let said = [output.stdout, output.stderr].map(|s| String::from_utf8_lossy(&s).into_owned());
-                return Err(format!("node {node}: {}", said.concat()));
-            }
-        }
-        Ok(())
+        let left: String = REPLICATION.iter().map(|pass| self.cluster.try_pass(pass)).collect();
+        if left.is_empty() { Ok(()) } else { Err(left) }
     }
 
     /// Reads a damaged copy as the auditor would: it must be put away, or have been replaced.

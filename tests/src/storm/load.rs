@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use fastrand::Rng;
 use serde_json::{Value, json};
 
+use super::LISTINGS_ARE_REPLICATED;
 use super::history::{Content, History, Seen, What, content_type};
 use crate::{Request, Response, Session, bytes, md5_hex};
 
@@ -65,8 +66,9 @@ impl<'a> Client<'a> {
             }
             90..92 => self.get(&format!("{container}/short-lived{few}")),
             92..95 => self.get(&format!("{container}/copy{few}")),
-            95..99 => self.list(container),
-            _ => self.request("HEAD account", "HEAD", "", |r| r).map_or((), drop),
+            95..97 => self.list(container),
+            97..99 if LISTINGS_ARE_REPLICATED => self.container(few),
+            97.. => self.request("HEAD account", "HEAD", "", |r| r).map_or((), drop),
         }
     }
 
@@ -104,7 +106,7 @@ impl<'a> Client<'a> {
         with: impl FnOnce(Request) -> Request,
     ) -> Option<Response> {
         let method = match what {
-            What::Put(..) | What::Copy(_) => "PUT",
+            What::Put(..) | What::Copy(_) | What::Make => "PUT",
             What::Post(_) => "POST",
             What::Delete => "DELETE",
         };
@@ -161,6 +163,16 @@ impl<'a> Client<'a> {
     fn delete(&mut self, path: &str) {
         let id = self.history.number();
         self.write("DELETE", id, (path, What::Delete), |request| request);
+    }
+
+    /// Makes or deletes a container that nobody puts anything into.
+    fn container(&mut self, number: usize) {
+        let (id, name) = (self.history.number(), format!("box{number}"));
+        if self.rng.bool() {
+            self.write("PUT cont.", id, (&name, What::Make), |request| request);
+        } else {
+            self.write("DEL cont.", id, (&name, What::Delete), |request| request);
+        }
     }
 
     fn copy(&mut self, from: &str, to: &str) {

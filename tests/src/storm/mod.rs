@@ -27,6 +27,10 @@ use plan::Round;
 /// Whether listings are brought back to a device that lost them. As long as they are not, a storm destroys objects only.
 pub const LISTINGS_ARE_REPLICATED: bool = false;
 
+/// The passes that bring copies to where they belong.
+const REPLICATION: &[&str] =
+    if LISTINGS_ARE_REPLICATED { &["replicate", "replicate-listings"] } else { &["replicate"] };
+
 /// A disk that is to be filled: room for what a long storm leaves on it.
 const DISK_BYTES: u64 = 1 << 30;
 
