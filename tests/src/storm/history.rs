@@ -3,7 +3,8 @@
 //!
 //! Proxies give a write its timestamp between the client's first byte and the answer. So of two writes of one object, the
 //! one that was begun after the other was answered is the later one; two that overlap may go either way. A write without
-//! an answer may have any timestamp from its beginning on, and may or may not have happened. An object has three
+//! an answer may have any timestamp from its beginning on (up to the moment when its connection broke off, if it did), and
+//! may or may not have happened. An object has three
 //! registers with a last writer each: its data (PUT, COPY, DELETE), its metadata (PUT, COPY, POST) and its content type
 //! (those, if the POST had one). A write is *possible* as the last one unless an acknowledged one is surely later.
 
@@ -172,7 +173,7 @@ impl History {
         self.known().objects.entry(path.to_owned()).or_default().push(write);
     }
 
-    /// Notes a write's answer.
+    /// Notes a write's answer; status 0 when the connection broke off: what the write did, it did before.
     pub fn end(&self, id: u64, path: &str, status: u16) {
         let now = self.now();
         let mut known = self.known();
@@ -306,7 +307,7 @@ impl History {
     /// The whole story of an object, for the report of a violation.
     pub fn tell(&self, path: &str) -> String {
         let line = |write: &Write| {
-            let end = write.end.map_or("no answer".to_owned(), |end| format!("{end:.3?}"));
+            let end = write.end.map_or("no end".to_owned(), |end| format!("{end:.3?}"));
             let known = if write.acknowledged() { "acknowledged" } else { "" };
             format!(
                 "    {} by client {}: {:?} from {:.3?} to {end}, status {} {known}",

@@ -2,6 +2,7 @@
 //! chosen likewise, and tells the history of it. A seed gives each client the same operations in the same order; how
 //! they meet those of the others is the machine's.
 
+use std::io::{self, ErrorKind};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use fastrand::Rng;
@@ -79,22 +80,19 @@ impl<'a> Client<'a> {
         method: &str,
         path: &str,
         with: impl FnOnce(Request) -> Request,
-    ) -> Option<Response> {
+    ) -> io::Result<Response> {
         let session = &self.sessions[self.rng.usize(..self.sessions.len())];
         let answer = with(session.request(method, path)).try_send();
-        match answer {
+        match &answer {
             Ok(answer) => {
                 self.history.count(operation, &answer.status.to_string());
                 if matches!(answer.status, 500 | 501 | 505 | 400 | 401 | 403 | 405 | 411..=422) && operation != "SLO" {
                     self.history.violation(format!("{operation} {path}: {answer:?}"));
                 }
-                Some(answer)
             }
-            Err(_) => {
-                self.history.count(operation, "broken off");
-                None
-            }
+            Err(_) => self.history.count(operation, "broken off"),
         }
+        answer
     }
 
     /// The same for a write.
@@ -111,9 +109,18 @@ impl<'a> Client<'a> {
             What::Delete => "DELETE",
         };
         self.history.begin(id, self.number, path, what);
-        let answer = self.request(operation, method, path, with)?;
-        self.history.end(id, path, answer.status);
-        Some(answer)
+        match self.request(operation, method, path, with) {
+            Ok(answer) => {
+                self.history.end(id, path, answer.status);
+                Some(answer)
+            }
+            // Whoever was asked may still do it.
+            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => None,
+            Err(_) => {
+                self.history.end(id, path, 0);
+                None
+            }
+        }
     }
 
     fn length(&mut self) -> usize {
@@ -211,7 +218,7 @@ impl<'a> Client<'a> {
     fn get(&mut self, path: &str) {
         let newest = self.rng.bool();
         let answer = self.request("GET", "GET", path, |r| if newest { r.header("X-Newest", "true") } else { r });
-        if let Some(answer) = answer.filter(|answer| answer.status == 200)
+        if let Some(answer) = answer.ok().filter(|answer| answer.status == 200)
             && let Err(why) = self.history.check_read(path, &Seen::of(&answer))
         {
             self.history.violation(format!("GET: {why}\n{}", self.history.tell(path)));
@@ -222,7 +229,7 @@ impl<'a> Client<'a> {
     fn list(&mut self, container: &str) {
         let prefix = self.rng.bool();
         let answer = self.request("GET list", "GET", container, |r| if prefix { r.query("prefix=o") } else { r });
-        for name in answer.filter(|answer| answer.status == 200).iter().flat_map(Response::lines) {
+        for name in answer.ok().filter(|answer| answer.status == 200).iter().flat_map(Response::lines) {
             if self.history.of(&format!("{container}/{name}")).is_empty() {
                 self.history.violation(format!("{container} lists {name}, which nobody wrote"));
             }

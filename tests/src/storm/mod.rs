@@ -156,7 +156,7 @@ fn faults(breaker: &mut Breaker, settings: &Settings, history: &History) {
         if history.now() >= settings.length {
             return;
         }
-        let round = Round::new(settings.seed, number, settings.nodes, settings.round);
+        let round = Round::new(settings.seed, number, (settings.nodes, settings.proxies), settings.round);
         breaker.note(&format!("round {number}"));
         breaker.round(&round);
         breaker.mend();
