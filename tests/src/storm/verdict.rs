@@ -47,7 +47,7 @@ pub fn judge(cluster: &Cluster, history: &History, settings: &Settings, sessions
         same_replicas(history, &replicas);
         all().for_each(|container| seen_rows(history, &sessions[0], container, &finals));
         let boxes = containers(history, &sessions[0]);
-        stats(history, sessions, &replicas, boxes);
+        stats(history, &sessions[0], &replicas, &finals, boxes);
     }
     for policy in 0..settings.policies.len() {
         for wrong in object_copies::misplaced(cluster, settings.nodes, policy) {
@@ -228,16 +228,28 @@ fn list(session: &Session, container: &str) -> Vec<Value> {
     }
 }
 
+/// The bytes that a row counts for: a large object's manifest, not what it stands for, which the listing shows.
+fn stored(session: &Session, container: &str, row: &Value, finals: &Final) -> u64 {
+    let path = format!("{container}/{}", text(row, "name"));
+    if finals.get(&path).is_none_or(|answer| answer.header("X-Static-Large-Object").is_none()) {
+        return row["bytes"].as_u64().unwrap_or(0);
+    }
+    let manifest = session.head(&path).query("multipart-manifest=get").send().expect(200);
+    manifest.need("Content-Length").parse().expect("a length")
+}
+
 /// The counts of containers and of the account are those of the rows. Accounts are told a little later, so this one is
 /// asked for them until they are right, or patience ends.
-fn stats(history: &History, sessions: &[Session], listings: &Listings, boxes: usize) {
-    let bytes = |rows: &Rows| rows.values().filter_map(|row| row["bytes"].as_u64()).sum::<u64>();
+fn stats(history: &History, session: &Session, listings: &Listings, finals: &Final, boxes: usize) {
+    let bytes = |container: &str, rows: &Rows| rows.values().map(|row| stored(session, container, row, finals)).sum();
+    let bytes: BTreeMap<&str, u64> =
+        listings.iter().filter_map(|(name, replicas)| Some((*name, bytes(name, replicas.first()?)))).collect();
     let listed: BTreeMap<_, _> =
         listings.iter().filter_map(|(name, replicas)| Some((name, replicas.first()?))).collect();
     for (container, rows) in &listed {
-        let head = sessions[0].head(container).send().expect(204);
+        let head = session.head(container).send().expect(204);
         let said = ["X-Container-Object-Count", "X-Container-Bytes-Used"].map(|name| head.need(name).to_owned());
-        let counted = [rows.len().to_string(), bytes(rows).to_string()];
+        let counted = [rows.len().to_string(), bytes[*container].to_string()];
         if said != counted {
             history.violation(format!("{container} says {said:?} objects and bytes, and lists {counted:?}"));
         }
@@ -245,10 +257,10 @@ fn stats(history: &History, sessions: &[Session], listings: &Listings, boxes: us
     let wanted = [
         (listed.len() + boxes).to_string(),
         listed.values().map(|rows| rows.len()).sum::<usize>().to_string(),
-        listed.values().map(|rows| bytes(rows)).sum::<u64>().to_string(),
+        bytes.values().sum::<u64>().to_string(),
     ];
     let names = ["X-Account-Container-Count", "X-Account-Object-Count", "X-Account-Bytes-Used"];
-    let said = || sessions[0].head("").send().expect(204);
+    let said = || session.head("").send().expect(204);
     let deadline = Instant::now() + PATIENCE;
     loop {
         let said = names.map(|name| said().need(name).to_owned());
