@@ -1,5 +1,6 @@
 # make up     a running cluster on loopback        make check   format, lints, docs
 # make test   everything                           make bench   how fast it is here
+# make bench-repair   how fast an emptied device is filled, beside rsync: SMALL=100000 objects, LARGE_MIB=2048
 # make storm  faults on purpose for some minutes: SEED=7 MINUTES=5, at random without
 # make test-swift   the real Swift's own functional suite, against a cluster of Apus
 
@@ -13,8 +14,10 @@ CARGO := cargo
 # nextest isolates and limits the stories better; cargo's own runner does where it is not installed.
 TEST := $(shell cargo nextest --version >/dev/null 2>&1 && echo "nextest run" || echo "test --no-fail-fast")
 UP ?=
+SMALL ?= 100000
+LARGE_MIB ?= 2048
 
-.PHONY: up test test-swift storm check bench build tools python help
+.PHONY: up test test-swift storm check bench bench-repair build tools python help
 
 help:
 	@sed -n 's/^# //p' Makefile
@@ -41,6 +44,10 @@ check: tools
 
 bench: build
 	$(CARGO) bench --locked --workspace
+
+bench-repair: build
+	@./tools/install-debian rsync
+	$(CARGO) bench --locked -p apus-tests --bench repair -- --small $(SMALL) --large-mib $(LARGE_MIB)
 
 # Debian's libclang for RocksDB's bindings; below, what the tests run.
 tools:

@@ -423,6 +423,11 @@ impl Cluster {
         &mut self.nodes
     }
 
+    /// All storage nodes, and then all proxies.
+    pub fn all(&mut self) -> impl Iterator<Item = &mut Node> {
+        self.nodes.iter_mut().chain(&mut self.proxies)
+    }
+
     /// A proxy.
     pub fn proxy(&mut self, i: usize) -> &mut Node {
         &mut self.proxies[i]

@@ -8,14 +8,18 @@ use std::time::Instant;
 
 use apus_object::store::attributes;
 use fastrand::Rng;
+use rustix::fs::XattrFlags;
 use rustix::process::Signal;
 
 use super::history::History;
 use super::plan::{Act, Injury, Outage, Round, Trouble};
-use super::{LISTINGS_ARE_REPLICATED, Settings};
+use super::{LISTINGS_ARE_REPLICATED, REPLICATION, Settings};
+use crate::cluster::Node;
 use crate::net::Network;
 use crate::{Cluster, PATIENCE, Request, disk, md5_hex};
 
+/// The attribute with an object's metadata.
+const METADATA: &str = "user.swift.metadata";
 /// Passes on every node until all is in its place again: more than enough, so that only a fault needs more.
 const MOST_PASSES: usize = 30;
 
@@ -74,7 +78,7 @@ impl<'a> Breaker<'a> {
 
     /// A process that ended by itself is a violation.
     fn look_for_the_dead(&mut self) {
-        for node in self.cluster.nodes() {
+        for node in self.cluster.all() {
             if node.is_running() && !node.process().is_alive() {
                 let log = node.process().log_tail();
                 self.history.violation(format!("{} ended by itself\n{log}", node.name()));
@@ -87,14 +91,14 @@ impl<'a> Breaker<'a> {
         let node = outage.node;
         match outage.trouble {
             Trouble::Kill => {
-                self.note(&format!("node {node} is killed"));
-                if self.cluster.node(node).is_running() {
-                    self.cluster.node(node).kill();
+                self.tell(node, "is killed");
+                if self.server(node).is_running() {
+                    self.server(node).kill();
                 }
             }
             Trouble::Freeze => {
-                self.note(&format!("node {node} freezes"));
-                self.cluster.node(node).process().signal(Signal::STOP);
+                self.tell(node, "freezes");
+                self.server(node).process().signal(Signal::STOP);
                 self.frozen.push(node);
             }
             Trouble::TakeAway => {
@@ -145,18 +149,28 @@ impl<'a> Breaker<'a> {
         }
     }
 
+    fn tell(&mut self, server: usize, what: &str) {
+        let name = self.server(server).name().to_owned();
+        self.note(&format!("{name} {what}"));
+    }
+
+    /// A storage node, or a proxy behind them.
+    fn server(&mut self, number: usize) -> &mut Node {
+        self.cluster.all().nth(number).expect("a server")
+    }
+
     fn start(&mut self, node: usize) {
-        if !self.cluster.node(node).is_running() {
-            self.cluster.node(node).start(None);
-            self.note(&format!("node {node} is started again"));
+        if !self.server(node).is_running() {
+            self.server(node).start(None);
+            self.tell(node, "is started again");
         }
     }
 
     fn thaw(&mut self, node: usize) {
         if let Some(place) = self.frozen.iter().position(|frozen| *frozen == node) {
             self.frozen.swap_remove(place);
-            self.cluster.node(node).process().signal(Signal::CONT);
-            self.note(&format!("node {node} thaws"));
+            self.server(node).process().signal(Signal::CONT);
+            self.tell(node, "thaws");
         }
     }
 
@@ -172,13 +186,16 @@ impl<'a> Breaker<'a> {
         match injury {
             Injury::Flip(many) => self.damage(node, many, rng, flip),
             Injury::Truncate(many) => self.damage(node, many, rng, truncate),
+            Injury::Scramble(many) => self.damage(node, many, rng, scramble),
             Injury::Replace if LISTINGS_ARE_REPLICATED => self.replace(node),
             Injury::Empty | Injury::Replace => self.empty(node),
         }
     }
 
     fn damage(&mut self, node: usize, many: usize, rng: &mut Rng, harm: fn(&Path, &mut Rng) -> Option<()>) {
-        let mut files = disk::with_suffix(&self.cluster.node(node).devices(), ".data");
+        let devices = self.cluster.node(node).devices();
+        let mut files = disk::with_suffix(&devices, ".data");
+        files.extend(disk::with_suffix(&devices, ".meta"));
         rng.shuffle(&mut files);
         let mut harmed = 0;
         for file in files.into_iter().take(many) {
@@ -223,9 +240,10 @@ impl<'a> Breaker<'a> {
     pub fn mend(&mut self) {
         let nodes = self.settings.nodes;
         (0..nodes).for_each(|node| self.give_back(node));
-        (0..nodes).for_each(|node| self.thaw(node));
+        let servers = nodes + self.settings.proxies;
+        (0..servers).for_each(|node| self.thaw(node));
         self.look_for_the_dead();
-        (0..nodes).for_each(|node| self.start(node));
+        (0..servers).for_each(|node| self.start(node));
         for damaged in std::mem::take(&mut self.damaged) {
             self.look_at(&damaged);
         }
@@ -239,16 +257,10 @@ impl<'a> Breaker<'a> {
         self.note(&format!("all nodes are up and have replicated, after {tries} vain tries"));
     }
 
-    /// One pass on every node; what the first says that could not do all.
+    /// One pass of each kind on every node; what could not be done.
     fn replicate(&mut self) -> Result<(), String> {
-        for node in 0..self.settings.nodes {
-            let output = self.cluster.node(node).pass("replicate", &[]);
-            if !output.status.success() {
-                let said = [output.stdout, output.stderr].map(|s| String::from_utf8_lossy(&s).into_owned());
-                return Err(format!("node {node}: {}", said.concat()));
-            }
-        }
-        Ok(())
+        let left: String = REPLICATION.iter().map(|pass| self.cluster.try_pass(pass)).collect();
+        if left.is_empty() { Ok(()) } else { Err(left) }
     }
 
     /// Reads a damaged copy as the auditor would: it must be put away, or have been replaced.
@@ -268,17 +280,19 @@ impl<'a> Breaker<'a> {
     }
 }
 
-fn still_damaged(file: &Path) -> bool {
-    let Ok(body) = fs::read(file) else { return false };
-    let etag = File::open(file).ok().and_then(|file| attributes::read(&file).ok());
-    etag.is_some_and(|found| found.metadata.text("ETag").is_some_and(|etag| etag != md5_hex(&body)))
+fn still_damaged(path: &Path) -> bool {
+    let (Ok(body), Ok(file)) = (fs::read(path), File::open(path)) else { return false };
+    match attributes::read(&file) {
+        Ok(found) => found.metadata.text("ETag").is_some_and(|etag| etag != md5_hex(&body)),
+        Err(_) => path.exists(),
+    }
 }
 
 /// One bit of the body, and the times stay: so do those of rotten ones.
 fn flip(path: &Path, rng: &mut Rng) -> Option<()> {
     let file = File::options().read(true).write(true).open(path).ok()?;
-    let found = file.metadata().ok()?;
-    let place = rng.u64(..found.len().max(1));
+    let found = file.metadata().ok().filter(|found| found.len() > 0)?;
+    let place = rng.u64(..found.len());
     let mut byte = [0];
     file.read_exact_at(&mut byte, place).ok()?;
     file.write_all_at(&[byte[0] ^ (1 << rng.u32(..8))], place).ok()?;
@@ -286,8 +300,18 @@ fn flip(path: &Path, rng: &mut Rng) -> Option<()> {
     file.set_times(times).ok()
 }
 
+/// One bit of what its attribute says.
+fn scramble(path: &Path, rng: &mut Rng) -> Option<()> {
+    let mut value = vec![0; 64 << 10];
+    let length = rustix::fs::getxattr(path, METADATA, &mut value[..]).ok()?;
+    value.truncate(length);
+    let place = rng.usize(..length.max(1));
+    *value.get_mut(place)? ^= 1 << rng.u32(..8);
+    rustix::fs::setxattr(path, METADATA, &value, XattrFlags::REPLACE).ok()
+}
+
 fn truncate(path: &Path, rng: &mut Rng) -> Option<()> {
     let file = File::options().write(true).open(path).ok()?;
     let length = file.metadata().ok()?.len();
-    file.set_len(rng.u64(..length.max(1))).ok()
+    if length == 0 { None } else { file.set_len(rng.u64(..length)).ok() }
 }

@@ -3,7 +3,8 @@
 //!
 //! Proxies give a write its timestamp between the client's first byte and the answer. So of two writes of one object, the
 //! one that was begun after the other was answered is the later one; two that overlap may go either way. A write without
-//! an answer may have any timestamp from its beginning on, and may or may not have happened. An object has three
+//! an answer may have any timestamp from its beginning on (up to the moment when its connection broke off, if it did), and
+//! may or may not have happened. An object has three
 //! registers with a last writer each: its data (PUT, COPY, DELETE), its metadata (PUT, COPY, POST) and its content type
 //! (those, if the POST had one). A write is *possible* as the last one unless an acknowledged one is surely later.
 
@@ -31,6 +32,8 @@ pub enum What {
     Put(Content, Option<u64>),
     /// The body of another object, whatever that is.
     Copy(String),
+    /// A container.
+    Make,
     /// Metadata, and maybe a content type.
     Post(bool),
     /// Nothing any more.
@@ -59,6 +62,7 @@ impl Write {
         match self.what {
             What::Put(..) | What::Copy(_) => self.status == 201,
             What::Post(_) => self.status == 202,
+            What::Make => matches!(self.status, 201 | 202),
             What::Delete => self.status == 204,
         }
     }
@@ -69,7 +73,7 @@ impl Write {
             // A source that was not found, a manifest whose segments were not.
             What::Put(..) | What::Copy(_) => &[400, 401, 404, 411, 412, 413, 422][..],
             // Some replicas may have had it.
-            What::Post(_) | What::Delete => &[400, 401, 412],
+            What::Post(_) | What::Make | What::Delete => &[400, 401, 412],
         };
         refusals.contains(&self.status)
     }
@@ -169,7 +173,7 @@ impl History {
         self.known().objects.entry(path.to_owned()).or_default().push(write);
     }
 
-    /// Notes a write's answer.
+    /// Notes a write's answer; status 0 when the connection broke off: what the write did, it did before.
     pub fn end(&self, id: u64, path: &str, status: u16) {
         let now = self.now();
         let mut known = self.known();
@@ -206,7 +210,12 @@ impl History {
 
     /// The objects that were ever written.
     pub fn objects(&self) -> Vec<String> {
-        self.known().objects.keys().cloned().collect()
+        self.known().objects.keys().filter(|path| path.contains('/')).cloned().collect()
+    }
+
+    /// The containers that were ever made.
+    pub fn containers(&self) -> Vec<String> {
+        self.known().objects.keys().filter(|path| !path.contains('/')).cloned().collect()
     }
 
     /// Everything that was done to an object.
@@ -224,7 +233,7 @@ impl History {
                 What::Put(content, _) => (&content.etag, &content.md5) == (&seen.etag, &seen.md5),
                 _ => false,
             }),
-            What::Post(_) | What::Delete => false,
+            What::Post(_) | What::Make | What::Delete => false,
         }
     }
 
@@ -274,6 +283,18 @@ impl History {
         if brought.iter().any(fits) { Ok(()) } else { Err(format!("{path} has old metadata: {seen:?}")) }
     }
 
+    /// Why a container cannot be there, or cannot be away.
+    pub fn check_container(&self, name: &str, is_there: bool) -> Result<(), String> {
+        let writes = self.of(name);
+        let never = writes.iter().all(|write| !write.acknowledged());
+        let finals = possible(&writes.iter().collect::<Vec<_>>());
+        let fits = finals.iter().any(|write| matches!(write.what, What::Make) == is_there);
+        if fits || (never && !is_there) {
+            return Ok(());
+        }
+        Err(format!("the container {name} is {}", if is_there { "back" } else { "lost" }))
+    }
+
     /// Whether only acknowledged writes can have been the last ones. A node that is killed between an object and its row tells
     /// nobody of that row; so, as with Swift, an object whose last write nobody was promised may be listed as it was before
     /// (the auditor's dark data, when it was not listed at all).
@@ -286,7 +307,7 @@ impl History {
     /// The whole story of an object, for the report of a violation.
     pub fn tell(&self, path: &str) -> String {
         let line = |write: &Write| {
-            let end = write.end.map_or("no answer".to_owned(), |end| format!("{end:.3?}"));
+            let end = write.end.map_or("no end".to_owned(), |end| format!("{end:.3?}"));
             let known = if write.acknowledged() { "acknowledged" } else { "" };
             format!(
                 "    {} by client {}: {:?} from {:.3?} to {end}, status {} {known}",
@@ -366,6 +387,16 @@ mod tests {
         assert!(history.check_final("c/o", Some(&seen("a", 3))).is_err(), "the POST had no content type");
         assert!(history.check_read("c/o", &seen("a", 1)).is_err(), "metadata older than the data");
         assert!(history.check_read("c/o", &seen("a", 2)).is_ok());
+    }
+
+    #[test]
+    fn a_container_is_what_was_last_done_to_it() {
+        let history = history(&[(What::Make, 201), (What::Delete, 204), (What::Make, 503)]);
+        assert!(history.check_container("c/o", true).is_ok() && history.check_container("c/o", false).is_ok());
+        let history = self::history(&[(What::Make, 201), (What::Delete, 204)]);
+        assert!(history.check_container("c/o", true).unwrap_err().contains("back"));
+        let history = self::history(&[(What::Delete, 404), (What::Make, 202)]);
+        assert!(history.check_container("c/o", false).unwrap_err().contains("lost"));
     }
 
     #[test]

@@ -2,11 +2,13 @@
 //! chosen likewise, and tells the history of it. A seed gives each client the same operations in the same order; how
 //! they meet those of the others is the machine's.
 
+use std::io::{self, ErrorKind};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use fastrand::Rng;
 use serde_json::{Value, json};
 
+use super::LISTINGS_ARE_REPLICATED;
 use super::history::{Content, History, Seen, What, content_type};
 use crate::{Request, Response, Session, bytes, md5_hex};
 
@@ -65,8 +67,9 @@ impl<'a> Client<'a> {
             }
             90..92 => self.get(&format!("{container}/short-lived{few}")),
             92..95 => self.get(&format!("{container}/copy{few}")),
-            95..99 => self.list(container),
-            _ => self.request("HEAD account", "HEAD", "", |r| r).map_or((), drop),
+            95..97 => self.list(container),
+            97..99 if LISTINGS_ARE_REPLICATED => self.container(few),
+            97.. => self.request("HEAD account", "HEAD", "", |r| r).map_or((), drop),
         }
     }
 
@@ -77,22 +80,19 @@ impl<'a> Client<'a> {
         method: &str,
         path: &str,
         with: impl FnOnce(Request) -> Request,
-    ) -> Option<Response> {
+    ) -> io::Result<Response> {
         let session = &self.sessions[self.rng.usize(..self.sessions.len())];
         let answer = with(session.request(method, path)).try_send();
-        match answer {
+        match &answer {
             Ok(answer) => {
                 self.history.count(operation, &answer.status.to_string());
                 if matches!(answer.status, 500 | 501 | 505 | 400 | 401 | 403 | 405 | 411..=422) && operation != "SLO" {
                     self.history.violation(format!("{operation} {path}: {answer:?}"));
                 }
-                Some(answer)
             }
-            Err(_) => {
-                self.history.count(operation, "broken off");
-                None
-            }
+            Err(_) => self.history.count(operation, "broken off"),
         }
+        answer
     }
 
     /// The same for a write.
@@ -104,14 +104,23 @@ impl<'a> Client<'a> {
         with: impl FnOnce(Request) -> Request,
     ) -> Option<Response> {
         let method = match what {
-            What::Put(..) | What::Copy(_) => "PUT",
+            What::Put(..) | What::Copy(_) | What::Make => "PUT",
             What::Post(_) => "POST",
             What::Delete => "DELETE",
         };
         self.history.begin(id, self.number, path, what);
-        let answer = self.request(operation, method, path, with)?;
-        self.history.end(id, path, answer.status);
-        Some(answer)
+        match self.request(operation, method, path, with) {
+            Ok(answer) => {
+                self.history.end(id, path, answer.status);
+                Some(answer)
+            }
+            // Whoever was asked may still do it.
+            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => None,
+            Err(_) => {
+                self.history.end(id, path, 0);
+                None
+            }
+        }
     }
 
     fn length(&mut self) -> usize {
@@ -163,6 +172,16 @@ impl<'a> Client<'a> {
         self.write("DELETE", id, (path, What::Delete), |request| request);
     }
 
+    /// Makes or deletes a container that nobody puts anything into.
+    fn container(&mut self, number: usize) {
+        let (id, name) = (self.history.number(), format!("box{number}"));
+        if self.rng.bool() {
+            self.write("PUT cont.", id, (&name, What::Make), |request| request);
+        } else {
+            self.write("DEL cont.", id, (&name, What::Delete), |request| request);
+        }
+    }
+
     fn copy(&mut self, from: &str, to: &str) {
         let id = self.history.number();
         self.write("COPY", id, (to, What::Copy(from.to_owned())), |request| {
@@ -199,7 +218,7 @@ impl<'a> Client<'a> {
     fn get(&mut self, path: &str) {
         let newest = self.rng.bool();
         let answer = self.request("GET", "GET", path, |r| if newest { r.header("X-Newest", "true") } else { r });
-        if let Some(answer) = answer.filter(|answer| answer.status == 200)
+        if let Some(answer) = answer.ok().filter(|answer| answer.status == 200)
             && let Err(why) = self.history.check_read(path, &Seen::of(&answer))
         {
             self.history.violation(format!("GET: {why}\n{}", self.history.tell(path)));
@@ -210,7 +229,7 @@ impl<'a> Client<'a> {
     fn list(&mut self, container: &str) {
         let prefix = self.rng.bool();
         let answer = self.request("GET list", "GET", container, |r| if prefix { r.query("prefix=o") } else { r });
-        for name in answer.filter(|answer| answer.status == 200).iter().flat_map(Response::lines) {
+        for name in answer.ok().filter(|answer| answer.status == 200).iter().flat_map(Response::lines) {
             if self.history.of(&format!("{container}/{name}")).is_empty() {
                 self.history.violation(format!("{container} lists {name}, which nobody wrote"));
             }

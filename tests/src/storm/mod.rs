@@ -25,7 +25,11 @@ use load::{CONTAINERS, Client, MAX_LIFE_SECONDS, SEGMENTS};
 use plan::Round;
 
 /// Whether listings are brought back to a device that lost them. As long as they are not, a storm destroys objects only.
-pub const LISTINGS_ARE_REPLICATED: bool = false;
+pub const LISTINGS_ARE_REPLICATED: bool = true;
+
+/// The passes that bring copies to where they belong.
+const REPLICATION: &[&str] =
+    if LISTINGS_ARE_REPLICATED { &["replicate", "replicate-listings"] } else { &["replicate"] };
 
 /// A disk that is to be filled: room for what a long storm leaves on it.
 const DISK_BYTES: u64 = 1 << 30;
@@ -152,7 +156,7 @@ fn faults(breaker: &mut Breaker, settings: &Settings, history: &History) {
         if history.now() >= settings.length {
             return;
         }
-        let round = Round::new(settings.seed, number, settings.nodes, settings.round);
+        let round = Round::new(settings.seed, number, (settings.nodes, settings.proxies), settings.round);
         breaker.note(&format!("round {number}"));
         breaker.round(&round);
         breaker.mend();

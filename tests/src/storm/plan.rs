@@ -34,6 +34,8 @@ pub enum Injury {
     Flip(usize),
     /// The ends of that many files.
     Truncate(usize),
+    /// One bit of the metadata of each of that many files.
+    Scramble(usize),
     /// All objects, under the running process.
     Empty,
     /// The device comes back as an empty disk.
@@ -43,7 +45,7 @@ pub enum Injury {
 /// A trouble of one node with its times from the round's beginning.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Outage {
-    /// Whose.
+    /// Whose; the numbers behind the last storage node are proxies, which are killed or frozen only.
     pub node: usize,
     /// What.
     pub trouble: Trouble,
@@ -79,19 +81,26 @@ pub enum Act {
 
 /// One in so many rounds ends all nodes at once.
 const BLACKOUT: usize = 8;
+/// One in so many rounds ends or freezes a proxy.
+const PROXY: usize = 3;
 /// Most files injured at once.
 const MOST_FILES: usize = 40;
 
 impl Round {
     /// The round of that number, in the storm of that seed.
-    pub fn new(seed: u64, number: u64, nodes: usize, length: Duration) -> Self {
+    pub fn new(seed: u64, number: u64, (nodes, proxies): (usize, usize), length: Duration) -> Self {
         let mut rng = Rng::with_seed(seed.rotate_left(32) ^ number.wrapping_mul(0x9e37_79b9_7f4a_7c15));
-        let outages = if rng.usize(..BLACKOUT) == 0 {
+        let mut outages = if rng.usize(..BLACKOUT) == 0 {
             let (from, until) = window(&mut rng, length);
             (0..nodes).map(|node| Outage { node, trouble: Trouble::Kill, from, until }).collect()
         } else {
             some_outages(&mut rng, nodes, length)
         };
+        if rng.usize(..PROXY) == 0 {
+            let trouble = if rng.bool() { Trouble::Kill } else { Trouble::Freeze };
+            let (from, until) = window(&mut rng, length);
+            outages.push(Outage { node: nodes + rng.usize(..proxies), trouble, from, until });
+        }
         let injured = rng.usize(..nodes);
         let is_away =
             outages.iter().any(|o| o.node == injured && matches!(o.trouble, Trouble::TakeAway | Trouble::Fill));
@@ -137,7 +146,8 @@ fn outage(rng: &mut Rng, node: usize, length: Duration) -> Outage {
 fn injury(rng: &mut Rng) -> Injury {
     match rng.usize(..6) {
         0 | 1 => Injury::Flip(rng.usize(1..=MOST_FILES)),
-        2 | 3 => Injury::Truncate(rng.usize(1..=MOST_FILES)),
+        2 => Injury::Truncate(rng.usize(1..=MOST_FILES)),
+        3 => Injury::Scramble(rng.usize(1..=MOST_FILES)),
         4 => Injury::Empty,
         _ => Injury::Replace,
     }
@@ -162,7 +172,7 @@ mod tests {
 
     #[test]
     fn a_seed_gives_the_same_plan_and_another_seed_another() {
-        let plan = |seed| (0..20).map(|number| Round::new(seed, number, 5, LENGTH)).collect::<Vec<_>>();
+        let plan = |seed| (0..20).map(|number| Round::new(seed, number, (5, 2), LENGTH)).collect::<Vec<_>>();
         assert_eq!(plan(7), plan(7));
         assert_ne!(plan(7), plan(8));
     }
@@ -170,12 +180,12 @@ mod tests {
     #[test]
     fn one_node_is_injured_at_most_and_everything_that_goes_comes_back() {
         for number in 0..2000 {
-            let round = Round::new(number / 100, number, 5, LENGTH);
+            let round = Round::new(number / 100, number, (5, 2), LENGTH);
             let nodes: BTreeSet<_> = round.outages.iter().map(|o| o.node).collect();
             assert_eq!(nodes.len(), round.outages.len(), "two outages of one node: {round:?}");
             let mut away = BTreeSet::new();
             for (at, act) in round.acts() {
-                assert!(at <= LENGTH);
+                assert!(at <= LENGTH && round.injured < 5);
                 match act {
                     Act::Begin(outage) => assert!(away.insert(outage.node)),
                     Act::End(outage) => assert!(away.remove(&outage.node)),

@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::history::{History, Seen};
 use super::load::{CONTAINERS, SEGMENTS};
-use super::{LISTINGS_ARE_REPLICATED, Settings};
+use super::{LISTINGS_ARE_REPLICATED, REPLICATION, Settings};
 use crate::{Cluster, PATIENCE, Response, Session, copies};
 
 /// Rounds of all passes until nothing is left to do: more than enough, so that only a fault needs more.
@@ -22,7 +22,7 @@ pub fn settle(cluster: &Cluster, history: &History) {
     let mut left = String::new();
     for _ in 0..MOST_ROUNDS {
         left.clear();
-        for pass in ["update", "replicate", "expire", "update", "replicate"] {
+        for pass in ["update", "expire", "update"].iter().chain(REPLICATION) {
             left.push_str(&cluster.try_pass(pass));
         }
         if left.is_empty() && cluster.pending_updates().is_empty() {
@@ -46,7 +46,8 @@ pub fn judge(cluster: &Cluster, history: &History, settings: &Settings, sessions
     if LISTINGS_ARE_REPLICATED {
         same_replicas(history, &replicas);
         all().for_each(|container| seen_rows(history, &sessions[0], container, &finals));
-        stats(history, sessions, &replicas);
+        let boxes = containers(history, &sessions[0]);
+        stats(history, &sessions[0], &replicas, &finals, boxes);
     }
     for policy in 0..settings.policies.len() {
         for wrong in copies::misplaced(cluster, settings.nodes, policy) {
@@ -152,6 +153,25 @@ fn answer(session: &Session, path: &str) -> Response {
     }
 }
 
+/// The containers that come and go are there or not as the account lists them; returns how many are.
+fn containers(history: &History, session: &Session) -> usize {
+    let listed: BTreeSet<String> = list(session, "").iter().map(|row| text(row, "name").to_owned()).collect();
+    let boxes = history.containers();
+    for name in &boxes {
+        let is_there = session.head(name).send().status == 204;
+        if let Err(why) = history.check_container(name, is_there) {
+            history.violation(format!("{why}\n{}", history.tell(name)));
+        }
+        if listed.contains(name) != is_there {
+            history.violation(format!(
+                "there: {is_there}; the account lists something else of {name}\n{}",
+                history.tell(name)
+            ));
+        }
+    }
+    boxes.iter().filter(|name| listed.contains(*name)).count()
+}
+
 fn on_disk(cluster: &Cluster, settings: &Settings, path: &str) -> String {
     let Some((container, object)) = path.split_once('/') else { return String::new() };
     let found = copies::where_is(cluster, settings.nodes, "AUTH_test", container, object);
@@ -208,27 +228,39 @@ fn list(session: &Session, container: &str) -> Vec<Value> {
     }
 }
 
+/// The bytes that a row counts for: a large object's manifest, not what it stands for, which the listing shows.
+fn stored(session: &Session, container: &str, row: &Value, finals: &Final) -> u64 {
+    let path = format!("{container}/{}", text(row, "name"));
+    if finals.get(&path).is_none_or(|answer| answer.header("X-Static-Large-Object").is_none()) {
+        return row["bytes"].as_u64().unwrap_or(0);
+    }
+    let manifest = session.head(&path).query("multipart-manifest=get").send().expect(200);
+    manifest.need("Content-Length").parse().expect("a length")
+}
+
 /// The counts of containers and of the account are those of the rows. Accounts are told a little later, so this one is
 /// asked for them until they are right, or patience ends.
-fn stats(history: &History, sessions: &[Session], listings: &Listings) {
-    let bytes = |rows: &Rows| rows.values().filter_map(|row| row["bytes"].as_u64()).sum::<u64>();
+fn stats(history: &History, session: &Session, listings: &Listings, finals: &Final, boxes: usize) {
+    let bytes = |container: &str, rows: &Rows| rows.values().map(|row| stored(session, container, row, finals)).sum();
+    let bytes: BTreeMap<&str, u64> =
+        listings.iter().filter_map(|(name, replicas)| Some((*name, bytes(name, replicas.first()?)))).collect();
     let listed: BTreeMap<_, _> =
         listings.iter().filter_map(|(name, replicas)| Some((name, replicas.first()?))).collect();
     for (container, rows) in &listed {
-        let head = sessions[0].head(container).send().expect(204);
+        let head = session.head(container).send().expect(204);
         let said = ["X-Container-Object-Count", "X-Container-Bytes-Used"].map(|name| head.need(name).to_owned());
-        let counted = [rows.len().to_string(), bytes(rows).to_string()];
+        let counted = [rows.len().to_string(), bytes[*container].to_string()];
         if said != counted {
             history.violation(format!("{container} says {said:?} objects and bytes, and lists {counted:?}"));
         }
     }
     let wanted = [
-        listed.len().to_string(),
+        (listed.len() + boxes).to_string(),
         listed.values().map(|rows| rows.len()).sum::<usize>().to_string(),
-        listed.values().map(|rows| bytes(rows)).sum::<u64>().to_string(),
+        bytes.values().sum::<u64>().to_string(),
     ];
     let names = ["X-Account-Container-Count", "X-Account-Object-Count", "X-Account-Bytes-Used"];
-    let said = || sessions[0].head("").send().expect(204);
+    let said = || session.head("").send().expect(204);
     let deadline = Instant::now() + PATIENCE;
     loop {
         let said = names.map(|name| said().need(name).to_owned());
