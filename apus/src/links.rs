@@ -28,23 +28,22 @@ pub(crate) struct Served {
 
 impl Links {
     /// The end for a role: on the one address that the configuration says for all roles, or where the role's server is.
-    pub(crate) fn get(&self, config: &replicate::Config, role: SocketAddr) -> Result<Served, StartError> {
+    pub(crate) fn get(
+        &self,
+        config: &replicate::Config,
+        role: SocketAddr,
+        identity: impl FnOnce() -> Result<Identity, StartError>,
+    ) -> Result<Served, StartError> {
         let said = config.listen.as_ref().map(|text| text.parse().map_err(|_| StartError::Address(text.clone())));
         let own = said.transpose()?.unwrap_or(role);
         let mut bound = self.bound.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(link) = bound.get(&own) {
             return Ok(Served { link: Arc::clone(link), front: None });
         }
-        let link = Arc::new(Link::bind(own, &identity(config)?)?);
+        let link = Arc::new(Link::bind(own, &identity()?)?);
         bound.insert(own, Arc::clone(&link));
         Ok(Served { link, front: Some(Arc::clone(&self.front)) })
     }
-}
-
-/// Who a node is to its peers.
-pub(crate) fn identity(config: &replicate::Config) -> Result<Identity, StartError> {
-    let identity = Identity::read(&config.certificate, &config.key, &config.ca);
-    identity.map_err(|error| StartError::Link(error.into()))
 }
 
 /// A role's part in replication: nothing without `[replication]`.
@@ -62,8 +61,8 @@ pub(crate) trait Daemon {
 }
 
 impl Daemon for Replicate {
-    fn run(&self, stop: &CancellationToken) -> impl Future<Output = ()> + Send {
-        Self::run(self, stop)
+    async fn run(&self, stop: &CancellationToken) {
+        tokio::join!(Self::run(self, stop), self.follow_rings(stop));
     }
 }
 

@@ -1,4 +1,5 @@
-//! `apus pass replicate-listings`: asks the servers of this node, which have the listings open, to do it.
+//! `apus pass replicate-listings`, and the listings' part of `apus pass audit`: asks the servers of this node, which have the
+//! listings open, to do it.
 
 use std::net::SocketAddr;
 use std::process::ExitCode;
@@ -6,7 +7,7 @@ use std::time::Duration;
 
 use apus_base::db::Kind;
 use apus_base::link::Link;
-use apus_replicator::listings::ask;
+use apus_base::listing::ask;
 
 use crate::cli;
 use crate::error::StartError;
@@ -21,7 +22,7 @@ pub(crate) async fn run(
 ) -> Result<ExitCode, StartError> {
     loop {
         let asked = tokio::select! {
-            asked = ask_all(link, own, run) => asked,
+            asked = ask_all(ask::What::Replicate, link, own, run) => asked,
             () = run.stop.cancelled() => return Ok(ExitCode::FAILURE),
         };
         match asked {
@@ -39,11 +40,16 @@ pub(crate) async fn run(
     }
 }
 
-async fn ask_all(link: &Link, own: &[(Kind, SocketAddr)], run: &Run) -> Result<u64, StartError> {
+pub(crate) async fn ask_all(
+    what: ask::What,
+    link: &Link,
+    own: &[(Kind, SocketAddr)],
+    run: &Run,
+) -> Result<u64, StartError> {
     let mut failures = 0;
     for (kind, address) in own {
         let (host, port) = (address.ip().to_string(), address.port());
-        failures += ask::ask(link, (&host, port), *kind, &run.filter, cli::say).await?;
+        failures += ask::ask(link, (&host, port), what, *kind, &run.filter, cli::say).await?;
     }
     Ok(failures)
 }

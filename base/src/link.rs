@@ -8,9 +8,11 @@
 //! What can fail: the peer is not there or not one of us ([`LinkError::Connect`]), it falls silent ([`LinkError::Silent`]), or says
 //! what is no message. All are the peer's; the connection is made anew by whoever asks next.
 
+mod expiry;
 mod identity;
 mod reset;
 mod stream;
+mod tls;
 
 use std::collections::HashMap;
 use std::future::Future;
@@ -22,8 +24,10 @@ use quinn::{Connection, Endpoint, EndpointConfig, IdleTimeout, TransportConfig, 
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+pub use expiry::{certificate_expiry, serial};
 pub use identity::{Identity, IdentityError, NODE_NAME};
 pub use stream::{Receiver, Sender, Stream};
+pub use tls::{BackendTls, BackendTlsConfig};
 
 use crate::wire::replication::InvalidMessage;
 

@@ -3,6 +3,7 @@
 //! Backend paths are `/<device>/<partition>/<account>[/<container>[/<object>]]`, each part percent-encoded.
 
 pub mod listings;
+pub mod redundancy;
 pub mod replication;
 
 use std::fmt::Write as _;
@@ -12,6 +13,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::policy::PolicyIndex;
 use crate::timestamp::{RowTimestamps, Timestamp};
+
+/// The status of a storage server that is asked more than its rates allow: another node is to be asked, and the server is no
+/// worse for it.
+pub const TOO_MANY_BACKEND_REQUESTS: u16 = 529;
 
 /// Header names between servers, in lower case as `http` wants them.
 pub mod header {
@@ -222,6 +227,26 @@ pub struct InventoryItem {
     pub container: String,
     /// The policy of its objects.
     pub policy: PolicyIndex,
+}
+
+/// A container of a device with rows under other policies than its own, for the reconciler: the answer to
+/// `GET /<device>?misplaced=<hash>`, as JSON, `null` when there is none. It is about the container after that hash, or with
+/// `&after=` about that very one.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MisplacedRows {
+    /// The hash of the container's path.
+    pub hash: String,
+    /// What tells the state in which its rows are shown, to be given back with `DELETE /<device>?misplaced=<hash>&state=`.
+    pub state: String,
+    /// Its account.
+    pub account: String,
+    /// Its name.
+    pub container: String,
+    /// Some of the rows.
+    pub rows: Vec<ObjectRow>,
+    /// What to give as `after` to see more.
+    pub next: Option<String>,
 }
 
 /// What became of each row of a batch, in its order: an HTTP status, 201 or 204 when it is on stable storage,

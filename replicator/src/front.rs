@@ -6,13 +6,15 @@ use apus_account::store::Accounts;
 use apus_base::db::Kind;
 use apus_base::db::replica::Room;
 use apus_base::link::{Answerer, LinkError, Stream};
+use apus_base::listing::ask;
 use apus_base::listing::receiver::{self, ListingReceiver};
 use apus_base::pass::Filter;
 use apus_base::wire::listings::ListingRequest;
 use apus_base::wire::replication::{Answer, Refusal, Request};
 use apus_container::store::Containers;
+use futures_util::future::BoxFuture;
 
-use crate::listings::{Listings, ask};
+use crate::listings::Listings;
 
 /// The roles of a process, as far as they are there.
 #[derive(Default)]
@@ -31,19 +33,30 @@ pub struct Side<R> {
     pub receiver: ListingReceiver<R>,
     /// Pushes.
     pub pass: Arc<Listings<R>>,
+    /// Audits, for who asks for that: the auditor is another room.
+    pub audit: Audit,
 }
+
+/// Runs an audit and tells on the stream how it goes.
+pub type Audit = Box<dyn for<'a> Fn(Filter, &'a mut Stream) -> BoxFuture<'a, Result<(), LinkError>> + Send + Sync>;
 
 impl<R: Room> Side<R> {
     async fn respond(&self, request: ListingRequest, stream: &mut Stream) -> Result<(), LinkError> {
         match request {
             ListingRequest::Run { devices, partitions, .. } => {
-                let (devices, partitions) = (devices.into_iter().collect(), partitions.into_iter().collect());
-                let filter = Filter { devices, partitions, ..Filter::default() };
-                ask::answer(&*self.pass, &filter, stream).await
+                ask::answer(&*self.pass, &filter(devices, partitions), stream).await
+            }
+            ListingRequest::Audit { devices, partitions, .. } => {
+                (self.audit)(filter(devices, partitions), stream).await
             }
             request => self.receiver.respond(request, stream).await,
         }
     }
+}
+
+fn filter(devices: Vec<String>, partitions: Vec<u32>) -> Filter {
+    let (devices, partitions) = (devices.into_iter().collect(), partitions.into_iter().collect());
+    Filter { devices, partitions, ..Filter::default() }
 }
 
 impl Front {

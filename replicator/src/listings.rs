@@ -62,7 +62,6 @@
 //! row. They are counted as `stale`, and as a failure, and the device stays stale and keeps them, until
 //! a whole pass leaves nothing out.
 
-pub mod ask;
 mod database;
 mod partition;
 mod peer;

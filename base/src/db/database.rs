@@ -15,7 +15,7 @@ use crate::crash;
 use crate::fs::Device;
 
 /// The folder on a device.
-const FOLDER: &str = "listings";
+pub(super) const FOLDER: &str = "listings";
 
 /// The listings of one device.
 ///
@@ -86,6 +86,32 @@ impl Database {
         let inner = Arc::clone(&self.inner);
         let done = self.inner.device.queue().run(move || read(&View::new(&inner))).await;
         done.map_err(|error| E::from(error.into()))?
+    }
+
+    /// As [`Database::read`], on a thread of its own that may take its time: for reading all there is, with pauses.
+    ///
+    /// # Errors
+    /// What `read` fails with.
+    pub async fn read_slowly<T, E, F>(&self, read: F) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<DbError> + Send + 'static,
+        F: FnOnce(&View<'_>) -> Result<T, E> + Send + 'static,
+    {
+        let inner = Arc::clone(&self.inner);
+        let done = tokio::task::spawn_blocking(move || read(&View::new(&inner))).await;
+        done.map_err(|_| E::from(DbError::Panicked))?
+    }
+
+    /// Has the kernel forget what it remembers of the files, so that the disk is read next and not the memory. Blocking.
+    pub(super) fn forget_pages(&self) {
+        let folder = self.inner.device.path().join(FOLDER);
+        for file in self.inner.rocks.live_files().unwrap_or_default() {
+            // Advice only.
+            if let Ok(opened) = std::fs::File::open(folder.join(file.name.trim_start_matches('/'))) {
+                let _ = rustix::fs::fadvise(&opened, 0, None, rustix::fs::Advice::DontNeed);
+            }
+        }
     }
 
     /// Runs `change` alone among all changes, and answers when it is on stable storage.

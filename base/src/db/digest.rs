@@ -77,6 +77,46 @@ pub(super) fn replace(tx: &mut Transaction<'_>, id: ListingId, old: [u8; 16], ne
     Ok(())
 }
 
+/// What the digest in which a database is counted is without it, for one whose own share cannot be read.
+pub(super) struct Rest {
+    seen: Option<Vec<u8>>,
+    rest: [u8; 16],
+}
+
+/// Adds up the other databases that are counted in the same digest.
+///
+/// # Errors
+/// When they cannot be read.
+pub(super) fn without(view: &View<'_>, id: ListingId) -> Result<Rest, DbError> {
+    let (first, end) = range(BITS, ring::partition(&id.hash.0, BITS));
+    let mut scan = view.scan(id.kind.infos(), &Bounds { lower: first.clone(), upper: end });
+    scan.seek(&first);
+    let mut rest = [0; 16];
+    while let Some(name) = scan.name() {
+        let other = Info::decode(scan.value()).ok().filter(|_| name != id.hash.0);
+        xor(&mut rest, other.map_or([0; 16], |info| info.state));
+        scan.next();
+    }
+    scan.finish()?;
+    Ok(Rest { seen: view.get(&place(id))?, rest })
+}
+
+/// Puts the digest without a database in its place, unless that has changed meanwhile.
+///
+/// # Errors
+/// When it cannot be read.
+pub(super) fn replace_all(tx: &mut Transaction<'_>, id: ListingId, rest: Rest) -> Result<bool, DbError> {
+    let key = place(id);
+    if tx.get(&key)? != rest.seen {
+        return Ok(false);
+    }
+    match rest.rest {
+        [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0] => tx.delete(key),
+        digest => tx.put(key, digest.to_vec()),
+    }
+    Ok(true)
+}
+
 /// The digests of all partitions of a ring with `2^power` of them.
 ///
 /// # Errors

@@ -169,7 +169,7 @@ impl Info {
     }
 
     /// The digest of all that copies must agree on; counts follow from the rows.
-    fn digest(&self, id: ListingId) -> [u8; 16] {
+    pub(super) fn digest(&self, id: ListingId) -> [u8; 16] {
         let mut to = Encoder::new(id.kind.byte());
         to.bytes(&id.hash.0).bytes(&self.hash).bytes(&self.metadata_hash);
         to.timestamp(self.created_at).timestamp(self.put_timestamp).timestamp(self.delete_timestamp);
@@ -299,7 +299,7 @@ pub fn merge_metadata(
     Ok(())
 }
 
-/// Merges another copy's metadata, which was within the limits there. The caller stores `info`.
+/// Merges another copy's metadata, whose limits were its first taker's to check. The caller stores `info`.
 ///
 /// # Errors
 /// When what is there cannot be read.

@@ -11,6 +11,7 @@
 //! none ends the process, and the database is opened anew as soon as that helps.
 
 pub mod agreement;
+pub mod audit;
 pub mod codec;
 mod commit;
 mod database;
@@ -19,6 +20,7 @@ mod error;
 pub mod info;
 pub mod key;
 mod life;
+mod offline;
 mod registry;
 pub mod replica;
 mod settings;
@@ -32,6 +34,7 @@ pub use error::DbError;
 pub use info::Info;
 pub use key::{Kind, ListingId};
 pub use life::Life;
+pub use offline::Offline;
 pub use registry::Databases;
 pub use transaction::Transaction;
 pub use view::{Get, Scan, View};

@@ -62,12 +62,18 @@ pub struct Arrived<R> {
 /// When it cannot be read or is damaged.
 pub fn head(from: &impl Get, id: ListingId) -> Result<Option<(Info, ListingHead)>, DbError> {
     let Some(Head { info, metadata }) = Head::load_any(from, id)? else { return Ok(None) };
+    let head = head_of(&info, &metadata);
+    Ok(Some((info, head)))
+}
+
+/// What a copy knows of itself, as it travels.
+pub fn head_of(info: &Info, metadata: &Metadata) -> ListingHead {
     let item = |(name, item): (&str, &Item)| MetadataItem {
         name: name.to_owned(),
         timestamp: item.timestamp,
         value: item.value.clone(),
     };
-    let head = ListingHead {
+    ListingHead {
         account: info.account.clone(),
         container: info.container.clone(),
         created_at: info.created_at,
@@ -78,8 +84,7 @@ pub fn head(from: &impl Get, id: ListingId) -> Result<Option<(Info, ListingHead)
         policy: info.policy,
         empty: info.of_policy(info.policy).rows == 0,
         metadata: metadata.iter().map(item).collect(),
-    };
-    Ok(Some((info, head)))
+    }
 }
 
 /// Rows that changed after `after` and until `until`, by number, and the number they go through; none when there are
@@ -173,6 +178,17 @@ pub fn begin<R: Room>(
     };
     join::<R>(tx, id, head)?;
     agreement::taken(tx, id, &info, life)
+}
+
+/// Takes in what another copy knows of itself; a database that is not here is made. Its rows may come at any time.
+///
+/// # Errors
+/// When it cannot be read or is damaged.
+pub fn adopt<R: Room>(tx: &mut Transaction<'_>, id: ListingId, head: ListingHead) -> Result<(), DbError> {
+    if Info::load(tx, id)?.is_none() {
+        R::store(tx, id, &mut R::fresh(&head))?;
+    }
+    join::<R>(tx, id, head)
 }
 
 /// Takes in what another copy knows of itself, if there is one here.

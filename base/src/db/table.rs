@@ -175,7 +175,7 @@ impl Slot<'_> {
     }
 
     /// Counts a row's digest, over its place and all its fields, in or out.
-    fn exclusive_or(&self, hash: &mut [u8; 16], fields: &[u8]) {
+    pub(super) fn exclusive_or(&self, hash: &mut [u8; 16], fields: &[u8]) {
         let length = u64::try_from(self.name.len()).unwrap_or(u64::MAX).to_be_bytes();
         let place = Md5::new().chain_update(self.space.0.to_be_bytes()).chain_update(length).chain_update(self.name);
         let digest = place.chain_update(fields).finalize();

@@ -110,7 +110,7 @@ impl<R: Room> ListingReceiver<R> {
             ListingRequest::Reclaim { place, database, before, scope } => {
                 self.reclaim(&place, database, before, scope).await
             }
-            ListingRequest::Run { .. } => Err(Refusal::Malformed.into()),
+            ListingRequest::Run { .. } | ListingRequest::Audit { .. } => Err(Refusal::Malformed.into()),
         };
         let answer = match answered {
             Ok(answer) => answer,

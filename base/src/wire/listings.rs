@@ -100,6 +100,15 @@ pub enum ListingRequest {
         /// Only these partitions.
         partitions: Vec<u32>,
     },
+    /// The same, but for an audit of the listings.
+    Audit {
+        /// Which listings.
+        kind: Kind,
+        /// Only these devices; all when there are none.
+        devices: Vec<String>,
+        /// Only these partitions.
+        partitions: Vec<u32>,
+    },
 }
 
 impl ListingRequest {
@@ -110,7 +119,7 @@ impl ListingRequest {
             | Self::Offer { place, .. }
             | Self::Sync { place, .. }
             | Self::Reclaim { place, .. } => place.kind,
-            Self::Run { kind, .. } => *kind,
+            Self::Run { kind, .. } | Self::Audit { kind, .. } => *kind,
         }
     }
 }

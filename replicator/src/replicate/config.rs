@@ -27,6 +27,10 @@ pub struct Config {
     /// Seconds that a tombstone is kept at least.
     #[serde(default = "reclaim_age")]
     pub reclaim_age: u64,
+    /// Bytes in a second that each device gives at most in a directed move that a changed ring began; 0 is no limit. One that
+    /// an operator runs has none.
+    #[serde(default = "move_rate")]
+    pub move_rate: u64,
 }
 
 fn interval() -> u64 {
@@ -35,6 +39,11 @@ fn interval() -> u64 {
 
 fn concurrency() -> usize {
     4
+}
+
+/// Half of what a disk reads at best, so that clients have the other half.
+fn move_rate() -> u64 {
+    100_000_000
 }
 
 /// Swift's week.

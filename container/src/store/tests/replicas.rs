@@ -241,7 +241,7 @@ fn a_removed_copy_leaves_nothing_behind() {
     let id = id(&name);
     let row = |name: &str, policy, deleted| Row { deleted, ..sample() }.to_wire(name.into(), PolicyIndex(policy));
     store.merge(&name, vec![row("a", 0, false), row("b", 1, false), row("c", 0, true)]);
-    assert_eq!(store.read(|view| misplaced::containers(view, None, 9)).len(), 1);
+    assert!(store.read(|view| misplaced::next_container(view, None)).is_some());
     assert!(!store.commit(move |tx| replica::remove(tx, id, [1; 16])));
     let state = store.read(move |view| Ok(Info::load(view, id)?.unwrap().state));
     // Of two writers in one group the later finds it removed.
@@ -268,30 +268,31 @@ fn rows_of_another_policy_are_found_until_they_are_done() {
     let store = Store::new();
     let name = container("c");
     let id = id(&name);
-    let row = |name: &str, policy| sample().to_wire(name.into(), PolicyIndex(policy));
-    store.merge(&name, vec![row("right", 0)]);
-    assert_eq!(store.read(|view| misplaced::containers(view, None, 9)), []);
-    store.merge(&name, vec![row("a", 1), row("b", 1), row("a", 2)]);
-    let found = store.read(|view| misplaced::containers(view, None, 9));
-    let (seen, info) = found[0].clone();
-    assert_eq!((seen, found.len()), (id, 1));
-    assert_eq!(store.read(move |view| misplaced::containers(view, Some(id), 9)), []);
-    let rows = |after: Option<(PolicyIndex, &'static str)>| {
-        let info = info.clone();
-        let rows = store.read(move |view| misplaced::rows(view, id, &info, after, 2));
+    let row = |name: &str, policy, deleted| Row { deleted, ..sample() }.to_wire(name.into(), PolicyIndex(policy));
+    let marked = || store.read(|view| misplaced::next_container(view, None));
+    store.merge(&name, vec![row("right", 0, false)]);
+    assert_eq!(marked(), None);
+    store.merge(&name, vec![row("a", 1, false), row("b", 1, false), row("gone", 1, true), row("a", 2, false)]);
+    let (seen, info) = marked().unwrap();
+    assert_eq!(seen, id);
+    assert_eq!(store.read(move |view| misplaced::next_container(view, Some(id))), None);
+    let (of, info_then) = (info.clone(), info);
+    let rows = |after: Option<misplaced::After>| {
+        let info = of.clone();
+        let rows = store.read(move |view| misplaced::rows(view, id, &info, after.as_ref(), 2));
         rows.into_iter().map(|row| (row.policy.0, row.name)).collect::<Vec<_>>()
     };
     assert_eq!(rows(None), [(1, "a".to_owned()), (1, "b".to_owned())]);
-    assert_eq!(rows(Some((PolicyIndex(1), "b"))), [(2, "a".to_owned())]);
+    let after = misplaced::After { policy: PolicyIndex(1), deleted: false, name: "b".into() };
+    assert_eq!(rows(Some(after)), [(1, "gone".to_owned()), (2, "a".to_owned())]);
 
     // One that comes meanwhile is not forgotten.
-    store.merge(&name, vec![row("c", 1)]);
-    let done = |info: Info| store.commit(move |tx| misplaced::done(tx, id, &info));
-    done(info.clone());
-    let found = store.read(|view| misplaced::containers(view, None, 9));
-    assert_eq!(found.len(), 1);
-    done(found[0].1.clone());
-    assert_eq!(store.read(|view| misplaced::containers(view, None, 9)), []);
+    store.merge(&name, vec![row("c", 1, false)]);
+    let done = |info: Info| store.commit(move |tx| misplaced::done(tx, id, info.last_row, info.policy));
+    done(info_then);
+    let (_, info) = marked().unwrap();
+    done(info);
+    assert_eq!(marked(), None);
 }
 
 #[test]

@@ -1,10 +1,10 @@
 //! A pass that an operator runs: the process that has the listings open does it, and says how it goes.
 
-use apus_base::db::Kind;
-use apus_base::link::{Link, LinkError, Stream};
-use apus_base::pass::{self, Filter, Pass};
-use apus_base::wire::listings::{ListingAnswer, ListingRequest};
-use apus_base::wire::replication::{Refusal, Request};
+use crate::db::Kind;
+use crate::link::{Link, LinkError, Stream};
+use crate::pass::{self, Filter, Lines, Pass, Report};
+use crate::wire::listings::{ListingAnswer, ListingRequest};
+use crate::wire::replication::{Refusal, Request};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
@@ -25,7 +25,16 @@ pub enum AskError {
     Nonsense,
 }
 
-/// Has the process that answers at `host` and `port` run the pass over one kind of listings, gives `say` its lines, and
+/// Which pass.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum What {
+    /// Replication.
+    Replicate,
+    /// The audit.
+    Audit,
+}
+
+/// Has the process that answers at `host` and `port` run a pass over one kind of listings, gives `say` its lines, and
 /// returns what it could not do.
 ///
 /// # Errors
@@ -33,13 +42,18 @@ pub enum AskError {
 pub async fn ask(
     link: &Link,
     (host, port): (&str, u16),
+    what: What,
     kind: Kind,
     filter: &Filter,
     mut say: impl FnMut(&str),
 ) -> Result<u64, AskError> {
     let (devices, partitions) = (filter.devices.iter().cloned().collect(), filter.partitions.iter().copied().collect());
     let Stream { mut sender, mut receiver } = link.open(host, port).await?;
-    sender.message(&Request::Listings(ListingRequest::Run { kind, devices, partitions })).await?;
+    let request = match what {
+        What::Replicate => ListingRequest::Run { kind, devices, partitions },
+        What::Audit => ListingRequest::Audit { kind, devices, partitions },
+    };
+    sender.message(&Request::Listings(request)).await?;
     loop {
         match receiver.message().await? {
             Some(ListingAnswer::Said(line)) => say(&line),
@@ -62,8 +76,12 @@ pub async fn answer<P: Pass>(pass: &P, filter: &Filter, stream: &mut Stream) -> 
     let _stop_at_end = stop.clone().drop_guard();
     let (lines, mut said) = mpsc::channel::<String>(MAX_LINES);
     let passing = async {
+        let mut due = Lines::new(P::NAME);
         // Whoever reads slowly misses lines, but for the last.
-        let report = pass::once(pass, filter, &stop, |line| _ = lines.try_send(line.to_owned())).await;
+        let show = |report: &Report| _ = due.due(report).map(|line| lines.try_send(line));
+        let report = pass::once(pass, filter, &stop, show).await;
+        // Nobody is left to read it if this fails.
+        let _ = lines.send(due.line(&report)).await;
         drop(lines);
         report
     };
