@@ -334,7 +334,14 @@ impl Node {
 impl Cluster {
     /// Three storage nodes with a copy of everything each, one proxy, one policy, Swift's test users.
     pub fn builder() -> ClusterBuilder {
-        ClusterBuilder { nodes: 3, proxies: 1, replicas: 3, policies: vec!["gold".into()], settings: Vec::new(), backend_tls: false }
+        ClusterBuilder {
+            nodes: 3,
+            proxies: 1,
+            replicas: 3,
+            policies: vec!["gold".into()],
+            settings: Vec::new(),
+            backend_tls: false,
+        }
     }
 
     /// A storage node.

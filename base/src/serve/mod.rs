@@ -165,7 +165,10 @@ pub async fn serve_public<S: Service>(
     shutdown: CancellationToken,
 ) {
     let tls = front.tls.clone();
-    let serving = accept(listener, Server { service, metrics, limits, front: Some(front), backend: Backend::default(), shutdown });
+    let serving = accept(
+        listener,
+        Server { service, metrics, limits, front: Some(front), backend: Backend::default(), shutdown },
+    );
     match tls {
         None => serving.await,
         Some(tls) => tokio::select! {
