@@ -11,7 +11,7 @@ use std::sync::Arc;
 use apus_base::cluster::Cluster;
 use apus_base::db::Databases;
 use apus_base::metrics::Metrics;
-use apus_base::serve::{Backend, Limits, RateLimitConfig};
+use apus_base::serve::{Backend, Limits, RateLimitConfig, Recon, Watch};
 use serde::{Deserialize, Serialize};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -35,6 +35,8 @@ pub struct Shared {
     pub databases: Arc<Databases>,
     /// This role's metrics.
     pub metrics: Metrics,
+    /// What this role answers operators about itself.
+    pub recon: Option<Arc<Recon>>,
     /// What peers may do.
     pub limits: Limits,
 }
@@ -42,8 +44,9 @@ pub struct Shared {
 /// Serves until `shutdown` is cancelled, then finishes the requests in flight.
 pub async fn serve(config: Config, shared: Shared, listener: TcpListener, shutdown: CancellationToken) {
     shared.databases.register(&shared.metrics);
-    let (metrics, limits) = (shared.metrics.clone(), shared.limits);
-    let backend = Backend::new(&shared.cluster, config.backend_ratelimit, &metrics);
+    let watch = Watch { metrics: shared.metrics.clone(), recon: shared.recon.clone() };
+    let limits = shared.limits;
+    let backend = Backend::new(&shared.cluster, config.backend_ratelimit, &shared.metrics);
     let server = Arc::new(AccountServer::new(shared));
-    apus_base::serve::serve_backend(listener, server, metrics, limits, backend, shutdown).await;
+    apus_base::serve::serve_backend(listener, server, watch, limits, backend, shutdown).await;
 }

@@ -12,7 +12,7 @@
 use std::fs;
 use std::path::Path;
 
-use apus_base::link::{NODE_NAME, serial_of};
+use apus_base::link::{NODE_NAME, serial};
 use rcgen::{
     BasicConstraints, CertificateParams, CertificateRevocationListParams, DistinguishedName, DnType,
     ExtendedKeyUsagePurpose, IsCa, Issuer, KeyIdMethod, KeyPair, KeyUsagePurpose, RevokedCertParams, SerialNumber,
@@ -55,7 +55,7 @@ pub(crate) fn issue(folder: &Path, node: &str, days: Option<u32>) -> Result<(), 
 /// Keeps the owner of a node's certificate out, wherever the new `crl.pem` is in use.
 pub(crate) fn revoke(folder: &Path, node: &str) -> Result<(), StartError> {
     let certificate = folder.join(format!("{node}.pem"));
-    let serial = serial_of(&certificate).map_err(apus_base::link::LinkError::from)?;
+    let serial = serial(&certificate).ok_or(StartError::NoCertificate { path: certificate })?;
     let path = folder.join("revoked");
     let mut revoked = fs::read_to_string(&path).unwrap_or_default();
     let serial: String = serial.iter().map(|byte| format!("{byte:02x}")).collect();

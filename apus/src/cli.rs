@@ -9,10 +9,14 @@ use std::str::FromStr;
 use clap::{Args, Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
 
+use crate::dispersion::DispersionCommand;
 use crate::error::StartError;
 use crate::import::ImportArguments;
+use crate::inspect::InspectCommand;
 use crate::pass::PassArguments;
+use crate::recon::ReconArguments;
 use crate::roles::Role;
+use crate::status::StatusArguments;
 
 /// A Swift-compatible object store: every role and tool in one binary.
 #[derive(Debug, Parser)]
@@ -48,6 +52,16 @@ pub(crate) enum Command {
     Import(ImportArguments),
     /// Run one background pass of this node: once, or for ever.
     Pass(PassArguments),
+    /// Ask every server of the rings how it is, in swift-recon's options.
+    Recon(ReconArguments),
+    /// Look at one thing from close by: a file, a listing, a place in the rings; changes nothing.
+    #[command(subcommand)]
+    Inspect(InspectCommand),
+    /// Say whether all data is fully redundant, what is at risk, and how long until it is repaired.
+    Status(StatusArguments),
+    /// Spread containers and objects over a share of the partitions, and count their copies.
+    #[command(subcommand)]
+    Dispersion(DispersionCommand),
     /// Make the certificates by which the nodes of a cluster know each other.
     #[command(subcommand)]
     Ca(CaCommand),
@@ -155,6 +169,11 @@ pub(crate) fn ring(arguments: Vec<OsString>) -> ExitCode {
 pub(crate) fn complain(error: &StartError) {
     // If standard error is gone there is nobody to tell.
     let _ = writeln!(std::io::stderr(), "apus: {error}");
+}
+
+/// Says a line on standard error.
+pub(crate) fn complain_line(line: &str) {
+    let _ = writeln!(std::io::stderr(), "{line}");
 }
 
 /// Says a line on standard output at once, also into a pipe.

@@ -39,6 +39,12 @@ pub(crate) struct NodeConfig {
     pub(crate) expirer: apus_replicator::expire::Config,
     #[serde(default)]
     pub(crate) reaper: apus_replicator::reap::Config,
+    #[serde(default)]
+    pub(crate) auditor: apus_auditor::Config,
+    #[serde(default)]
+    pub(crate) reconciler: apus_replicator::reconcile::Config,
+    #[serde(default)]
+    pub(crate) dispersion: crate::dispersion::Config,
 }
 
 /// Folders; a relative one is below the configuration's own.
@@ -52,6 +58,13 @@ pub(crate) struct Places {
     /// Takes account.recon, container.recon and object.recon: what the background passes did last.
     #[serde(default = "recon_cache")]
     pub(crate) recon_cache: PathBuf,
+    /// The swift.conf whose MD5 swift-recon compares, if there is one.
+    #[serde(default = "swift_conf")]
+    pub(crate) swift_conf: PathBuf,
+}
+
+fn swift_conf() -> PathBuf {
+    "/etc/swift/swift.conf".into()
 }
 
 fn recon_cache() -> PathBuf {
@@ -92,6 +105,7 @@ impl NodeConfig {
             tls.certificate = folder.join(&tls.certificate);
             tls.key = folder.join(&tls.key);
         }
+        config.node.swift_conf = folder.join(&config.node.swift_conf);
         config.node.recon_cache = folder.join(&config.node.recon_cache);
         let (account, container, object) = (&mut config.account, &mut config.container, &mut config.object);
         for rates in [&mut account.backend_ratelimit, &mut container.backend_ratelimit, &mut object.backend_ratelimit] {
@@ -118,7 +132,8 @@ impl NodeConfig {
 
     /// What its types alone do not say.
     pub(crate) fn check(&self, path: &Path) -> Result<(), StartError> {
-        self.expirer.check().map_err(|e| config_error(path, &format!("[expirer]: {e}")))
+        self.expirer.check().map_err(|e| config_error(path, &format!("[expirer]: {e}")))?;
+        self.auditor.check().map_err(|e| config_error(path, &format!("[auditor]: {e}")))
     }
 
     /// The checked `[cluster]` table.

@@ -44,6 +44,12 @@ pub(crate) enum StartError {
     Link(#[from] apus_base::link::LinkError),
     #[error("{} has no [replication]: make certificates with `apus ca` and name them there", .path.display())]
     NoReplication { path: PathBuf },
+    #[error("the listings are open in this node's servers, which did not run the pass: {0}")]
+    Ask(#[from] apus_base::listing::ask::AskError),
+    #[error("{} holds no ring of such a policy; name an object ring, or a folder with object.ring.gz, object-1.ring.gz ...", .path.display())]
+    NoOldRing { path: PathBuf },
+    #[error("{} is no certificate", .path.display())]
+    NoCertificate { path: PathBuf },
     #[error("cannot make {}: {message}", .path.display())]
     Certificate { path: PathBuf, message: String },
     #[error("the [proxy.encryption] table: {0}")]
@@ -60,6 +66,12 @@ pub(crate) enum StartError {
         "{failed} objects stay under other root secrets and {unreachable} requests got no answer; keep all secrets, see the log, and run the pass again"
     )]
     Unproven { failed: u64, unreachable: u64 },
+    #[error("{0}")]
+    Inspect(#[from] crate::inspect::InspectError),
+    #[error("{0}")]
+    Dispersion(#[from] crate::dispersion::DispersionError),
+    #[error("there is no storage policy {0:?} in [cluster]")]
+    NoPolicy(String),
     #[error("a server ended unexpectedly; the log has the reason")]
     Ended,
 }

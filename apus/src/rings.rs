@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use apus_base::client::Rings;
-use apus_base::policy::Policies;
+use apus_base::policy::{Policies, PolicyIndex};
 use apus_base::ring::Ring;
 
 use crate::error::StartError;
@@ -20,6 +20,11 @@ pub(crate) struct Addresses(HashMap<&'static str, SocketAddr>);
 impl Addresses {
     pub(crate) fn set(&mut self, role: Role, address: SocketAddr) {
         self.0.insert(role.name(), address);
+    }
+
+    /// Where a role listens, if that is not what the rings say.
+    pub(crate) fn get(&self, role: Role) -> Option<SocketAddr> {
+        self.0.get(role.name()).copied()
     }
 
     /// Writes them where `apus pass` looks for them.
@@ -65,18 +70,46 @@ pub(crate) fn read_all(folder: &Path, policies: &Policies, addresses: &Addresses
     })
 }
 
+/// Reads object rings of another time: of each of these policies from a folder, as far as they are there, or of the first from a file.
+pub(crate) fn read_old(
+    path: &Path,
+    policies: &[PolicyIndex],
+    addresses: &Addresses,
+) -> Result<BTreeMap<PolicyIndex, Arc<Ring>>, StartError> {
+    let files: Vec<(PolicyIndex, PathBuf)> = if path.is_dir() {
+        let named = policies.iter().map(|policy| (*policy, file(path, &policy.suffixed("object"))));
+        named.filter(|(_, file)| file.exists()).collect()
+    } else {
+        policies.first().map(|policy| (*policy, path.to_owned())).into_iter().collect()
+    };
+    if files.is_empty() {
+        return Err(StartError::NoOldRing { path: path.to_owned() });
+    }
+    let read = |(policy, file): (PolicyIndex, PathBuf)| {
+        read(&file).map(|ring| (policy, Arc::new(addresses.adapt(Role::Object, ring))))
+    };
+    files.into_iter().map(read).collect()
+}
+
 fn file(folder: &Path, name: &str) -> PathBuf {
     folder.join(format!("{name}.ring.gz"))
 }
 
-fn read(path: &Path) -> Result<Ring, StartError> {
+/// Reads one ring file.
+pub(crate) fn read(path: &Path) -> Result<Ring, StartError> {
     let bytes = std::fs::read(path).map_err(|source| StartError::Read { path: path.to_owned(), source })?;
     Ring::from_bytes(&bytes).map_err(|e| StartError::Ring { path: path.to_owned(), message: e.to_string() })
 }
 
 /// When the ring files of a folder were last changed, to compare.
 pub(crate) fn changed(folder: &Path, policies: &Policies) -> Vec<Option<SystemTime>> {
+    let modified = |path| std::fs::metadata(path).and_then(|found| found.modified()).ok();
+    files(folder, policies).into_iter().map(modified).collect()
+}
+
+/// The paths of all ring files of a folder.
+pub(crate) fn files(folder: &Path, policies: &Policies) -> Vec<PathBuf> {
     let objects = policies.iter().map(|policy| policy.index.suffixed("object"));
     let names = ["account".to_owned(), "container".to_owned()].into_iter().chain(objects);
-    names.map(|name| std::fs::metadata(file(folder, &name)).and_then(|m| m.modified()).ok()).collect()
+    names.map(|name| file(folder, &name)).collect()
 }

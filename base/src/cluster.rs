@@ -23,6 +23,15 @@ pub struct ClusterConfig {
     pub policies: Vec<Policy>,
 }
 
+impl ClusterConfig {
+    /// The same text for the same table, to compare nodes by. It has the salt in it: show nobody more than a digest.
+    pub fn canonical(&self) -> String {
+        let mut policies: Vec<_> = self.policies.iter().collect();
+        policies.sort_by_key(|policy| policy.index);
+        format!("{:?} {:?} {policies:?}", self.hash_path_prefix, self.hash_path_suffix)
+    }
+}
+
 /// Why a `[cluster]` table is refused.
 #[derive(Debug, thiserror::Error)]
 pub enum InvalidCluster {

@@ -12,7 +12,7 @@ mod progress;
 use std::collections::BTreeSet;
 use std::future::Future;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::policy::PolicyIndex;
 use tokio_util::sync::CancellationToken;
@@ -20,8 +20,10 @@ use tokio_util::sync::CancellationToken;
 pub use cursor::Cursor;
 pub use progress::{Progress, Report};
 
-/// How often a pass that is run once says how far it is.
+/// How often a line about a pass is said where nothing can move.
 const SAY_EVERY: Duration = Duration::from_secs(2);
+/// How often it is shown how far a pass is that is run once.
+const SHOW_EVERY: Duration = Duration::from_millis(500);
 
 /// The part of a node that a pass looks at; an empty set lets everything through.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -65,21 +67,51 @@ pub trait Pass: Send + Sync {
     fn once(&self, filter: &Filter, progress: &Progress, stop: &CancellationToken) -> impl Future<Output = ()> + Send;
 }
 
-/// Runs a pass once, and gives `say` a line about it every few seconds and one at the end.
-pub async fn once<P: Pass>(pass: &P, filter: &Filter, stop: &CancellationToken, mut say: impl FnMut(&str)) -> Report {
+/// Runs a pass once, and gives `show` again and again how far it is.
+pub async fn once<P: Pass>(
+    pass: &P,
+    filter: &Filter,
+    stop: &CancellationToken,
+    mut show: impl FnMut(&Report),
+) -> Report {
     let progress = Progress::default();
     let mut passing = std::pin::pin!(pass.once(filter, &progress, stop));
-    let mut ticks = tokio::time::interval(SAY_EVERY);
+    let mut ticks = tokio::time::interval(SHOW_EVERY);
     ticks.tick().await;
     loop {
         tokio::select! {
             () = &mut passing => break,
-            _ = ticks.tick() => say(&format!("{}: {}", P::NAME, progress.report())),
+            _ = ticks.tick() => show(&progress.report()),
         }
     }
-    let report = progress.report();
-    say(&format!("{}: {report}", P::NAME));
-    report
+    progress.report()
+}
+
+/// Makes lines of what [`once`] shows, for who reads lines: one every few seconds.
+#[derive(Debug)]
+pub struct Lines {
+    name: &'static str,
+    said: Instant,
+}
+
+impl Lines {
+    /// For the pass of that name.
+    pub fn new(name: &'static str) -> Self {
+        Self { name, said: Instant::now() }
+    }
+
+    /// A line, if it is time for one.
+    pub fn due(&mut self, report: &Report) -> Option<String> {
+        (self.said.elapsed() >= SAY_EVERY).then(|| {
+            self.said = Instant::now();
+            self.line(report)
+        })
+    }
+
+    /// The line, as for the end.
+    pub fn line(&self, report: &Report) -> String {
+        format!("{}: {report}", self.name)
+    }
 }
 
 /// Runs a pass again and again until `stop`, `pause` after each; after each whole one its report is added to the recon
@@ -129,12 +161,12 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_filter_narrows_and_the_last_line_tells_all() {
+    async fn a_filter_narrows_and_the_report_tells_all() {
         let filter = Filter { partitions: [1].into(), ..Filter::default() };
-        let mut said = Vec::new();
-        let report = once(&Counting, &filter, &CancellationToken::new(), |line| said.push(line.to_owned())).await;
+        let report = once(&Counting, &filter, &CancellationToken::new(), |_| ()).await;
         assert_eq!((report.counts["seen"], report.failures(), report.done), (1, 0, 3));
-        assert!(said.last().unwrap().starts_with("counting: 3 of 3, seen 1, "), "{said:?}");
+        let said = report.to_string();
+        assert!(said.starts_with("3 of 3, seen 1, "), "{said:?}");
     }
 
     #[tokio::test]

@@ -87,6 +87,13 @@ impl Timestamp {
         format!("{year:04}-{:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{micros:06}", u8::from(month))
     }
 
+    /// Reads the spelling of listings.
+    pub fn from_isoformat(text: &str) -> Option<Self> {
+        let form = time::macros::format_description!("[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond]");
+        let nanos = time::PrimitiveDateTime::parse(text, form).ok()?.assume_utc().unix_timestamp_nanos();
+        Some(Self::from_ticks(u64::try_from(nanos / 10_000).ok()?))
+    }
+
     /// `Sat, 21 Nov 2026 03:17:51 GMT`, rounded up to the second.
     pub fn http_date(self) -> String {
         let t = std::time::UNIX_EPOCH + std::time::Duration::from_secs(self.secs_ceil());
@@ -225,6 +232,8 @@ mod tests {
         assert_eq!("1712345678".parse::<Timestamp>().unwrap().normal(), "1712345678.00000");
         assert_eq!("1.000005".parse::<Timestamp>().unwrap().normal(), "0000000001.00001");
         assert_eq!(t.isoformat(), "2024-04-05T19:34:38.123450");
+        assert_eq!(Timestamp::from_isoformat("2024-04-05T19:34:38.123450"), Some(t.with_offset(0)));
+        assert_eq!(Timestamp::from_isoformat("yesterday"), None);
         assert_eq!(t.http_date(), "Fri, 05 Apr 2024 19:34:39 GMT");
     }
 

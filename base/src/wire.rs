@@ -2,6 +2,8 @@
 //!
 //! Backend paths are `/<device>/<partition>/<account>[/<container>[/<object>]]`, each part percent-encoded.
 
+pub mod listings;
+pub mod redundancy;
 pub mod replication;
 
 use std::fmt::Write as _;
@@ -59,6 +61,8 @@ pub mod header {
     pub const ACCOUNT_DEVICE: &str = "x-account-device";
     /// The account's partition.
     pub const ACCOUNT_PARTITION: &str = "x-account-partition";
+    /// In answers about an account or a container: the digest of all that its copies must agree on.
+    pub const LISTING_STATE: &str = "x-backend-listing-state";
     /// The method by which a pass has the keys of an encrypted object rewritten: `REWRAP` on an object's path, ours alone.
     pub const REWRAP: &str = "REWRAP";
     /// In answers about an object: its metadata are halfway through a `REWRAP`, which another one ends.
@@ -223,6 +227,26 @@ pub struct InventoryItem {
     pub container: String,
     /// The policy of its objects.
     pub policy: PolicyIndex,
+}
+
+/// A container of a device with rows under other policies than its own, for the reconciler: the answer to
+/// `GET /<device>?misplaced=<hash>`, as JSON, `null` when there is none. It is about the container after that hash, or with
+/// `&after=` about that very one.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MisplacedRows {
+    /// The hash of the container's path.
+    pub hash: String,
+    /// What tells the state in which its rows are shown, to be given back with `DELETE /<device>?misplaced=<hash>&state=`.
+    pub state: String,
+    /// Its account.
+    pub account: String,
+    /// Its name.
+    pub container: String,
+    /// Some of the rows.
+    pub rows: Vec<ObjectRow>,
+    /// What to give as `after` to see more.
+    pub next: Option<String>,
 }
 
 /// What became of each row of a batch, in its order: an HTTP status, 201 or 204 when it is on stable storage,

@@ -8,7 +8,6 @@
 //! Several expirers share the work by the rows' names ([`Share`]). Rows of many containers are taken in turn.
 
 mod config;
-mod share;
 mod turns;
 
 use std::time::{Duration, Instant};
@@ -32,11 +31,10 @@ use tokio::sync::Mutex;
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
-pub use config::{Config, InvalidConfig};
-pub use share::Share;
-
 use crate::listing::{self, Entry, PAGE};
 use crate::rows::{Row, Teller};
+use crate::share::Share;
+pub use config::{Config, InvalidConfig};
 
 /// The condition of a deletion: only what expires then.
 const IF_DELETE_AT: &str = "x-if-delete-at";
@@ -168,7 +166,7 @@ impl Expirer {
             }
         }
         if is_empty && !stop.is_cancelled() {
-            self.remove(container).await;
+            listing::remove_empty(self.client(), expiring::ACCOUNT, container).await;
         }
     }
 
@@ -311,20 +309,6 @@ impl Expirer {
         crash::point(DEQUEUED);
         progress.add("expired", count);
         self.counters.expired.inc_by(count);
-    }
-
-    async fn remove(&self, container: &str) {
-        let target = Target::Container { account: expiring::ACCOUNT, container };
-        let mut headers = HeaderMap::new();
-        headers.extend(
-            HeaderValue::try_from(clock::now().internal())
-                .map(|now| (http::HeaderName::from_static(header::TIMESTAMP), now)),
-        );
-        match self.client().write(Method::DELETE, &target, &headers).await {
-            // Somebody was quicker, or a row has come meanwhile.
-            Ok(outcome) => tracing::debug!(container, status = %outcome.best.status, "an empty container of the queue"),
-            Err(error) => tracing::warn!(container, %error, "an empty container of the queue is not removed"),
-        }
     }
 }
 

@@ -3,14 +3,21 @@
 //! Each pass is a module of its own and knows nothing of the others; [`apus_base::pass`] is what they share.
 
 pub mod expire;
+mod front;
 mod listing;
+pub mod listings;
 pub mod reap;
+pub mod reconcile;
 pub mod rekey;
 pub mod replicate;
 mod rows;
+mod share;
 pub mod update;
 
+pub use front::{Audit, Front, Side};
+pub use listings::Listings;
 pub use replicate::Replicate;
+pub use share::Share;
 
 /// The places where the crash tests kill a pass that updates, expires or reaps.
 pub const CRASH_POINTS: &[&str] = &[
@@ -20,4 +27,6 @@ pub const CRASH_POINTS: &[&str] = &[
     expire::DEQUEUED,
     reap::OBJECT_DELETED,
     reap::CONTAINER_DELETED,
+    reconcile::MOVED,
+    reconcile::CLEANED,
 ];

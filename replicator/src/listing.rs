@@ -2,9 +2,10 @@
 
 use apus_base::body::{self, BodyError};
 use apus_base::client::{ClusterClient, NoAnswer, Target};
+use apus_base::clock;
 use apus_base::policy::PolicyIndex;
 use apus_base::wire::header;
-use http::{HeaderMap, HeaderValue, Method, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Deserialize;
 
@@ -19,6 +20,10 @@ pub(crate) struct Entry {
     pub(crate) name: String,
     #[serde(default)]
     pub(crate) content_type: String,
+    #[serde(default)]
+    pub(crate) hash: String,
+    #[serde(default)]
+    pub(crate) last_modified: String,
 }
 
 /// Some rows.
@@ -59,6 +64,22 @@ pub(crate) async fn page(
     let policy = answer.headers().get(header::POLICY_INDEX).and_then(|index| index.to_str().ok()?.parse().ok());
     let rows = rows(&body::read_to_end(answer.into_body(), MAX_PAGE_BYTES).await?)?;
     Ok(Some(Page { policy: PolicyIndex(policy.unwrap_or_default()), rows }))
+}
+
+/// Removes an empty container of the cluster's own.
+pub(crate) async fn remove_empty(client: &ClusterClient, account: &str, container: &str) {
+    let mut headers = HeaderMap::new();
+    // A timestamp is digits and a point.
+    headers.extend(
+        HeaderValue::try_from(clock::now().internal()).map(|now| (HeaderName::from_static(header::TIMESTAMP), now)),
+    );
+    match client.write(Method::DELETE, &Target::Container { account, container }, &headers).await {
+        // Somebody was quicker, or a row has come meanwhile.
+        Ok(outcome) => {
+            tracing::debug!(account, container, status = %outcome.best.status, "an empty container of a queue")
+        }
+        Err(error) => tracing::warn!(account, container, %error, "an empty container of a queue is not removed"),
+    }
 }
 
 /// Reads a page's bytes. An empty listing may have none.

@@ -51,9 +51,11 @@
 
 mod config;
 mod local;
+pub mod moves;
 mod partition;
 mod peer;
 pub mod plan;
+mod told;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, Mutex};
@@ -71,14 +73,16 @@ use apus_base::recon::ReconCache;
 use apus_base::ring::{Device, Ring};
 use apus_base::timestamp::{TICKS_PER_SECOND, Timestamp};
 use apus_base::wire::replication::PartitionDigest;
+use apus_object::pace::Pace;
 use apus_object::store::index::{self, Entry, Shelf, Table};
 use arc_swap::ArcSwap;
 use futures_util::{StreamExt as _, stream};
 use prometheus_client::metrics::counter::Counter;
-use serde_json::json;
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 pub use config::Config;
+use moves::Moving;
 use partition::{Partition, Side};
 
 /// Devices that are replicated at the same time.
@@ -91,6 +95,8 @@ pub struct Replicate {
     config: Config,
     node: Node,
     counters: Counters,
+    /// What a directed move takes care of at the moment.
+    moving: Moving,
 }
 
 /// The node that replicates.
@@ -99,6 +105,8 @@ pub struct Node {
     pub devices: Arc<Devices>,
     /// The rings, always the newest.
     pub rings: Arc<ArcSwap<Rings>>,
+    /// Told when they have changed.
+    pub rings_changed: Arc<Notify>,
     /// Its end of the links to others.
     pub link: Arc<Link>,
     /// Its object server: which devices of the rings are its own.
@@ -130,6 +138,17 @@ pub(crate) struct Run<'a> {
     stale: bool,
     /// Peers that broke off or did not answer: not asked again in this run, since each time takes seconds.
     lost: Mutex<HashSet<u32>>,
+    /// How fast it may push.
+    pace: &'a Pace,
+}
+
+/// How a device compares in a partition.
+fn side(compared: &HashMap<u32, Compared>, id: u32, partition: u32) -> Side {
+    match compared.get(&id) {
+        Some(Compared::Differing(differing)) if differing.contains(&partition) => Side::Differs,
+        Some(Compared::Differing(_)) => Side::Same,
+        _ => Side::Away,
+    }
 }
 
 /// What a peer device said of the partitions that it shares with this one.
@@ -155,7 +174,8 @@ impl Replicate {
             counters.removed.clone(),
         );
         metrics.register("replication_failures", "What could not be done", counters.failures.clone());
-        Self { config, node, counters }
+        let moving = Moving::new(metrics);
+        Self { config, node, counters, moving }
     }
 
     /// Runs for ever. It rests before the first pass too, for some part of the interval, so that nodes that start together do
@@ -183,13 +203,11 @@ impl Replicate {
         Duration::from_secs(self.config.interval)
     }
 
-    /// What Swift's recon tools look for.
-    async fn tell_recon(&self, report: &Report) {
-        let stats = json!({ "replication_stats": report, "replication_time": report.seconds,
-            "replication_last": report.ended, "object_replication_time": report.seconds / 60.0,
-            "object_replication_last": report.ended });
-        let (recon, entries) = (self.node.recon.clone(), stats.as_object().cloned().unwrap_or_default());
-        if tokio::task::spawn_blocking(move || recon.merge("object", entries)).await.is_err() {
+    /// What Swift's recon tools look for, of the node and of each of its devices.
+    async fn tell_recon(&self, report: &Report, devices: Vec<(String, Report)>) {
+        let told = told::entries(report, devices, &self.node.recon);
+        let recon = self.node.recon.clone();
+        if tokio::task::spawn_blocking(move || recon.merge("object", told)).await.is_err() {
             tracing::error!("the recon cache was not written");
         }
     }
@@ -210,13 +228,16 @@ impl Pass for Replicate {
             .flat_map(|(policy, ring)| ring.devices().iter().flatten().map(move |device| (*policy, ring, device)))
             .filter(|(_, _, device)| self.node.here.has(device) && filter.device(&device.device))
             .collect();
-        let run = |own| self.device(own, filter, progress, stop);
-        stream::iter(shelves).for_each_concurrent(MAX_DEVICES, run).await;
+        // Each device counts for itself, too.
+        let own: Vec<_> = shelves.into_iter().map(|shelf| (shelf, progress.part())).collect();
+        let runs: Vec<_> = own.iter().map(|(shelf, part)| self.device(*shelf, filter, part, stop)).collect();
+        stream::iter(runs).buffer_unordered(MAX_DEVICES).collect::<()>().await;
+        let devices = own.iter().map(|((_, _, device), part)| (device.device.clone(), part.report())).collect();
         let report = progress.report();
         self.counters.failures.inc_by(report.failures());
         if filter.is_everything() && !stop.is_cancelled() {
             self.counters.passes.inc();
-            self.tell_recon(&report).await;
+            self.tell_recon(&report, devices).await;
         }
     }
 }
@@ -229,44 +250,52 @@ impl Replicate {
         progress: &Progress,
         stop: &CancellationToken,
     ) {
+        let pace = Pace::new(0);
+        if let Some((run, table)) = self.begin((policy, ring, device), progress, &pace).await {
+            run.table(&table, filter, stop).await;
+        }
+    }
+
+    /// Opens a device and brings its index up to date; `None`, counted and logged, when that cannot be.
+    async fn begin<'a>(
+        &'a self,
+        (policy, ring, device): (PolicyIndex, &Arc<Ring>, &'a Device),
+        progress: &'a Progress,
+        pace: &'a Pace,
+    ) -> Option<(Run<'a>, Table)> {
         let Ok(opened) = self.node.devices.get(&device.device) else {
             tracing::warn!(device = device.device, "the device is not there, so it is not replicated");
-            return progress.fail();
+            progress.fail();
+            return None;
         };
         let shelf = Shelf { device: opened, policy };
         let table = match index::refresh(&shelf).await {
             Ok(table) => table,
             Err(error) => {
                 tracing::error!(device = device.device, %error, "the device cannot be replicated");
-                return progress.fail();
+                progress.fail();
+                return None;
             }
         };
         let cutoff = self.cutoff();
         let stale = local::last_whole_pass(&shelf).await.is_some_and(|last| last < cutoff);
-        let run = Run {
-            replicate: self,
-            progress,
-            ring: Arc::clone(ring),
-            shelf,
-            device,
-            cutoff,
-            stale,
-            lost: Mutex::default(),
-        };
-        run.table(&table, filter, stop).await;
+        let (ring, lost) = (Arc::clone(ring), Mutex::default());
+        Some((Run { replicate: self, progress, ring, shelf, device, cutoff, stale, lost, pace }, table))
     }
 }
 
 impl Run<'_> {
     async fn table(&self, table: &Table, filter: &Filter, stop: &CancellationToken) {
         let failures = self.progress.report().failures();
-        let partitions: Vec<_> = table.0.iter().filter(|(partition, _)| filter.partition(**partition)).collect();
+        let is_meant = |partition: u32| filter.partition(partition) && !self.is_left_to_a_move(partition);
+        let partitions: Vec<_> = table.0.iter().filter(|(partition, _)| is_meant(**partition)).collect();
         self.progress.expect(partitions.len() as u64);
         let digests =
             partitions.iter().map(|(number, entry)| PartitionDigest { partition: **number, digest: entry.digest });
         let mut compared = self.compare(digests.clone(), |partition| self.others(partition)).await;
         let stand_ins = self.compare(digests, |partition| self.stand_ins(partition, &compared)).await;
         compared.extend(stand_ins);
+        self.note_others(&compared);
         let work = partitions.into_iter().map(|(number, entry)| self.partition(*number, *entry, &compared));
         let at_once = self.replicate.config.concurrency.max(1);
         stream::iter(work).for_each_concurrent(at_once, |partition| partition.replicate(stop)).await;
@@ -277,27 +306,52 @@ impl Run<'_> {
         if let Err(error) = index::refresh(&self.shelf).await {
             tracing::warn!(%error, "the index is not up to date");
         }
-        if failures == self.progress.report().failures() && filter.is_everything() {
+        let whole = filter.is_everything() && !self.replicate.moving.is_any(self.shelf.policy);
+        if whole && failures == self.progress.report().failures() {
             local::remember_whole_pass(&self.shelf).await;
+        }
+    }
+
+    /// Counts the peer devices that gave no answer or have no disk.
+    fn note_others(&self, compared: &HashMap<u32, Compared>) {
+        for answer in compared.values() {
+            match answer {
+                Compared::Differing(_) => {}
+                Compared::Away => self.progress.count("peers away"),
+                Compared::NoDevice => self.progress.count("peers without a disk"),
+            }
         }
     }
 
     fn partition(&self, number: u32, entry: Entry, compared: &HashMap<u32, Compared>) -> Partition<'_> {
         let targets: Vec<Device> =
             self.others(number).into_iter().chain(self.stand_ins(number, compared)).cloned().collect();
-        let side = |target: &Device| match compared.get(&target.id) {
-            Some(Compared::Differing(differing)) if differing.contains(&number) => Side::Differs,
-            Some(Compared::Differing(_)) => Side::Same,
-            _ => Side::Away,
+        let side = |target: &Device| match self.replicate.moving.is_to(self.shelf.policy, number, target.id) {
+            true => Side::Away,
+            false => side(compared, target.id, number),
         };
         let sides = targets.iter().map(side).collect();
-        let home = self.ring.primaries(number).any(|primary| primary.id == self.device.id);
-        Partition { run: self, number, entry, home, targets, sides }
+        Partition { run: self, number, entry, home: self.is_home(number), targets, sides }
+    }
+
+    /// Whether this device is one of a partition's primaries.
+    fn is_home(&self, partition: u32) -> bool {
+        self.ring.primaries(partition).any(|primary| self.is_own(primary))
+    }
+
+    /// By its place: its id may be from an older ring, and mean another now.
+    fn is_own(&self, device: &Device) -> bool {
+        moves::plan::is_same(device, self.device)
+    }
+
+    /// Whether a directed move hands the partition off.
+    fn is_left_to_a_move(&self, partition: u32) -> bool {
+        self.replicate.moving.is_any_of(self.shelf.policy, partition) && !self.is_home(partition)
     }
 
     /// The primaries of a partition but for this device.
     fn others(&self, partition: u32) -> Vec<&Device> {
-        self.ring.primaries(partition).filter(|primary| primary.id != self.device.id).collect()
+        self.ring.primaries(partition).filter(|primary| !self.is_own(primary)).collect()
     }
 
     /// The devices that stand in for primaries whose disk is gone, so that there are as many copies as before: the first
@@ -305,7 +359,7 @@ impl Run<'_> {
     fn stand_ins(&self, partition: u32, compared: &HashMap<u32, Compared>) -> Vec<&Device> {
         let is_gone = |primary: &&&Device| matches!(compared.get(&primary.id), Some(Compared::NoDevice));
         let gone = self.others(partition).iter().filter(is_gone).count();
-        self.ring.handoffs(partition).take(gone).filter(|handoff| handoff.id != self.device.id).collect()
+        self.ring.handoffs(partition).take(gone).filter(|handoff| !self.is_own(handoff)).collect()
     }
 
     /// Asks each peer device which of the partitions shared with it differ.

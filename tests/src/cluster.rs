@@ -14,6 +14,8 @@ use tempfile::TempDir;
 use toml::{Table, Value};
 
 use crate::http::Request;
+use crate::mount::Disk;
+use crate::net::Network;
 use crate::process::{Exit, Process};
 use crate::rings::{self, Place};
 use crate::swift::{Session, Swift, TESTER, TESTERS};
@@ -29,9 +31,12 @@ pub struct ClusterBuilder {
     nodes: usize,
     proxies: usize,
     replicas: usize,
+    in_ring: usize,
     policies: Vec<String>,
     settings: Vec<(String, Table)>,
     backend_tls: bool,
+    namespaces: bool,
+    disk_bytes: Option<u64>,
 }
 
 /// Running nodes and proxies in a temporary folder.
@@ -39,6 +44,8 @@ pub struct Cluster {
     folder: TempDir,
     nodes: Vec<Node>,
     proxies: Vec<Node>,
+    disks: Vec<Disk>,
+    network: Option<Network>,
 }
 
 /// One process of a cluster, and what is needed to start it again.
@@ -47,6 +54,8 @@ pub struct Node {
     roles: &'static [&'static str],
     addresses: Vec<SocketAddr>,
     folder: PathBuf,
+    /// What its commands begin with.
+    prefix: Vec<String>,
     process: Option<Process>,
 }
 
@@ -72,6 +81,13 @@ impl ClusterBuilder {
         self
     }
 
+    /// How many of the storage nodes have their devices in the object rings from the beginning; without it, all.
+    #[must_use]
+    pub fn in_ring(mut self, nodes: usize) -> Self {
+        self.in_ring = nodes;
+        self
+    }
+
     /// The names of the storage policies; the first is the default.
     #[must_use]
     pub fn policies(mut self, names: &[&str]) -> Self {
@@ -93,20 +109,42 @@ impl ClusterBuilder {
         self
     }
 
+    /// Puts each storage node in a network namespace of its own, so that links can be cut; needs root.
+    #[must_use]
+    pub fn in_namespaces(mut self) -> Self {
+        self.namespaces = true;
+        self
+    }
+
+    /// Makes each device a filesystem of that many bytes; needs root.
+    #[must_use]
+    pub fn on_disks(mut self, bytes: u64) -> Self {
+        self.disk_bytes = Some(bytes);
+        self
+    }
+
     /// Without passes in the background: a story runs them itself, with [`Node::pass`].
     #[must_use]
     pub fn without_passes(self) -> Self {
-        ["updater", "expirer", "reaper"].iter().fold(self, |builder, pass| builder.settings(pass, "interval = 0"))
+        ["updater", "expirer", "reaper", "auditor", "reconciler"]
+            .iter()
+            .fold(self, |builder, pass| builder.settings(pass, "interval = 0"))
     }
 
     /// Builds the rings, starts all processes and waits until they serve.
     #[track_caller]
     pub fn start(self) -> Cluster {
         let folder = TempDir::new().expect("a temporary folder");
-        let mut nodes = Vec::new();
+        let network = self.namespaces.then(|| Network::new(self.nodes).expect("namespaces"));
+        let (mut nodes, mut disks) = (Vec::new(), Vec::new());
         for i in 0..self.nodes {
-            nodes.push(Node::new(folder.path(), &format!("node{i}"), STORAGE));
-            fs::create_dir_all(device_folder(folder.path(), i)).expect("a device's folder");
+            let (name, device) = (format!("node{i}"), device_folder(folder.path(), i));
+            nodes.push(match &network {
+                Some(network) => Node::new_in(network, i, folder.path(), &name),
+                None => Node::new(folder.path(), &name, STORAGE),
+            });
+            fs::create_dir_all(&device).expect("a device's folder");
+            disks.extend(self.disk_bytes.map(|bytes| Disk::new(&device, bytes).expect("a disk")));
         }
         let proxies: Vec<_> =
             (0..self.proxies).map(|i| Node::new(folder.path(), &format!("proxy{i}"), &["proxy"])).collect();
@@ -118,7 +156,7 @@ impl ClusterBuilder {
         for node in nodes.iter().chain(&proxies) {
             fs::write(node.config(), self.config(folder.path(), node).to_string()).expect("a configuration");
         }
-        let mut cluster = Cluster { folder, nodes, proxies };
+        let mut cluster = Cluster { folder, nodes, proxies, disks, network };
         for node in cluster.nodes.iter_mut().chain(&mut cluster.proxies) {
             node.spawn(None);
         }
@@ -138,7 +176,8 @@ impl ClusterBuilder {
         rings::build(folder, "container", self.replicas, &places("container"));
         for index in 0..self.policies.len() {
             let name = if index == 0 { "object".to_owned() } else { format!("object-{index}") };
-            rings::build(folder, &name, self.replicas, &places("object"));
+            let places = places("object").into_iter().take(self.in_ring).collect::<Vec<_>>();
+            rings::build(folder, &name, self.replicas, &places);
         }
     }
 
@@ -239,7 +278,24 @@ impl Node {
         // All are held until all are known, or the kernel might give the same port twice.
         let held: Vec<_> = roles.iter().map(|_| TcpListener::bind((ip, 0)).expect("a loopback address")).collect();
         let addresses = held.iter().map(|listener| listener.local_addr().expect("its port")).collect();
-        Self { name: name.to_owned(), roles, addresses, folder, process: None }
+        Self { name: name.to_owned(), roles, addresses, folder, prefix: Vec::new(), process: None }
+    }
+
+    /// A storage node in a namespace of its own, where no port is taken.
+    fn new_in(network: &Network, number: usize, root: &Path, name: &str) -> Self {
+        let folder = root.join(name);
+        fs::create_dir_all(folder.join("devices")).expect("a node's folder");
+        let addresses = (6200..).zip(STORAGE).map(|(port, _)| (network.of(number), port).into()).collect();
+        let prefix = network.prefix(number);
+        Self { name: name.to_owned(), roles: STORAGE, addresses, folder, prefix, process: None }
+    }
+
+    /// Our binary, where this node is.
+    fn command(&self) -> Command {
+        let Some((first, rest)) = self.prefix.split_first() else { return Command::new(tools::binary()) };
+        let mut command = Command::new(first);
+        command.args(rest).arg(tools::binary());
+        command
     }
 
     /// Where a role of this node listens.
@@ -257,6 +313,16 @@ impl Node {
     /// Its configuration file.
     pub fn config(&self) -> PathBuf {
         self.folder.join("apus.toml")
+    }
+
+    /// Its name: `node0`, `proxy1`.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Whether it was started and not ended since.
+    pub fn is_running(&self) -> bool {
+        self.process.is_some()
     }
 
     /// The running process.
@@ -284,7 +350,7 @@ impl Node {
     /// Runs a pass of this node once, beside its servers; returns what it said, whether or not it did all of its work.
     #[track_caller]
     pub fn pass(&self, name: &str, arguments: &[&str]) -> Output {
-        let mut command = Command::new(tools::binary());
+        let mut command = self.command();
         command.args(["pass", name, "--once", "--config"]).arg(self.config()).args(arguments);
         command.output().unwrap_or_else(|e| panic!("cannot run {command:?}: {e}"))
     }
@@ -300,7 +366,7 @@ impl Node {
     }
 
     fn spawn_roles(&mut self, roles: &[&str], crash_at: Option<&str>) {
-        let mut command = Command::new(tools::binary());
+        let mut command = self.command();
         command.arg("serve").args(roles).arg("--config").arg(self.config());
         command.args(crash_at.iter().flat_map(|point| ["--crash-at", point]));
         self.process = Some(Process::start(&self.name, command, &self.folder.join("log")));
@@ -338,9 +404,12 @@ impl Cluster {
             nodes: 3,
             proxies: 1,
             replicas: 3,
+            in_ring: usize::MAX,
             policies: vec!["gold".into()],
             settings: Vec::new(),
             backend_tls: false,
+            namespaces: false,
+            disk_bytes: None,
         }
     }
 
@@ -352,6 +421,11 @@ impl Cluster {
     /// All storage nodes.
     pub fn nodes(&mut self) -> &mut [Node] {
         &mut self.nodes
+    }
+
+    /// All storage nodes, and then all proxies.
+    pub fn all(&mut self) -> impl Iterator<Item = &mut Node> {
+        self.nodes.iter_mut().chain(&mut self.proxies)
     }
 
     /// A proxy.
@@ -394,11 +468,30 @@ impl Cluster {
         }
     }
 
+    /// Runs a pass once on every node, and says what those said that could not do all of it.
+    pub fn try_pass(&self, name: &str) -> String {
+        let mut left = String::new();
+        for node in &self.nodes {
+            let output = node.pass(name, &[]);
+            if !output.status.success() {
+                let said = [output.stdout, output.stderr].map(|said| String::from_utf8_lossy(&said).into_owned());
+                left.push_str(&format!("{name} on {}: {}", node.name, said.concat()));
+            }
+        }
+        left
+    }
+
     /// What each node's own container server lists, asked without the proxy: the rows with all their columns.
     #[track_caller]
     pub fn rows(&self, account: &str, container: &str) -> Vec<serde_json::Value> {
+        self.rows_of(account, container, "format=json")
+    }
+
+    /// The same with a query of the story's own.
+    #[track_caller]
+    pub fn rows_of(&self, account: &str, container: &str, query: &str) -> Vec<serde_json::Value> {
         let ask = |(i, node): (usize, &Node)| {
-            let target = format!("/{}/0/{account}/{container}?format=json", device(i));
+            let target = format!("/{}/0/{account}/{container}?{query}", device(i));
             let answer = Request::new(node.address("container"), "GET", target).send();
             if answer.body.is_empty() { serde_json::Value::Null } else { answer.json() }
         };
@@ -416,16 +509,43 @@ impl Cluster {
         (0..self.nodes.len()).filter(|&i| holds(&self.nodes[i])).collect()
     }
 
-    /// Takes a device's folder away, as a failed disk does; [`give_back`](Self::give_back) undoes it.
+    /// Takes a device away, as a failed disk does; [`give_back`](Self::give_back) undoes it.
     pub fn take_away(&self, node: usize) {
         let folder = self.device(node);
-        fs::rename(&folder, folder.with_extension("away")).expect("a device to take away");
+        match self.disks.get(node) {
+            Some(disk) => disk.take_away(),
+            None => fs::rename(&folder, folder.with_extension("away")).expect("a device to take away"),
+        }
     }
 
     /// Brings back a device that was taken away.
     pub fn give_back(&self, node: usize) {
         let folder = self.device(node);
-        fs::rename(folder.with_extension("away"), &folder).expect("a device to give back");
+        match self.disks.get(node) {
+            Some(disk) => disk.give_back(),
+            None => fs::rename(folder.with_extension("away"), &folder).expect("a device to give back"),
+        }
+    }
+
+    /// Puts an empty device in the place of another, under the running server.
+    pub fn replace(&mut self, node: usize) {
+        let folder = self.device(node);
+        if let Some(disk) = self.disks.get_mut(node) {
+            return disk.replace();
+        }
+        self.take_away(node);
+        fs::create_dir(&folder).expect("an empty device");
+        fs::remove_dir_all(folder.with_extension("away")).expect("the old device goes");
+    }
+
+    /// A node's disk, where it has one of its own.
+    pub fn disk(&self, node: usize) -> Option<&Disk> {
+        self.disks.get(node)
+    }
+
+    /// The network between the nodes, where they have one of their own.
+    pub fn network(&self) -> Option<&Network> {
+        self.network.as_ref()
     }
 }
 

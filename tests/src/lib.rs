@@ -7,10 +7,15 @@
 
 pub mod certificate;
 pub mod cluster;
+pub mod copies;
 pub mod disk;
 pub mod http;
+pub mod listing_copies;
+pub mod mount;
+pub mod net;
 pub mod process;
 pub mod rings;
+pub mod storm;
 pub mod swift;
 pub mod target;
 pub mod tools;
@@ -19,6 +24,7 @@ pub mod up;
 pub use certificate::Certificate;
 pub use cluster::{Cluster, ClusterBuilder};
 pub use http::{Connection, Request, Response};
+pub use listing_copies::Copy;
 pub use process::{Exit, Process};
 pub use swift::{Session, Swift, User};
 pub use target::Target;
@@ -26,6 +32,16 @@ pub use up::{Apus, UpBuilder};
 
 /// The patience of every wait: far beyond what a healthy machine needs, so that only a fault runs into it.
 pub const PATIENCE: std::time::Duration = std::time::Duration::from_secs(60);
+
+/// Waits for what a server does by itself and tells nobody: looks again and again, with a short rest, until it is so.
+#[track_caller]
+pub fn wait_until(what: &str, is_so: impl Fn() -> bool) {
+    let begun = std::time::Instant::now();
+    while !is_so() {
+        assert!(begun.elapsed() < PATIENCE, "it did not happen that {what}");
+        std::thread::sleep(std::time::Duration::from_millis(100));
+    }
+}
 
 /// The MD5 of bytes in hexadecimal digits, which is what an ETag is.
 pub fn md5_hex(bytes: &[u8]) -> String {

@@ -62,6 +62,7 @@ impl Node {
             cluster: Arc::new(cluster()),
             databases: Arc::new(Databases::new(devices, Reserve::Bytes(0))),
             metrics: Metrics::new("account"),
+            recon: None,
             limits: Limits::default(),
         };
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

@@ -1,15 +1,15 @@
 //! What an account is, apart from how it is asked: its life, its containers' rows, its listings.
 
-mod adopt;
 mod life;
 mod listing;
 mod reapable;
+mod replica;
 mod row;
 
-pub use adopt::adopt;
 pub use life::{Deleted, METADATA, Merge, Put, delete, merge, post, put};
 pub use listing::listing;
 pub use reapable::reapable;
+pub use replica::Accounts;
 pub use row::Row;
 
 use apus_base::db::{Info, Kind, ListingId};

@@ -8,15 +8,16 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use apus_account::store as account;
+use apus_account::store::{self as account, Accounts};
 use apus_base::cluster::Cluster;
 use apus_base::db::info::Stats;
+use apus_base::db::replica;
 use apus_base::db::table::Row as _;
 use apus_base::db::{Databases, DbError, Info, Kind, ListingId, Transaction};
 use apus_base::hash_path::PathHash;
 use apus_base::policy::PolicyIndex;
 use apus_base::wire::ObjectRow;
-use apus_container::store::{self as container, ContainerName};
+use apus_container::store::{self as container, ContainerName, Containers};
 use md5::{Digest as _, Md5};
 use tokio::runtime::Handle;
 
@@ -146,10 +147,10 @@ impl Loader {
     }
 
     fn store(&self, to: &Destination<'_>, swift: &SwiftDb, waiting: Vec<AnyRow>) -> Result<(), Refused> {
-        let (id, info, metadata) = (to.id, to.head.info.clone(), to.head.metadata.clone());
+        let (id, head) = (to.id, replica::head_of(&to.head.info, &to.head.metadata));
         self.commit(to.device, move |tx| match id.kind {
-            Kind::Account => account::adopt(tx, id, &info, metadata),
-            Kind::Container => container::adopt(tx, id, &info, metadata),
+            Kind::Account => replica::adopt::<Accounts>(tx, id, head),
+            Kind::Container => replica::adopt::<Containers>(tx, id, head),
         })?;
         let mut batch = Vec::with_capacity(BATCH);
         swift.each_row(|row: Result<SwiftRow, BadRow>| -> Result<(), Refused> {

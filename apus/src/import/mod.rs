@@ -38,6 +38,7 @@ use tokio::runtime::Handle;
 use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 
+use crate::bar::Shown;
 use crate::cli;
 use crate::config::NodeConfig;
 use crate::data::write_synced;
@@ -165,7 +166,9 @@ impl Import {
     async fn go(&self) -> Result<ExitCode, StartError> {
         let stop = stop_at_signal()?;
         self.mark()?;
-        let report = pass::once(self, &Filter::default(), &stop, cli::say).await;
+        let mut shown = Shown::new(Self::NAME);
+        let report = pass::once(self, &Filter::default(), &stop, |report| shown.update(report)).await;
+        shown.end(&report);
         let is_whole = !stop.is_cancelled();
         if let Some(databases) = &self.loader.databases {
             databases.close().await;

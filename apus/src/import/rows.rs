@@ -208,6 +208,7 @@ fn bad(name: &str, column: &'static str, what: &dyn std::fmt::Display) -> BadRow
 #[cfg(test)]
 mod tests {
     use super::*;
+    use apus_base::db::table::Row as _;
     use proptest::prelude::*;
 
     fn tuple(items: &[&str]) -> Value {

@@ -1,5 +1,6 @@
 //! One request to one node, over a pool of kept connections.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::{Request, Response};
@@ -11,6 +12,7 @@ use hyper_util::rt::{TokioExecutor, TokioTimer};
 use super::connect::Connector;
 use crate::body::{Body, Patient};
 use crate::cluster::Cluster;
+use crate::link::BackendTls;
 
 /// Idle connections kept for each node.
 const MAX_IDLE_PER_NODE: usize = 64;
@@ -59,6 +61,15 @@ pub enum NodeError {
 impl Pool {
     /// An empty pool for requests to the servers of a cluster.
     pub fn new(timeouts: Timeouts, cluster: &Cluster) -> Self {
+        Self::with(timeouts, cluster.backend_tls.clone())
+    }
+
+    /// An empty pool for requests to anybody else.
+    pub fn outside(timeouts: Timeouts) -> Self {
+        Self::with(timeouts, None)
+    }
+
+    fn with(timeouts: Timeouts, tls: Option<Arc<BackendTls>>) -> Self {
         let mut connector = HttpConnector::new();
         connector.set_nodelay(true);
         connector.set_connect_timeout(Some(timeouts.connect));
@@ -67,7 +78,7 @@ impl Pool {
             .pool_idle_timeout(IDLE)
             .pool_max_idle_per_host(MAX_IDLE_PER_NODE)
             .http1_max_headers(MAX_HEADERS)
-            .build(Connector::new(connector, cluster.backend_tls.clone()));
+            .build(Connector::new(connector, tls));
         Self { client, timeouts }
     }
 

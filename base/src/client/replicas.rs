@@ -42,8 +42,18 @@ impl ClusterClient {
 
     /// Asks a device of a container server what it has: `GET /<device>`. `None` if it gives no answer.
     pub async fn ask_device(&self, device: &Device, query: &str) -> Option<Response<Body>> {
+        self.to_device(Method::GET, device, query).await
+    }
+
+    /// Tells a device of a container server that something of it is done: `DELETE /<device>`. `None` if it gives no answer.
+    pub async fn tell_device(&self, device: &Device, query: &str) -> Option<Response<Body>> {
+        self.to_device(Method::DELETE, device, query).await
+    }
+
+    async fn to_device(&self, method: Method, device: &Device, query: &str) -> Option<Response<Body>> {
         let uri = format!("http://{}{}?{query}", authority(&device.ip, device.port), update_path(&device.device));
         let mut request = http::Request::new(body::empty());
+        *request.method_mut() = method;
         *request.uri_mut() = uri.parse::<Uri>().ok()?;
         let answered = self.inner.pool.send(request).await;
         answered.inspect_err(|error| tracing::warn!(device = device.device, %error, "a device gives no answer")).ok()

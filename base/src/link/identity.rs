@@ -10,8 +10,8 @@ use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer};
 use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
-use x509_parser::certificate::X509Certificate;
-use x509_parser::prelude::FromDer as _;
+
+use super::reset::ResetKey;
 
 /// The name in every node's certificate.
 pub const NODE_NAME: &str = "node.apus.internal";
@@ -75,6 +75,11 @@ impl Identity {
         })
     }
 
+    /// What makes the tokens by which peers learn that this node was started anew.
+    pub(super) fn reset_key(&self) -> ResetKey {
+        ResetKey::new(self.key.secret_der())
+    }
+
     /// The same without the peers whose certificates a file of the CA's revokes (PEM).
     ///
     /// # Errors
@@ -93,8 +98,7 @@ impl Identity {
     /// When it is none.
     pub(super) fn expires(&self) -> Result<i64, IdentityError> {
         let first = self.chain.first().ok_or_else(|| mismatch("there is no certificate"))?;
-        let (_, certificate) = X509Certificate::from_der(first).map_err(mismatch)?;
-        Ok(certificate.validity().not_after.timestamp())
+        super::expiry::expiry(first).map_err(mismatch)
     }
 
     /// For the end that asks: shows our certificate and wants one of our CA.
@@ -135,17 +139,6 @@ impl Identity {
         config.send_tls13_tickets = 0;
         Ok(config)
     }
-}
-
-/// The serial number of the first certificate in a PEM file.
-///
-/// # Errors
-/// When there is none.
-pub fn serial_of(path: &Path) -> Result<Vec<u8>, IdentityError> {
-    let wrong = |message: String| IdentityError::File { path: path.to_owned(), message };
-    let first = CertificateDer::from_pem_file(path).map_err(|error| wrong(error.to_string()))?;
-    let (_, certificate) = X509Certificate::from_der(&first).map_err(|error| wrong(error.to_string()))?;
-    Ok(certificate.raw_serial().to_vec())
 }
 
 fn provider() -> Arc<CryptoProvider> {

@@ -1,4 +1,5 @@
-//! The HTTP server under every role: limits on what a peer may send, `/metrics`, `/healthcheck`, graceful shutdown.
+//! The HTTP server under every role: limits on what a peer may send, `/metrics`, `/healthcheck`, [`recon`], graceful
+//! shutdown.
 //!
 //! A role brings a [`Service`] and a bound listener. Here is what no role has to think of: a peer that sends its head
 //! too slowly, too large or not at all, a body that stalls ([`BodyError::Stalled`](crate::body::BodyError) reaches the
@@ -21,6 +22,7 @@ mod http1;
 mod http2;
 mod proxy_protocol;
 mod ratelimit;
+pub mod recon;
 mod stream;
 mod tls;
 
@@ -42,6 +44,7 @@ use crate::metrics::Metrics;
 
 pub use answer::plain;
 pub use ratelimit::{RateLimitConfig, RateLimits};
+pub use recon::Recon;
 pub use tls::{Tls, TlsError, TlsFiles};
 
 /// Most headers in one request: twice what Swift takes (90 metadata items and 36 others), so that a client with some too
@@ -112,10 +115,25 @@ pub trait Service: Send + Sync + 'static {
     fn call(&self, request: Request<Body>, peer: SocketAddr) -> impl Future<Output = Response<Body>> + Send;
 }
 
+/// What operators and their tools may ask a role about itself.
+#[derive(Clone)]
+pub struct Watch {
+    /// `/metrics`.
+    pub metrics: Metrics,
+    /// `/recon/...`.
+    pub recon: Option<Arc<Recon>>,
+}
+
+impl From<Metrics> for Watch {
+    fn from(metrics: Metrics) -> Self {
+        Self { metrics, recon: None }
+    }
+}
+
 /// What all connections of a listener share.
 struct Server<S> {
     service: Arc<S>,
-    metrics: Metrics,
+    watch: Watch,
     limits: Limits,
     /// Of the public face only.
     front: Option<Front>,
@@ -128,24 +146,24 @@ struct Server<S> {
 pub async fn serve<S: Service>(
     listener: TcpListener,
     service: Arc<S>,
-    metrics: Metrics,
+    watch: impl Into<Watch>,
     limits: Limits,
     shutdown: CancellationToken,
 ) {
-    serve_backend(listener, service, metrics, limits, Backend::default(), shutdown).await;
+    serve_backend(listener, service, watch, limits, Backend::default(), shutdown).await;
 }
 
 /// As [`serve`], for a storage server.
 pub async fn serve_backend<S: Service>(
     listener: TcpListener,
     service: Arc<S>,
-    metrics: Metrics,
+    watch: impl Into<Watch>,
     limits: Limits,
     backend: Backend,
     shutdown: CancellationToken,
 ) {
     let rates = backend.rates.clone();
-    let serving = accept(listener, Server { service, metrics, limits, front: None, backend, shutdown });
+    let serving = accept(listener, Server { service, watch: watch.into(), limits, front: None, backend, shutdown });
     match rates {
         None => serving.await,
         Some(rates) => tokio::select! {
@@ -159,16 +177,15 @@ pub async fn serve_backend<S: Service>(
 pub async fn serve_public<S: Service>(
     listener: TcpListener,
     service: Arc<S>,
-    metrics: Metrics,
+    watch: impl Into<Watch>,
     limits: Limits,
     front: Front,
     shutdown: CancellationToken,
 ) {
     let tls = front.tls.clone();
-    let serving = accept(
-        listener,
-        Server { service, metrics, limits, front: Some(front), backend: Backend::default(), shutdown },
-    );
+    let backend = Backend::default();
+    let serving =
+        accept(listener, Server { service, watch: watch.into(), limits, front: Some(front), backend, shutdown });
     match tls {
         None => serving.await,
         Some(tls) => tokio::select! {

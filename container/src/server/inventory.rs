@@ -55,7 +55,8 @@ fn page(view: &View<'_>, marker: Option<PathHash>) -> Result<Inventory, DbError>
     Ok(inventory)
 }
 
-fn hash(text: &str) -> Option<PathHash> {
+/// A hash in 32 hexadecimal digits.
+pub(super) fn hash(text: &str) -> Option<PathHash> {
     let digits = text.len() == 32 && text.bytes().all(|b| b.is_ascii_hexdigit());
     let number = u128::from_str_radix(text, 16).ok().filter(|_| digits)?;
     Some(PathHash(number.to_be_bytes()))

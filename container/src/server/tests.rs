@@ -131,7 +131,9 @@ impl Node {
             databases: Arc::new(Databases::new(devices, Reserve::Bytes(0))),
             pool: pool.clone(),
             account_ring: Arc::new(ArcSwap::from_pointee(ring(account_address))),
+            changes: Arc::default(),
             metrics: Metrics::new("container"),
+            recon: None,
             limits: Limits::default(),
         };
         // The reporter's passes are made by hand.

@@ -1,3 +1,5 @@
+mod replicas;
+
 use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -264,4 +266,55 @@ fn a_listing_shows_the_rows_of_one_policy() {
             {"name": "d/\"é", "hash": "e", "bytes": 7, "content_type": "t", "last_modified": "1970-01-01T00:00:01.000000"},
         ])
     );
+}
+
+/// A row of a policy, written or deleted then.
+fn misplaced_row(name: &str, policy: u32, at: Timestamp, deleted: bool) -> ObjectRow {
+    let (content_type, etag) = ("a/b".to_owned(), "e".to_owned());
+    let (timestamps, policy) = (RowTimestamps::same(at), PolicyIndex(policy));
+    ObjectRow { name: name.into(), timestamps, size: 1, content_type, etag, deleted, policy }
+}
+
+#[test]
+fn misplaced_rows_are_shown_page_by_page_until_they_are_taken_note_of() {
+    let store = Store::new();
+    let (one, other) = (container("one"), container("other"));
+    let at = Timestamp::from_secs;
+    store.merge(&one, vec![misplaced_row("right", 0, at(5), false)]);
+    let first = |store: &Store| store.read(|view| misplaced::next_container(view, None));
+    assert_eq!(first(&store), None);
+
+    // Of the wrong policy: objects, what a client deleted, and what a reconciler left.
+    store.merge(&one, vec![misplaced_row("b", 1, at(6), false), misplaced_row("a", 1, at(6), false)]);
+    store.merge(
+        &one,
+        vec![misplaced_row("gone", 1, at(7), true), misplaced_row("moved", 1, at(7).with_offset(1), true)],
+    );
+    store.merge(&other, vec![misplaced_row("z", 2, at(6), false)]);
+    let mut found: Vec<String> = Vec::new();
+    let mut last = None;
+    while let Some((id, info)) = store.read(move |view| misplaced::next_container(view, last)) {
+        let mut after: Option<misplaced::After> = None;
+        loop {
+            let (seen, from) = (info.clone(), after.clone());
+            let page = store.read(move |view| misplaced::rows(view, id, &seen, from.as_ref(), 1));
+            let Some(row) = page.into_iter().next() else { break };
+            found.push(format!("{}/{}:{}", info.container, row.policy.0, row.name));
+            after = Some(misplaced::After { policy: row.policy, deleted: row.row.deleted, name: row.name });
+        }
+        last = Some(id);
+    }
+    found.sort();
+    assert_eq!(found, ["one/1:a", "one/1:b", "one/1:gone", "other/2:z"]);
+
+    // One that has changed since it was shown stays.
+    let id = id(&one);
+    let seen = store.read(move |view| Ok(Info::load(view, id)?.unwrap()));
+    store.merge(&one, vec![misplaced_row("c", 1, at(8), false)]);
+    let done = |row| store.commit(move |tx| misplaced::done(tx, id, row, PolicyIndex(0)));
+    done(seen.last_row);
+    let is_marked = || store.read(move |view| Ok(view.get(&id.misplaced())?.is_some()));
+    assert!(is_marked());
+    done(store.read(move |view| Info::load(view, id)).unwrap().last_row);
+    assert!(!is_marked());
 }

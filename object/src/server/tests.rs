@@ -55,7 +55,7 @@ impl Node {
         let stop = CancellationToken::new();
         let metrics = apus_base::metrics::Metrics::new("object");
         let pool = Pool::new(Timeouts::default(), &cluster);
-        tokio::spawn(super::serve(config, devices, cluster, metrics, listener, stop.clone()));
+        tokio::spawn(super::serve(config, devices, cluster, metrics.into(), listener, stop.clone()));
         Self { root, address, pool, _stop: stop.drop_guard() }
     }
 

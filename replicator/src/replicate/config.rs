@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
-    /// Where other nodes reach this one, `HOST:PORT` in UDP, as the object rings say it (`replication_ip`,
-    /// `replication_port`). Without it, it is where the object server listens in TCP.
+    /// Where other nodes reach this one, `HOST:PORT` in UDP, as the rings of all roles of the process say it
+    /// (`replication_ip`, `replication_port`). Without it, each role is reached where its server listens in TCP.
     #[serde(default)]
     pub listen: Option<String>,
     /// This node's certificate, in PEM.
@@ -27,6 +27,10 @@ pub struct Config {
     /// Seconds that a tombstone is kept at least.
     #[serde(default = "reclaim_age")]
     pub reclaim_age: u64,
+    /// Bytes in a second that each device gives at most in a directed move that a changed ring began; 0 is no limit. One that
+    /// an operator runs has none.
+    #[serde(default = "move_rate")]
+    pub move_rate: u64,
 }
 
 fn interval() -> u64 {
@@ -35,6 +39,11 @@ fn interval() -> u64 {
 
 fn concurrency() -> usize {
     4
+}
+
+/// Half of what a disk reads at best, so that clients have the other half.
+fn move_rate() -> u64 {
+    100_000_000
 }
 
 /// Swift's week.

@@ -4,6 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 
 use apus_base::ring::Device;
 use apus_base::wire::replication::{MAX_OFFERED, Offered, Outcome};
+use apus_object::outgoing;
 use apus_object::store::StoreError;
 use apus_object::store::index::{Entry, Table, Version};
 use apus_object::store::names::FileName;
@@ -38,6 +39,12 @@ pub(super) struct Partition<'a> {
 impl Partition<'_> {
     /// Brings it to where it belongs, unless that is to stop.
     pub(super) async fn replicate(self, stop: &CancellationToken) {
+        self.bring(stop).await;
+        self.run.progress.step();
+    }
+
+    /// The same, uncounted.
+    pub(super) async fn bring(&self, stop: &CancellationToken) {
         if !self.is_at_rest()
             && !stop.is_cancelled()
             && let Err(error) = self.work().await
@@ -45,10 +52,9 @@ impl Partition<'_> {
             tracing::error!(partition = self.number, %error, "a partition cannot be replicated");
             self.run.progress.fail();
         }
-        self.run.progress.step();
     }
 
-    fn is_at_rest(&self) -> bool {
+    pub(super) fn is_at_rest(&self) -> bool {
         self.home && !self.sides.contains(&Side::Differs) && !self.has_old_tombstones(&self.entry)
     }
 
@@ -130,7 +136,7 @@ impl Partition<'_> {
         if places.is_empty() {
             return BTreeSet::new();
         }
-        let file = |place: &Place| local::Source {
+        let file = |place: &Place| outgoing::Source {
             partition: self.number,
             hash: versions[place.0].hash,
             name: versions[place.0].files[place.1].clone(),
@@ -155,8 +161,8 @@ impl Partition<'_> {
     }
 
     /// The receiver says that a file is damaged: look, and if it is, move it out of the way.
-    async fn distrust(&self, source: local::Source) {
-        match local::quarantine_if_damaged(&self.run.shelf, source).await {
+    async fn distrust(&self, source: outgoing::Source) {
+        match outgoing::quarantine_if_damaged(&self.run.shelf, source).await {
             Ok(true) => self.run.progress.count("quarantined"),
             Ok(false) => self.run.progress.fail(),
             Err(error) => {

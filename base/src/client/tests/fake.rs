@@ -63,6 +63,8 @@ pub(super) enum Fault {
     Stalls(usize),
     /// It just ends, although `Content-Length` says more.
     Lies(usize),
+    /// So many bytes come, the first of them wrong, and then it breaks, as when a disk's damage is found at the end.
+    Rots(usize),
 }
 
 /// A request as a node saw it.
@@ -374,6 +376,10 @@ impl Fault {
         let (sent, then): (Bytes, Body) = match self {
             Self::None => return body::full(data),
             Self::Lies(after) => return StreamBody::new(frames(data.slice(..after))).boxed_unsync(),
+            Self::Rots(after) => {
+                let rotten = [&[data[0] ^ 1], &data[1..after]].concat();
+                return Self::Breaks(after).body(rotten.into());
+            }
             Self::Breaks(after) => {
                 let broken = stream::iter([Err(BodyError::Source("broken".into()))]);
                 (data.slice(..after), StreamBody::new(broken).boxed_unsync())

@@ -1,4 +1,4 @@
-//! Which rows of the queue are whose. Pure.
+//! Which rows of a queue are whose. Pure.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use apus_base::here::Here;
 /// A row that waits longer than so many intervals is anybody's: the one whose it was is down.
 const TAKEN_OVER_AFTER: u32 = 5;
 
-/// One expirer's share of the work.
+/// One server's share of the work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Share {
     /// All of it.
@@ -44,7 +44,7 @@ impl Share {
     }
 
     /// Whether a row is to be done here.
-    pub(super) fn is_mine(self, container: &str, row: &str, overdue: Duration, interval: Duration) -> bool {
+    pub(crate) fn is_mine(self, container: &str, row: &str, overdue: Duration, interval: Duration) -> bool {
         match self {
             Self::Everything => true,
             Self::Fixed { process, processes } => assigned(container, row, processes) == process,
