@@ -147,6 +147,14 @@ fn what_cannot_be_imported_is_said_by_name_and_the_rest_is_there() {
         assert!(notes.contains(part), "{part}: {all}");
     }
 
+    // Looked at from close by, both are shown.
+    let mut inspect = Command::new(tools::binary());
+    let inspect = inspect.args(["inspect", "container", "AUTH_test/drifted", "--config"]).arg(&node).output();
+    let shown = said(&inspect.expect("apus runs"));
+    for part in ["Object Count: 3", "Swift's database: ", "live 3, tombstones 0", "Swift counted 5 of 30 bytes"] {
+        assert!(shown.contains(part), "{part}: {shown}");
+    }
+
     // The rest is as it was; of what was half written the old half.
     cluster.node(0).start(None);
     let names = |container: &str| {

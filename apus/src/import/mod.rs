@@ -14,7 +14,6 @@
 
 mod check;
 mod database;
-#[expect(dead_code, reason = "`apus inspect` is what shows it")]
 pub(crate) mod describe;
 mod find;
 mod load;

@@ -113,7 +113,12 @@ impl SwiftConf {
             }
             devices = own("devices").map_or(devices, PathBuf::from);
         }
-        let node = Places { devices, rings: self.folder.clone(), recon_cache: "recon".into(), swift_conf: self.folder.join("swift.conf") };
+        let node = Places {
+            devices,
+            rings: self.folder.clone(),
+            recon_cache: "recon".into(),
+            swift_conf: self.folder.join("swift.conf"),
+        };
         let mut cluster = self.cluster.clone();
         cluster.policies.retain(|policy| !self.erasure_coded.contains(&policy.index));
         toml::to_string(&Lines { cluster, node, listen }).map_err(|error| error.to_string())
