@@ -71,7 +71,7 @@ fn a_node_that_swift_left_is_served_as_it_was() {
     assert_eq!((tester.list("waits"), tester.list("late")), (vec!["p".to_owned()], vec!["p".to_owned()]));
     assert_eq!(tester.get("late/p").send().expect(200).text(), "y");
     tester.get("late/o").send().expect(404);
-    let seen = [&mut before, &mut after].map(|seen| without_what_was_half_done(seen));
+    let seen = [&mut before, &mut after].map(without_what_was_half_done);
     let found = differences("", &seen[0], &seen[1]);
     // One container more was made after the real Swift was looked at; and the words to a deleted account's owner are ours.
     let expected = [
@@ -134,7 +134,12 @@ fn what_cannot_be_imported_is_said_by_name_and_the_rest_is_there() {
     let all = said(&output);
     let lines = |begin: &str| all.lines().filter(|line| line.starts_with(begin)).collect::<Vec<_>>().join("\n");
     let (refused, notes) = (lines("not imported:"), lines("note:"));
-    for part in ["disk image is malformed", "AUTH_test/divided on d0: it is divided into 2 shards", "AUTH_test/misplaced on d0", "1 pieces of erasure"] {
+    for part in [
+        "disk image is malformed",
+        "AUTH_test/divided on d0: it is divided into 2 shards",
+        "AUTH_test/misplaced on d0",
+        "1 pieces of erasure",
+    ] {
         assert!(refused.contains(part), "{part}: {all}");
     }
     assert_eq!(refused.lines().count(), 4, "{all}");
@@ -142,11 +147,20 @@ fn what_cannot_be_imported_is_said_by_name_and_the_rest_is_there() {
         assert!(notes.contains(part), "{part}: {all}");
     }
 
+    // Looked at from close by, both are shown.
+    let mut inspect = Command::new(tools::binary());
+    let inspect = inspect.args(["inspect", "container", "AUTH_test/drifted", "--config"]).arg(&node).output();
+    let shown = said(&inspect.expect("apus runs"));
+    for part in ["Object Count: 3", "Swift's database: ", "live 3, tombstones 0", "Swift counted 5 of 30 bytes"] {
+        assert!(shown.contains(part), "{part}: {shown}");
+    }
+
     // The rest is as it was; of what was half written the old half.
     cluster.node(0).start(None);
     let names = |container: &str| {
         let rows = cluster.rows("AUTH_test", container).remove(0);
-        rows.as_array().map(|rows| rows.iter().map(|row| row["name"].as_str().expect("a name").to_owned()).collect::<Vec<_>>())
+        rows.as_array()
+            .map(|rows| rows.iter().map(|row| row["name"].as_str().expect("a name").to_owned()).collect::<Vec<_>>())
     };
     let three = || Some(vec!["0000".to_owned(), "0001".to_owned(), "0002".to_owned()]);
     for container in ["drifted", "bad-row", "synced", "half-written"] {

@@ -68,7 +68,8 @@ impl Node {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         tokio::spawn(crate::serve(Config::default(), shared, listener, shutdown.clone()));
-        let pool = Pool::new(Timeouts { connect: Duration::from_secs(5), response: Duration::from_secs(5) }, &cluster());
+        let pool =
+            Pool::new(Timeouts { connect: Duration::from_secs(5), response: Duration::from_secs(5) }, &cluster());
         Self { root, address, pool, _stop: shutdown.drop_guard() }
     }
 

@@ -134,7 +134,8 @@ impl SwiftDb {
             Kind::Container => ("object", rows::object),
         };
         let failed = |error: rusqlite::Error| E::from(DatabaseError::from(error));
-        let mut statement = self.connection.prepare(&format!("SELECT * FROM {table} ORDER BY ROWID")).map_err(failed)?;
+        let mut statement =
+            self.connection.prepare(&format!("SELECT * FROM {table} ORDER BY ROWID")).map_err(failed)?;
         let mut found = statement.query([]).map_err(failed)?;
         while let Some(row) = found.next().map_err(failed)? {
             each(read(row))?;

@@ -1,13 +1,14 @@
 //! What a database of Swift's says of itself, for `apus inspect`.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use apus_base::db::table::Row as _;
 use apus_base::db::{Info, Kind};
-use apus_base::listing::Metadata;
+use apus_base::hash_path::PathHash;
 
 use super::database::{DatabaseError, SwiftDb};
+use super::find;
 use super::pending;
 use super::rows::AnyRow;
 
@@ -15,19 +16,32 @@ use super::rows::AnyRow;
 pub(crate) struct Described {
     /// What it is of, and when what happened to it; `stats` and `hash` are what Swift counted.
     pub(crate) info: Info,
-    /// Its metadata by header name in lower case, deleted items too.
-    pub(crate) metadata: Metadata,
     /// What its rows really are, tombstones apart, before what waits.
     pub(crate) rows: BTreeMap<&'static str, u64>,
     /// The shards of a divided container.
     pub(crate) shards: u64,
 }
 
+/// What Swift left of an account or a container in a partition of a device; more than one file if it was just being divided.
+/// Blocking.
+pub(crate) fn left(
+    device: &Path,
+    kind: Kind,
+    partition: u32,
+    hash: &PathHash,
+) -> Vec<(PathBuf, Result<Described, DatabaseError>)> {
+    let folder = device.join(find::folder(kind)).join(partition.to_string()).join(hash.suffix()).join(hash.hex());
+    // What cannot be listed is not there for us either; the auditor speaks of broken disks.
+    let files = find::files(&folder, &hash.hex()).unwrap_or_default();
+    let paths = files.into_iter().map(|file| folder.join(file));
+    paths.map(|path| (path.clone(), describe(&path, kind))).collect()
+}
+
 /// Describes a database of Swift's, which may be in use. Blocking.
 ///
 /// # Errors
 /// When it cannot be read.
-pub(crate) fn describe(path: &Path, kind: Kind) -> Result<Described, DatabaseError> {
+fn describe(path: &Path, kind: Kind) -> Result<Described, DatabaseError> {
     let swift = SwiftDb::open(path, kind, false)?;
     let head = swift.head()?;
     let mut rows = BTreeMap::from([("live", 0), ("tombstones", 0), ("unreadable", 0)]);
@@ -46,5 +60,5 @@ pub(crate) fn describe(path: &Path, kind: Kind) -> Result<Described, DatabaseErr
         rows.insert("waiting", pending::read(folder, hash, kind).map_or(0, |waiting| waiting.rows.len() as u64));
     }
     let shards = if kind == Kind::Container { swift.shards(&head.info)?.ranges } else { 0 };
-    Ok(Described { info: head.info, metadata: head.metadata, rows, shards })
+    Ok(Described { info: head.info, rows, shards })
 }

@@ -52,15 +52,20 @@ pub(super) fn databases(partition: &Path, kind: Kind) -> io::Result<Vec<Found>> 
         for name in names(&suffix)? {
             let Some(hash) = PathHash::from_hex(&name) else { continue };
             let folder = suffix.join(&name);
-            let mut files: Vec<_> = names(&folder)?.into_iter().filter(|file| is_database(file, &name)).collect();
-            // '.' is before '_', so the one without an epoch comes first.
-            files.sort();
+            let files = files(&folder, &name)?;
             if !files.is_empty() {
                 found.push(Found { kind, hash, folder, files });
             }
         }
     }
     Ok(found)
+}
+
+/// The databases in the folder of a hash, by their names: `.` is before `_`, so one without an epoch comes first. Blocking.
+pub(super) fn files(folder: &Path, hash: &str) -> io::Result<Vec<String>> {
+    let mut files: Vec<_> = names(folder)?.into_iter().filter(|file| is_database(file, hash)).collect();
+    files.sort();
+    Ok(files)
 }
 
 fn is_database(file: &str, hash: &str) -> bool {

@@ -66,6 +66,9 @@ pub(super) struct Loaded {
     pub(super) notes: Vec<String>,
 }
 
+/// What became of a database; of one that was not imported its account's or container's name, as far as it is known.
+pub(super) type Outcome = Result<Loaded, (String, Refused)>;
+
 /// Loads databases; without `databases` it only reads.
 #[derive(Clone)]
 pub(super) struct Loader {
@@ -91,8 +94,8 @@ struct Tally {
 }
 
 impl Loader {
-    /// Loads one database. Blocking. The name is the account's or container's as far as it is known.
-    pub(super) fn load(&self, device: &str, found: &Found) -> Result<Loaded, (String, Refused)> {
+    /// Loads one database. Blocking.
+    pub(super) fn load(&self, device: &str, found: &Found) -> Outcome {
         let unnamed = |refused: Refused| (found.folder.display().to_string(), refused);
         // The newest file of a divided one names it as well as any.
         let file = found.only_file().or_else(|| found.files.last().map(|file| found.folder.join(file)));
@@ -110,7 +113,9 @@ impl Loader {
         tally.compare(&head.info);
         let mut loaded = tally.loaded;
         loaded.notes.extend(waiting.bad.iter().take(MAX_TOLD).map(|why| format!("a waiting row is left out: {why}")));
-        loaded.notes.extend(head.sync_points.map(|_| "container sync begins anew, for Apus keeps no sync points".into()));
+        loaded
+            .notes
+            .extend(head.sync_points.map(|_| "container sync begins anew, for Apus keeps no sync points".into()));
         loaded.pending = waiting.rows.len() as u64;
         if self.databases.is_some() {
             let to = Destination { device, id: ListingId { kind: found.kind, hash: found.hash }, head };
@@ -228,7 +233,9 @@ impl Tally {
         let differing = what.iter().zip(pairs).filter(|(_, (swift, rows))| swift != rows);
         self.loaded.notes.extend(differing.map(|(what, (swift, rows))| of_rows(what, swift, rows)));
         if self.loaded.notes.is_empty() && self.hash != swift.hash {
-            self.loaded.notes.push("its rows are as many as Swift counted, but do not have Swift's hash over them".into());
+            self.loaded
+                .notes
+                .push("its rows are as many as Swift counted, but do not have Swift's hash over them".into());
         }
         if self.bad > MAX_TOLD as u64 {
             self.loaded.notes.push(format!("{} rows are left out in all", self.bad));
@@ -246,6 +253,7 @@ pub(super) fn hash(cluster: &Cluster, info: &Info) -> PathHash {
 
 /// `account` or `account/container`, with the null bytes of reserved names made visible.
 fn name(info: &Info) -> String {
-    let name = if info.container.is_empty() { info.account.clone() } else { format!("{}/{}", info.account, info.container) };
+    let name =
+        if info.container.is_empty() { info.account.clone() } else { format!("{}/{}", info.account, info.container) };
     name.escape_debug().to_string()
 }

@@ -7,13 +7,13 @@
 //! tmp/ quarantined/ hashes.pkl …                left alone
 //! ```
 //!
-//! [`swift_conf`] holds Swift's configuration against ours, [`find`] finds databases, [`database`], [`rows`] and
+//! [`swift_conf`] holds Swift's configuration against ours, [`check`] looks before anything is written, [`find`] finds databases, [`database`], [`rows`] and
 //! [`pending`] read them, [`load`] stores them, [`objects`] looks at objects. What is not imported is said by name, with the
 //! reason, and makes the exit status 1; the rest is imported all the same. Everything may be done again. Until a device has
 //! been gone over once to the end, it has a mark with which no server starts: half a listing would be taken for a whole one.
 
+mod check;
 mod database;
-#[expect(dead_code, reason = "`apus inspect` is what shows it")]
 pub(crate) mod describe;
 mod find;
 mod load;
@@ -23,16 +23,14 @@ mod rows;
 mod swift_conf;
 
 use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use apus_base::client::Rings;
 use apus_base::cluster::Cluster;
 use apus_base::db::{Databases, Kind};
 use apus_base::fs::Devices;
-use apus_base::hash_path::PathHash;
 use apus_base::pass::{self, Filter, Pass, Progress};
 use clap::Args;
 use tokio::runtime::Handle;
@@ -46,18 +44,15 @@ use crate::data::write_synced;
 use crate::error::StartError;
 use crate::pass::stop_at_signal;
 use crate::rings::{self, Addresses};
-use crate::roles::Role;
 use crate::serve;
 use find::Found;
-use load::{Loaded, Loader, Refused};
+use load::{Loader, Outcome, Refused};
 use swift_conf::SwiftConf;
 
 /// On a device that was not yet gone over to the end.
 const UNFINISHED: &str = ".import-unfinished";
 /// Databases of one device that are read at once, so that their commits share flushes.
 const CONCURRENCY: usize = 8;
-/// So many names are tried before anything is written: if none of them hashes to its folder, the salt is wrong.
-const SAMPLE: usize = 8;
 /// Of one partition, what is wrong with objects is told so often by name.
 const MAX_TOLD: usize = 5;
 
@@ -131,24 +126,15 @@ pub(crate) fn run(arguments: &ImportArguments) -> Result<ExitCode, StartError> {
         None => cli::say("import: there is no swift.conf to compare with; see --swift-dir"),
     }
     if !arguments.dry_run {
-        check_stopped(&config)?;
+        check::stopped(&config)?;
     }
     serve::runtime()?.block_on(async {
         let import = Import::new(arguments, &config, cluster)?;
-        import.check_names(&rings)?;
+        for (device, path) in &import.devices {
+            check::names(device, path, &import.loader.cluster, &rings)?;
+        }
         import.go().await
     })
-}
-
-/// That nobody listens where the servers do: what they write meanwhile would be missed.
-fn check_stopped(config: &NodeConfig) -> Result<(), ImportError> {
-    let addresses = [Role::Account, Role::Container, Role::Object].map(|role| config.listen.of(role));
-    for address in addresses.into_iter().flatten().filter_map(|address| address.parse::<SocketAddr>().ok()) {
-        if TcpListener::bind(address).is_err_and(|error| error.kind() == io::ErrorKind::AddrInUse) {
-            return Err(ImportError::Running(address));
-        }
-    }
-    Ok(())
 }
 
 struct Import {
@@ -174,44 +160,6 @@ impl Import {
         let databases = (!arguments.dry_run).then_some(databases);
         let loader = Loader { cluster: Arc::new(cluster), databases, runtime: Handle::current() };
         Ok(Self { devices: found, loader, skip_objects: arguments.skip_objects })
-    }
-
-    /// Tries some names of each device against their folders and partitions, before anything is written.
-    fn check_names(&self, rings: &Rings) -> Result<(), ImportError> {
-        for (device, path) in &self.devices {
-            let unreadable = |source| ImportError::Device { path: path.clone(), source };
-            let (mut fit, mut all) = (0, 0);
-            let databases = [(Kind::Account, &rings.account, "accounts"), (Kind::Container, &rings.container, "containers")];
-            for (kind, ring, what) in databases {
-                let sample = sample(path, kind).map_err(unreadable)?;
-                all += sample.len();
-                fit += sample.iter().filter(|(_, found)| self.named(found) == Some(found.hash)).count();
-                let stray = sample.iter().filter(|(at, found)| ring.partition(&found.hash.0) != *at).count();
-                if stray > 0 && stray == sample.len() {
-                    return Err(ImportError::Partitions(device.clone(), what));
-                }
-            }
-            let objects = objects::sample(path, SAMPLE).map_err(unreadable)?;
-            let is_named = |path: &Path, hash| objects::name_hash(path, &self.loader.cluster).is_ok_and(|named| named == hash);
-            all += objects.len();
-            fit += objects.iter().filter(|(_, _, hash, path)| is_named(path, *hash)).count();
-            if all > 0 && fit == 0 {
-                return Err(ImportError::Salt(device.clone()));
-            }
-            let is_stray = |(policy, at, hash, _): &&(_, u32, PathHash, _)| {
-                rings.objects.get(policy).is_some_and(|ring| ring.partition(&hash.0) != *at)
-            };
-            if !objects.is_empty() && objects.iter().all(|object| is_stray(&object)) {
-                return Err(ImportError::Partitions(device.clone(), "objects"));
-            }
-        }
-        Ok(())
-    }
-
-    fn named(&self, found: &Found) -> Option<PathHash> {
-        let path = found.files.last().map(|file| found.folder.join(file))?;
-        let described = describe_name(&path, found.kind)?;
-        Some(load::hash(&self.loader.cluster, &described))
     }
 
     async fn go(&self) -> Result<ExitCode, StartError> {
@@ -283,7 +231,8 @@ impl Import {
                 cli::say(&format!("not imported: {}: its policy is not in [[cluster.policies]]", shelf.display()));
             }
             let mut fragments = 0;
-            for (_, partition) in partitions(&shelf).await.unwrap_or_else(|error| unreadable(progress, &shelf, &error)) {
+            for (_, partition) in partitions(&shelf).await.unwrap_or_else(|error| unreadable(progress, &shelf, &error))
+            {
                 if stop.is_cancelled() {
                     return;
                 }
@@ -325,12 +274,7 @@ impl Pass for Import {
 }
 
 /// Counts what became of a database, and says what the operator should know of.
-fn tell(
-    device: &str,
-    loaded: Result<(Result<Loaded, (String, Refused)>, Found), JoinError>,
-    progress: &Progress,
-    stop: &CancellationToken,
-) {
+fn tell(device: &str, loaded: Result<(Outcome, Found), JoinError>, progress: &Progress, stop: &CancellationToken) {
     let Ok((loaded, found)) = loaded else { return progress.fail() };
     match loaded {
         Ok(loaded) => {
@@ -355,22 +299,6 @@ fn tell(
 fn is_swifts(device: &Path) -> bool {
     let has = |kind| device.join(find::folder(kind)).is_dir();
     has(Kind::Account) || has(Kind::Container) || objects::shelves(device).is_ok_and(|shelves| !shelves.is_empty())
-}
-
-/// What a database calls itself, if it can be read.
-fn describe_name(path: &Path, kind: Kind) -> Option<apus_base::db::Info> {
-    Some(database::SwiftDb::open(path, kind, false).ok()?.head().ok()?.info)
-}
-
-fn sample(device: &Path, kind: Kind) -> io::Result<Vec<(u32, Found)>> {
-    let mut sample = Vec::new();
-    for (number, partition) in find::partitions(&device.join(find::folder(kind)))? {
-        sample.extend(find::databases(&partition, kind)?.into_iter().map(|found| (number, found)));
-        if sample.len() >= SAMPLE {
-            break;
-        }
-    }
-    Ok(sample)
 }
 
 /// What cannot be listed here cannot be listed later either, where it is said.

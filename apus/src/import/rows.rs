@@ -100,8 +100,7 @@ pub(super) fn pending_container(entry: &Value, place: u64) -> Result<AnyRow, Bad
 pub(super) fn pending_object(entry: &Value) -> Result<AnyRow, BadRow> {
     let fields = Fields::of(entry)?;
     let created_at = fields.text(1);
-    let mut timestamps: RowTimestamps =
-        created_at.parse().map_err(|_| bad(fields.name, "created_at", &created_at))?;
+    let mut timestamps: RowTimestamps = created_at.parse().map_err(|_| bad(fields.name, "created_at", &created_at))?;
     if !fields.text(7).is_empty() {
         timestamps.content_type = fields.timestamp(7, "ctype_timestamp")?;
         timestamps.meta = timestamps.content_type;

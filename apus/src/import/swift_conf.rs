@@ -79,7 +79,8 @@ impl SwiftConf {
                 _ if self.erasure_coded.contains(&index) => found.push(format!(
                     "the storage policy {index} ({name}) is erasure-coded, which Apus does not serve yet"
                 )),
-                None => found.push(format!("the storage policy {index} ({name}) of swift.conf is not in [[cluster.policies]]")),
+                None => found
+                    .push(format!("the storage policy {index} ({name}) of swift.conf is not in [[cluster.policies]]")),
                 Some(own) if !own.name.eq_ignore_ascii_case(name) => {
                     found.push(format!("the storage policy {index} is {name} in swift.conf and {} here", own.name));
                 }
@@ -112,7 +113,12 @@ impl SwiftConf {
             }
             devices = own("devices").map_or(devices, PathBuf::from);
         }
-        let node = Places { devices, rings: self.folder.clone(), recon_cache: "recon".into(), swift_conf: self.folder.join("swift.conf") };
+        let node = Places {
+            devices,
+            rings: self.folder.clone(),
+            recon_cache: "recon".into(),
+            swift_conf: self.folder.join("swift.conf"),
+        };
         let mut cluster = self.cluster.clone();
         cluster.policies.retain(|policy| !self.erasure_coded.contains(&policy.index));
         toml::to_string(&Lines { cluster, node, listen }).map_err(|error| error.to_string())
@@ -161,7 +167,8 @@ mod tests {
     fn folder() -> tempfile::TempDir {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("swift.conf"), SWIFT_CONF).unwrap();
-        let object = "[DEFAULT]\nbind_ip = 10.0.0.1\nbind_port = 6210\ndevices = /srv/disks\n[pipeline:main]\npipeline = x\n";
+        let object =
+            "[DEFAULT]\nbind_ip = 10.0.0.1\nbind_port = 6210\ndevices = /srv/disks\n[pipeline:main]\npipeline = x\n";
         std::fs::write(folder.path().join("object-server.conf"), object).unwrap();
         folder
     }
@@ -185,7 +192,8 @@ mod tests {
     fn each_difference_is_said() {
         let folder = folder();
         let swift = SwiftConf::read(folder.path()).unwrap().unwrap();
-        let ours: ClusterConfig = toml::from_str("hash_path_suffix = \"y\"\n[[policies]]\nindex = 0\nname = \"iron\"").unwrap();
+        let ours: ClusterConfig =
+            toml::from_str("hash_path_suffix = \"y\"\n[[policies]]\nindex = 0\nname = \"iron\"").unwrap();
         let cluster = Cluster::try_from(ours.clone()).unwrap();
         let found = swift.differences(&ours, &cluster, folder.path()).join("\n");
         for part in ["hash_path_suffix", "Gold in swift.conf and iron", "1 (silver)", "coded", "default"] {

@@ -20,6 +20,7 @@ use serde_json::Value;
 use super::nodes::{self, Place};
 use super::{Sight, split};
 use crate::error::StartError;
+use crate::import::describe as import;
 use crate::view::{self, Host, View};
 
 /// How long a server has to answer.
@@ -66,6 +67,7 @@ async fn show(view: &View, kind: Kind, names: Vec<String>, drop_prefixes: bool) 
                 sight.unsound = true;
             }
         }
+        by_swift(&mut sight, view, device, (kind, partition, hash));
         sight.line("");
     }
     sight.unsound |= versions.len() > 1;
@@ -89,6 +91,22 @@ fn offline(view: &View, device: &Device, id: ListingId) -> Option<Value> {
     let head = read.inspect_err(|error| tracing::warn!(%error, "the listings on the disk cannot be read")).ok()??;
     let deleted = head.info.status_deleted || head.info.delete_timestamp > head.info.put_timestamp;
     Some(describe::value(&head, deleted))
+}
+
+/// What Swift left of it on a disk of this machine, whether or not it was imported.
+fn by_swift(sight: &mut Sight, view: &View, device: &Device, (kind, partition, hash): (Kind, u32, PathHash)) {
+    let folder = view.config.node.devices.join(&device.device);
+    for (path, found) in import::left(&folder, kind, partition, &hash) {
+        sight.line(format!("Swift's database: {}", path.display()));
+        let Ok(found) = found.inspect_err(|error| sight.line(format!("  unreadable: {error}"))) else { continue };
+        let (info, counted) = (&found.info, found.info.total());
+        let rows: Vec<_> = found.rows.iter().map(|(what, many)| format!("{what} {many}")).collect();
+        sight.line(format!("  Rows: {}; Swift counted {} of {} bytes", rows.join(", "), counted.rows, counted.bytes));
+        sight.line(format!("  Put Timestamp: {}, Delete Timestamp: {}", info.put_timestamp, info.delete_timestamp));
+        if found.shards > 0 {
+            sight.line(format!("  Shards: {}", found.shards));
+        }
+    }
 }
 
 /// What a reader leaves behind is only its log.

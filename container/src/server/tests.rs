@@ -123,7 +123,8 @@ impl Node {
         let shutdown = CancellationToken::new();
         let account = Arc::new(FakeAccount::default());
         let account_address = listen(Arc::clone(&account), shutdown.clone()).await;
-        let pool = Pool::new(Timeouts { connect: Duration::from_secs(5), response: Duration::from_secs(5) }, &cluster());
+        let pool =
+            Pool::new(Timeouts { connect: Duration::from_secs(5), response: Duration::from_secs(5) }, &cluster());
         let devices = Arc::new(Devices::new(root.path(), 2));
         let shared = Shared {
             cluster: Arc::new(cluster()),
