@@ -15,6 +15,7 @@ mod quarantined;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use apus_object::store::names::FileName;
 use clap::{Args, Subcommand};
 
 use crate::cli;
@@ -118,9 +119,7 @@ pub(crate) fn run(command: InspectCommand) -> Result<ExitCode, StartError> {
         InspectCommand::Object { target, no_check_etag, drop_prefixes, policy_name, common } => {
             let (view, shown) = (view(&common)?, object::Shown { check_etag: !no_check_etag, drop_prefixes });
             match target.as_slice() {
-                [file] if Path::new(file).exists() || !file.trim_start_matches('/').contains('/') => {
-                    object::file(&view, Path::new(file), shown)?
-                }
+                [file] if is_file(Path::new(file)) => object::file(&view, Path::new(file), shown)?,
                 names => asking(copies::object(&view, names, policy_name.as_deref(), shown))?,
             }
         }
@@ -136,6 +135,12 @@ pub(crate) fn run(command: InspectCommand) -> Result<ExitCode, StartError> {
     };
     cli::say(sight.text.trim_end_matches('\n'));
     Ok(if sight.unsound { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+/// Whether a file is meant, there or not, and no name of an object.
+fn is_file(path: &Path) -> bool {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    path.exists() || path.iter().filter(|part| *part != "/").count() == 1 || FileName::parse(&name).is_some()
 }
 
 fn asking<T>(question: impl Future<Output = Result<T, StartError>>) -> Result<T, StartError> {

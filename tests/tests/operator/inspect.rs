@@ -157,6 +157,7 @@ fn bad_input_is_one_sentence() {
     let text = |path: &Path| path.to_str().unwrap().to_owned();
     let mut object = |path: &str| apus(&mut cluster, &["inspect", "object", path]);
     object("nothing").is_not_well().has("there is no nothing");
+    object("/srv/node/1712345678.12345.data").is_not_well().has("there is no /srv/node/1712345678.12345.data");
     object(&text(folder.path())).is_not_well().has("is a folder; name a file in it");
     object(&text(&other)).is_not_well().has("is not an object's file: the file has no metadata");
 
