@@ -79,7 +79,7 @@ impl<R: Room> ListingAudit<R> {
     /// Runs for ever, for the first time some part of the interval after the start.
     pub async fn run(&self, stop: &CancellationToken) {
         let interval = self.config.listing_interval;
-        if interval.is_zero() {
+        if interval.is_zero() || self.config.interval.is_zero() {
             return;
         }
         let mut part = [0];
