@@ -149,7 +149,13 @@ pub(crate) fn run(arguments: PassArguments) -> Result<ExitCode, StartError> {
                 if mode == Mode::ZeroByteFast || !run.once || !run.filter.policies.is_empty() {
                     return Ok(objects);
                 }
-                let (link, own) = node.own_listings(&arguments.config)?;
+                let (link, own) = match node.own_listings(&arguments.config) {
+                    Err(StartError::NoReplication { .. } | StartError::NoAddress { .. }) => {
+                        tracing::warn!("no server of this node can be asked to audit its listings");
+                        return Ok(objects);
+                    }
+                    own => own?,
+                };
                 let failures = listings::ask_all(What::Audit, &link, &own, &run).await?;
                 Ok(if failures == 0 { objects } else { ExitCode::FAILURE })
             }

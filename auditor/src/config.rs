@@ -12,7 +12,7 @@ use crate::watch::dark_data;
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
     /// From the beginning of one audit of all objects of a device to that of the next, if it is done by then; 0 means that
-    /// servers do not audit by themselves.
+    /// servers audit nothing at all by themselves.
     #[serde(with = "seconds")]
     pub interval: Duration,
     /// The share of the time in which an audit may have a read of a device in flight: more than 0, at most 1.

@@ -79,7 +79,7 @@ impl<R: Room> ListingAudit<R> {
     /// Runs for ever, for the first time some part of the interval after the start.
     pub async fn run(&self, stop: &CancellationToken) {
         let interval = self.config.listing_interval;
-        if interval.is_zero() {
+        if interval.is_zero() || self.config.interval.is_zero() {
             return;
         }
         let mut part = [0];
@@ -96,9 +96,9 @@ impl<R: Room> ListingAudit<R> {
         }
     }
 
-    fn ring(&self) -> Arc<Ring> {
+    fn ring(&self, kind: Kind) -> Arc<Ring> {
         let rings = self.node.rings.load();
-        Arc::clone(match R::KIND {
+        Arc::clone(match kind {
             Kind::Account => &rings.account,
             Kind::Container => &rings.container,
         })
@@ -107,7 +107,7 @@ impl<R: Room> ListingAudit<R> {
     async fn device(&self, ring: &Ring, device: &str, filter: &Filter, progress: &Progress, stop: &CancellationToken) {
         match self.databases(ring, device, filter, progress, stop).await {
             Ok(()) => {}
-            Err(DbError::Damaged(why)) => self.set_aside(ring, device, &why, progress).await,
+            Err(DbError::Damaged(why)) => self.set_aside(device, &why, progress).await,
             Err(error) => self.failed(device, &error, progress),
         }
     }
@@ -186,7 +186,7 @@ impl<R: Room> ListingAudit<R> {
                     Ok(_) => {
                         progress.count("quarantined");
                         let partition = ring.partition(&hash.0);
-                        self.bring(ring, database.device().name(), Some(partition), progress).await;
+                        self.bring((R::KIND, ring), database.device().name(), Some(partition), progress).await;
                     }
                     Err(error) => self.failed(database.device().name(), &error, progress),
                 }
@@ -194,24 +194,28 @@ impl<R: Room> ListingAudit<R> {
         }
     }
 
-    async fn set_aside(&self, ring: &Ring, device: &str, why: &str, progress: &Progress) {
+    async fn set_aside(&self, device: &str, why: &str, progress: &Progress) {
         self.counters.failed.inc();
         match self.node.databases.set_aside(device, why).await {
             Ok(()) => {
                 progress.count("devices quarantined");
-                self.bring(ring, device, None, progress).await;
+                // Accounts and containers of a device are in the same files.
+                for kind in [Kind::Account, Kind::Container] {
+                    self.bring((kind, &self.ring(kind)), device, None, progress).await;
+                }
             }
             Err(error) => self.failed(device, &error, progress),
         }
     }
 
     /// Asks those who have other copies to bring them: of one partition, or of all.
-    async fn bring(&self, ring: &Ring, device: &str, partition: Option<u32>, progress: &Progress) {
+    async fn bring(&self, (kind, ring): (Kind, &Ring), device: &str, partition: Option<u32>, progress: &Progress) {
         let Some(link) = &self.node.link else {
             return tracing::warn!(
                 "there is no [replication] in the configuration, so what was put aside is not repaired"
             );
         };
+        // Asking this very device, where it has a ring's other port, costs one question for nothing.
         let is_other = |peer: &&Device| peer.device != device || !self.node.here.has(peer);
         let peers: Vec<&Device> = match partition {
             Some(partition) => ring.primaries(partition).filter(is_other).collect(),
@@ -224,7 +228,7 @@ impl<R: Room> ListingAudit<R> {
                 ..Filter::default()
             };
             let host = (peer.replication_ip.as_str(), peer.replication_port);
-            let asked = ask::ask(link, host, ask::What::Replicate, R::KIND, &filter, |_| {}).await;
+            let asked = ask::ask(link, host, ask::What::Replicate, kind, &filter, |_| {}).await;
             match asked {
                 Ok(0) => progress.count("asked"),
                 Ok(failures) => {
@@ -263,7 +267,7 @@ impl<R: Room> Pass for ListingAudit<R> {
     const NAME: &'static str = "audit";
 
     async fn once(&self, filter: &Filter, progress: &Progress, stop: &CancellationToken) {
-        let (ring, started) = (self.ring(), Instant::now());
+        let (ring, started) = (self.ring(R::KIND), Instant::now());
         #[expect(clippy::cast_precision_loss, reason = "a time for people")]
         let began = clock::now().ticks() as f64 / 1e5;
         let own = ring.devices().iter().flatten().filter(|device| self.node.here.has(device));

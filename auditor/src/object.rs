@@ -75,6 +75,7 @@ impl ObjectAudit {
     pub fn interval(&self) -> Duration {
         match self.mode {
             Mode::All => self.config.interval,
+            Mode::ZeroByteFast if self.config.interval.is_zero() => Duration::ZERO,
             Mode::ZeroByteFast => self.config.zero_byte_interval,
         }
     }

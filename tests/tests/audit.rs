@@ -225,3 +225,51 @@ fn a_program_looks_on_and_what_it_does_not_want_is_put_away() {
     assert!(reasons[0]["why"] == "unwanted" && reasons[0]["by"] == "watcher" && reasons[0]["repaired"].is_null());
     assert_eq!(copies(&cluster, 0).len(), 3);
 }
+
+/// The files of a node's listings whose names end so; the node is stopped.
+fn listing_files(cluster: &Cluster, node: usize, ending: &str) -> Vec<PathBuf> {
+    let files = disk::files(&cluster.device(node).join("listings"));
+    files.into_iter().filter(|path| path.to_str().is_some_and(|path| path.contains(ending))).collect()
+}
+
+#[test]
+fn damaged_listings_are_put_aside_and_brought_from_another_copy() {
+    let mut cluster = cluster().start();
+    let tester = cluster.tester();
+    store_some(&tester, 30);
+    cluster.pass("replicate-listings");
+    let good = cluster.assert_in_place("AUTH_test/c");
+
+    // On one node the tables rot; twice started, all its listings are in tables.
+    for _ in 0..2 {
+        cluster.node(2).stop();
+        cluster.node(2).start(None);
+        assert!(cluster.copy(2, "AUTH_test/c").is_some());
+    }
+    cluster.node(2).stop();
+    for table in listing_files(&cluster, 2, ".sst") {
+        let mut bytes = fs::read(&table).unwrap();
+        (40..bytes.len() / 2).step_by(61).for_each(|at| bytes[at] ^= 0x20);
+        fs::write(&table, bytes).unwrap();
+    }
+    cluster.node(2).start(None);
+
+    // The audit puts them aside, and the others bring theirs before it ends.
+    let output = cluster.node(2).pass("audit", &[]);
+    assert!(cluster.device(2).join("quarantined/listings").exists(), "{}", said(&output));
+    assert_eq!(cluster.assert_in_place("AUTH_test/c"), good, "{}", said(&output));
+    cluster.assert_in_place("AUTH_test");
+
+    // Once more, so that they cannot even be opened: the first who asks finds them empty, and replication fills them.
+    cluster.node(2).stop();
+    for manifest in listing_files(&cluster, 2, "MANIFEST") {
+        fs::write(manifest, b"?").unwrap();
+    }
+    cluster.node(2).start(None);
+    assert_eq!(cluster.copy(2, "AUTH_test/c"), None);
+    cluster.node(0).pass("replicate-listings", &[]);
+    assert_eq!(cluster.assert_in_place("AUTH_test/c"), good);
+    let recon = fs::read(cluster.node(2).config().with_file_name("recon").join("container.recon")).unwrap();
+    let recon: serde_json::Value = serde_json::from_slice(&recon).unwrap();
+    assert!(recon["container_audits_failed"].as_u64().is_some_and(|failed| failed > 0), "{recon}");
+}

@@ -89,10 +89,10 @@ impl Databases {
         let slot = self.slot(device.name());
         let mut opening = slot.opening.lock().await;
         drop(slot.let_go());
-        if let Some(last) = opening.last.take() {
+        if let Some(last) = &opening.last {
             tokio::time::timeout(CLOSING, last.cancelled()).await.map_err(|_| DbError::Closed)?;
         }
-        opening.refused = None;
+        *opening = Opening::default();
         self.set_aside_closed(device, why).await
     }
 
