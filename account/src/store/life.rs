@@ -124,7 +124,7 @@ pub fn merge(
         _ => return Ok(Merge::NoAccount),
     };
     let slot = Slot { listing: id, space: PolicyIndex(0), name: container };
-    if table::merge(tx, &mut info, slot, row.clone())? {
+    if table::merge(tx, &mut info, slot, row)? {
         info.store(tx, id)?;
     }
     Ok(Merge::Done)

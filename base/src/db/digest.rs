@@ -31,7 +31,8 @@ pub struct Count {
 }
 
 /// The last counts of each kind, with the number of groups written and the part power that they are of.
-pub(super) type Counts = Mutex<HashMap<Kind, (u64, u8, Arc<Count>)>>;
+pub(super) type Counts = Mutex<Known>;
+type Known = HashMap<Kind, (u64, u8, Arc<Count>)>;
 
 impl Database {
     /// What it holds now. As long as nothing is written, that is known already.
@@ -54,7 +55,7 @@ impl Database {
     }
 }
 
-fn lock(counts: &Counts) -> std::sync::MutexGuard<'_, HashMap<Kind, (u64, u8, Arc<Count>)>> {
+fn lock(counts: &Counts) -> std::sync::MutexGuard<'_, Known> {
     counts.lock().unwrap_or_else(PoisonError::into_inner)
 }
 

@@ -241,7 +241,7 @@ pub fn take<R: Room>(
         if doubtful && table::find::<R::Row>(tx, slot)?.is_none() {
             left_out += 1;
         } else {
-            changed |= table::merge(tx, &mut info, slot, row)?;
+            changed |= table::merge(tx, &mut info, slot, &row)?;
         }
     }
     if changed {

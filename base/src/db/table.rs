@@ -87,15 +87,15 @@ pub fn replace<R: Row>(tx: &mut Transaction<'_>, info: &mut Info, slot: Slot<'_>
 ///
 /// # Errors
 /// When it cannot be read or is damaged.
-pub fn merge<R: Row>(tx: &mut Transaction<'_>, info: &mut Info, slot: Slot<'_>, new: R) -> Result<bool, DbError> {
+pub fn merge<R: Row>(tx: &mut Transaction<'_>, info: &mut Info, slot: Slot<'_>, new: &R) -> Result<bool, DbError> {
     let Some(old) = find::<R>(tx, slot)? else {
-        replace(tx, info, slot, None, &new);
+        replace(tx, info, slot, None, new);
         return Ok(true);
     };
     let mut merged = old.row;
     let number = old.number;
     let before = Numbered { number, row: merged.clone() };
-    if !merged.merge(&new) {
+    if !merged.merge(new) {
         return Ok(false);
     }
     replace(tx, info, slot, Some(&before), &merged);

@@ -36,7 +36,7 @@ pub fn merge(
     };
     for row in rows {
         let slot = Slot { listing: id, space: row.policy, name: &row.name };
-        changed |= table::merge(tx, &mut info, slot, Row::from_wire(row))?;
+        changed |= table::merge(tx, &mut info, slot, &Row::from_wire(row))?;
     }
     if changed {
         save(tx, id, &mut info)?;

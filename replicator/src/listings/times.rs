@@ -56,7 +56,11 @@ impl Times {
             return Ok(());
         }
         let value = next.encode();
-        database.commit(move |tx: &mut Transaction<'_>| Ok(tx.put(kind.times(), value))).await
+        let note = move |tx: &mut Transaction<'_>| {
+            tx.put(kind.times(), value);
+            Ok(())
+        };
+        database.commit(note).await
     }
 
     fn ended(self, now: Timestamp, everything: bool, whole: bool) -> Self {
