@@ -306,7 +306,8 @@ fn misplaced_rows_are_shown_page_by_page_until_they_are_taken_note_of() {
     assert_eq!(found, ["one/1:a", "one/1:b", "one/1:gone", "other/2:z"]);
 
     // One that has changed since it was shown stays.
-    let (id, seen) = store.read(|view| Ok((id(&one), Info::load(view, id(&container("one")))?.unwrap())));
+    let id = id(&one);
+    let seen = store.read(move |view| Info::load(view, id)).unwrap();
     store.merge(&one, vec![misplaced_row("c", 1, at(8), false)]);
     let done = |row| store.commit(move |tx| misplaced::done(tx, id, row, PolicyIndex(0)));
     done(seen.last_row);
