@@ -1,5 +1,7 @@
 # make up     a running cluster on loopback        make check   format, lints, docs
 # make test   everything                           make bench   how fast it is here
+# make bench-repair   how fast an emptied device is filled, beside rsync: SMALL=100000 objects, LARGE_MIB=2048
+# make storm  faults on purpose for some minutes: SEED=7 MINUTES=5, at random without
 # make test-swift   the real Swift's own functional suite, against a cluster of Apus
 
 # Build output lives outside the checkout, so that RocksDB is compiled once per machine.
@@ -12,8 +14,10 @@ CARGO := cargo
 # nextest isolates and limits the stories better; cargo's own runner does where it is not installed.
 TEST := $(shell cargo nextest --version >/dev/null 2>&1 && echo "nextest run" || echo "test --no-fail-fast")
 UP ?=
+SMALL ?= 100000
+LARGE_MIB ?= 2048
 
-.PHONY: up test test-swift check bench build tools python help
+.PHONY: up test test-swift storm check bench bench-repair build tools python help
 
 help:
 	@sed -n 's/^# //p' Makefile
@@ -32,11 +36,18 @@ test-swift: build python
 	@./tools/fetch-swift $(VENV) $(CACHE)/swift-sources
 	APUS_SWIFT_SOURCES=$(CACHE)/swift-sources $(CARGO) test --release --locked -p apus-tests --test swift_suite -- --ignored --nocapture --test-threads 1
 
+storm: build
+	STORM_SEED=$(SEED) STORM_MINUTES=$(MINUTES) $(CARGO) test --release --locked -p apus-tests --test storm -- --ignored --nocapture --test-threads 1
+
 check: tools
 	./tools/check
 
 bench: build
 	$(CARGO) bench --locked --workspace
+
+bench-repair: build
+	@./tools/install-debian rsync
+	$(CARGO) bench --locked -p apus-tests --bench repair -- --small $(SMALL) --large-mib $(LARGE_MIB)
 
 # Debian's libclang for RocksDB's bindings; below, what the tests run.
 tools:

@@ -1,21 +1,16 @@
 //! How far a pass is, for who looks on: a bar that moves on a terminal, a line now and then elsewhere.
 
 use std::io::IsTerminal as _;
-use std::time::{Duration, Instant};
 
-use apus_base::pass::Report;
+use apus_base::pass::{Lines, Report};
 use indicatif::{HumanDuration, ProgressBar, ProgressStyle};
 
 use crate::cli;
 
-/// How often a line is said where nothing can move.
-const SAY_EVERY: Duration = Duration::from_secs(2);
-
 /// What shows it.
 pub(crate) struct Shown {
-    name: &'static str,
     bar: Option<ProgressBar>,
-    said: Instant,
+    lines: Lines,
 }
 
 impl Shown {
@@ -24,7 +19,7 @@ impl Shown {
         let style = ProgressStyle::with_template("{prefix} [{wide_bar}] {percent}% {msg}");
         let bar = style.ok().filter(|_| std::io::stderr().is_terminal());
         let bar = bar.map(|style| ProgressBar::new(0).with_style(style.progress_chars("=> ")).with_prefix(name));
-        Self { name, bar, said: Instant::now() }
+        Self { bar, lines: Lines::new(name) }
     }
 
     /// Shows how far it is.
@@ -35,9 +30,8 @@ impl Shown {
             bar.set_position(done);
             let left = report.remaining().map(|rest| format!(", {} left", HumanDuration(rest))).unwrap_or_default();
             bar.set_message(format!("{}{left}", report.brief()));
-        } else if self.said.elapsed() >= SAY_EVERY {
-            self.said = Instant::now();
-            cli::say(&format!("{}: {report}", self.name));
+        } else if let Some(line) = self.lines.due(report) {
+            cli::say(&line);
         }
     }
 
@@ -46,6 +40,6 @@ impl Shown {
         if let Some(bar) = &self.bar {
             bar.finish_and_clear();
         }
-        cli::say(&format!("{}: {report}", self.name));
+        cli::say(&self.lines.line(report));
     }
 }

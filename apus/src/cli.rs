@@ -9,9 +9,14 @@ use std::str::FromStr;
 use clap::{Args, Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
 
+use crate::dispersion::DispersionCommand;
 use crate::error::StartError;
+use crate::import::ImportArguments;
+use crate::inspect::InspectCommand;
 use crate::pass::PassArguments;
+use crate::recon::ReconArguments;
 use crate::roles::Role;
+use crate::status::StatusArguments;
 
 /// A Swift-compatible object store: every role and tool in one binary.
 #[derive(Debug, Parser)]
@@ -42,8 +47,21 @@ pub(crate) enum Command {
         #[arg(long, value_name = "FILE")]
         config: PathBuf,
     },
+    /// Take over the data of a Swift node that has been stopped: load its account and container databases, and look whether
+    /// its objects can be served where they are.
+    Import(ImportArguments),
     /// Run one background pass of this node: once, or for ever.
     Pass(PassArguments),
+    /// Ask every server of the rings how it is, in swift-recon's options.
+    Recon(ReconArguments),
+    /// Look at one thing from close by: a file, a listing, a place in the rings; changes nothing.
+    #[command(subcommand)]
+    Inspect(InspectCommand),
+    /// Say whether all data is fully redundant, what is at risk, and how long until it is repaired.
+    Status(StatusArguments),
+    /// Spread containers and objects over a share of the partitions, and count their copies.
+    #[command(subcommand)]
+    Dispersion(DispersionCommand),
     /// Make the certificates by which the nodes of a cluster know each other.
     #[command(subcommand)]
     Ca(CaCommand),
@@ -63,12 +81,24 @@ pub(crate) enum CaCommand {
         #[arg(value_name = "DIR")]
         folder: PathBuf,
     },
-    /// Make a node's certificate and key, DIR/NAME.pem and DIR/NAME.key, for the table `[replication]` of its configuration.
+    /// Make a node's certificate and key, DIR/NAME.pem and DIR/NAME.key, for `[replication]` and `[backend_tls]` of its configuration.
     Issue {
         /// The folder of the CA.
         #[arg(value_name = "DIR")]
         folder: PathBuf,
         /// What to call the node's files; its certificate holds no address.
+        #[arg(value_name = "NAME")]
+        node: String,
+        /// After how many days it ends. [default: never]
+        #[arg(long, value_name = "N")]
+        days: Option<u32>,
+    },
+    /// Revoke a node's certificate: adds it to DIR/crl.pem, which then has to get to all other nodes.
+    Revoke {
+        /// The folder of the CA.
+        #[arg(value_name = "DIR")]
+        folder: PathBuf,
+        /// The node, whose DIR/NAME.pem is still there.
         #[arg(value_name = "NAME")]
         node: String,
     },
@@ -139,6 +169,11 @@ pub(crate) fn ring(arguments: Vec<OsString>) -> ExitCode {
 pub(crate) fn complain(error: &StartError) {
     // If standard error is gone there is nobody to tell.
     let _ = writeln!(std::io::stderr(), "apus: {error}");
+}
+
+/// Says a line on standard error.
+pub(crate) fn complain_line(line: &str) {
+    let _ = writeln!(std::io::stderr(), "{line}");
 }
 
 /// Says a line on standard output at once, also into a pipe.

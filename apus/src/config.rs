@@ -1,8 +1,10 @@
 //! The configuration of a node: one TOML file, in which an unknown key is an error with its line.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use apus_base::cluster::{Cluster, ClusterConfig};
+use apus_base::link::{BackendTls, BackendTlsConfig};
 use serde::{Deserialize, Serialize};
 
 use crate::error::StartError;
@@ -27,6 +29,8 @@ pub(crate) struct NodeConfig {
     pub(crate) container: apus_container::Config,
     #[serde(default)]
     pub(crate) object: apus_object::Config,
+    /// Without it, storage servers speak plain HTTP with whoever reaches them.
+    pub(crate) backend_tls: Option<BackendTlsConfig>,
     /// Without it, no object is replicated.
     pub(crate) replication: Option<apus_replicator::replicate::Config>,
     #[serde(default)]
@@ -36,7 +40,11 @@ pub(crate) struct NodeConfig {
     #[serde(default)]
     pub(crate) reaper: apus_replicator::reap::Config,
     #[serde(default)]
+    pub(crate) auditor: apus_auditor::Config,
+    #[serde(default)]
     pub(crate) reconciler: apus_replicator::reconcile::Config,
+    #[serde(default)]
+    pub(crate) dispersion: crate::dispersion::Config,
 }
 
 /// Folders; a relative one is below the configuration's own.
@@ -50,6 +58,13 @@ pub(crate) struct Places {
     /// Takes account.recon, container.recon and object.recon: what the background passes did last.
     #[serde(default = "recon_cache")]
     pub(crate) recon_cache: PathBuf,
+    /// The swift.conf whose MD5 swift-recon compares, if there is one.
+    #[serde(default = "swift_conf")]
+    pub(crate) swift_conf: PathBuf,
+}
+
+fn swift_conf() -> PathBuf {
+    "/etc/swift/swift.conf".into()
 }
 
 fn recon_cache() -> PathBuf {
@@ -90,7 +105,17 @@ impl NodeConfig {
             tls.certificate = folder.join(&tls.certificate);
             tls.key = folder.join(&tls.key);
         }
+        config.node.swift_conf = folder.join(&config.node.swift_conf);
         config.node.recon_cache = folder.join(&config.node.recon_cache);
+        let (account, container, object) = (&mut config.account, &mut config.container, &mut config.object);
+        for rates in [&mut account.backend_ratelimit, &mut container.backend_ratelimit, &mut object.backend_ratelimit] {
+            if let Some(path) = &mut rates.backend_ratelimit_conf_path {
+                *path = folder.join(&path);
+            }
+        }
+        if let Some(tls) = &mut config.backend_tls {
+            tls.files_mut().for_each(|file| *file = folder.join(&file));
+        }
         if let Some(replication) = &mut config.replication {
             for file in [&mut replication.certificate, &mut replication.key, &mut replication.ca] {
                 *file = folder.join(&file);
@@ -107,12 +132,16 @@ impl NodeConfig {
 
     /// What its types alone do not say.
     pub(crate) fn check(&self, path: &Path) -> Result<(), StartError> {
-        self.expirer.check().map_err(|e| config_error(path, &format!("[expirer]: {e}")))
+        self.expirer.check().map_err(|e| config_error(path, &format!("[expirer]: {e}")))?;
+        self.auditor.check().map_err(|e| config_error(path, &format!("[auditor]: {e}")))
     }
 
     /// The checked `[cluster]` table.
     pub(crate) fn cluster(&self, path: &Path) -> Result<Cluster, StartError> {
-        Cluster::try_from(self.cluster.clone()).map_err(|e| config_error(path, &e))
+        let mut cluster = Cluster::try_from(self.cluster.clone()).map_err(|e| config_error(path, &e))?;
+        let tls = self.backend_tls.clone().map(BackendTls::load).transpose();
+        cluster.backend_tls = tls.map_err(|e| config_error(path, &format!("[backend_tls]: {e}")))?.map(Arc::new);
+        Ok(cluster)
     }
 }
 

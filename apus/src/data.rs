@@ -110,7 +110,7 @@ impl DataFolder {
         }
         let certificates = self.root.join(CERTIFICATES);
         ca::create(&certificates)?;
-        ca::issue(&certificates, NODE)?;
+        ca::issue(&certificates, NODE, None)?;
         self.write_config().map_err(unusable)
     }
 

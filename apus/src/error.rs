@@ -44,20 +44,34 @@ pub(crate) enum StartError {
     Link(#[from] apus_base::link::LinkError),
     #[error("{} has no [replication]: make certificates with `apus ca` and name them there", .path.display())]
     NoReplication { path: PathBuf },
+    #[error("the listings are open in this node's servers, which did not run the pass: {0}")]
+    Ask(#[from] apus_base::listing::ask::AskError),
     #[error("{} holds no ring of such a policy; name an object ring, or a folder with object.ring.gz, object-1.ring.gz ...", .path.display())]
     NoOldRing { path: PathBuf },
+    #[error("{} is no certificate", .path.display())]
+    NoCertificate { path: PathBuf },
     #[error("cannot make {}: {message}", .path.display())]
     Certificate { path: PathBuf, message: String },
     #[error("the [proxy.encryption] table: {0}")]
     Encryption(#[from] apus_base::crypto::InvalidEncryption),
     #[error("{} has no root secret in [proxy.encryption], so there is nothing to re-key", .path.display())]
     NotEncrypted { path: PathBuf },
+    #[error(transparent)]
+    Import(#[from] crate::import::ImportError),
+    #[error("the import of {} was not finished; run `apus import` again before it is served", .path.display())]
+    Unimported { path: PathBuf },
     #[error("{0}")]
     Pass(#[from] apus_replicator::rekey::BadState),
     #[error(
         "{failed} objects stay under other root secrets and {unreachable} requests got no answer; keep all secrets, see the log, and run the pass again"
     )]
     Unproven { failed: u64, unreachable: u64 },
+    #[error("{0}")]
+    Inspect(#[from] crate::inspect::InspectError),
+    #[error("{0}")]
+    Dispersion(#[from] crate::dispersion::DispersionError),
+    #[error("there is no storage policy {0:?} in [cluster]")]
+    NoPolicy(String),
     #[error("a server ended unexpectedly; the log has the reason")]
     Ended,
 }

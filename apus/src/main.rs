@@ -5,14 +5,22 @@ mod ca;
 mod cli;
 mod config;
 mod data;
+mod dispersion;
 mod error;
+mod import;
+mod inspect;
+mod links;
+mod listings;
 mod node;
 mod pass;
+mod recon;
 mod rekey;
 mod rings;
 mod roles;
 mod serve;
+mod status;
 mod up;
+mod view;
 
 use std::process::ExitCode;
 
@@ -37,9 +45,17 @@ fn run(options: Options) -> Result<ExitCode, error::StartError> {
     }
     match options.command {
         Command::Ca(CaCommand::Create { folder }) => ca::create(&folder).map(|()| ExitCode::SUCCESS),
-        Command::Ca(CaCommand::Issue { folder, node }) => ca::issue(&folder, &node).map(|()| ExitCode::SUCCESS),
+        Command::Ca(CaCommand::Issue { folder, node, days }) => {
+            ca::issue(&folder, &node, days).map(|()| ExitCode::SUCCESS)
+        }
+        Command::Ca(CaCommand::Revoke { folder, node }) => ca::revoke(&folder, &node).map(|()| ExitCode::SUCCESS),
         Command::Ring { arguments } => Ok(cli::ring(arguments)),
+        Command::Import(arguments) => cli::logged(&options.log, || import::run(&arguments)),
         Command::Pass(arguments) => cli::logged(&options.log, || pass::run(arguments)),
+        Command::Dispersion(command) => cli::logged(&options.log, || dispersion::run(command)),
+        Command::Inspect(command) => cli::logged(&options.log, || inspect::run(command)),
+        Command::Recon(arguments) => cli::logged(&options.log, || recon::run(arguments)),
+        Command::Status(arguments) => cli::logged(&options.log, || status::run(&arguments)),
         Command::Up(arguments) => cli::logged(&options.log, || up::run(&arguments)).map(|()| ExitCode::SUCCESS),
         Command::Serve { roles, config } => {
             cli::logged(&options.log, || serve::run(&roles, &config)).map(|()| ExitCode::SUCCESS)

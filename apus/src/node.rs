@@ -1,34 +1,42 @@
 //! What the roles of one process share, and how each is started with its part of it.
 
+mod audit;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
 use std::future::Future;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use apus_auditor::listing::ListingAudit;
+use apus_auditor::watch::Mode;
 use apus_base::client::pool::{Pool, Timeouts};
 use apus_base::client::{ClientConfig, ClusterClient, Rings};
 use apus_base::clock::Clock;
 use apus_base::cluster::Cluster;
-use apus_base::db::Databases;
+use apus_base::db::replica::Room;
+use apus_base::db::{Databases, Kind};
 use apus_base::fs::Devices;
 use apus_base::here::Here;
 use apus_base::link::{Identity, Link};
+use apus_base::listing::receiver::ListingReceiver;
 use apus_base::metrics::Metrics;
 use apus_base::pass::Filter;
 use apus_base::policy::PolicyIndex;
 use apus_base::recon::ReconCache;
 use apus_base::ring::Ring;
-use apus_base::serve::Limits;
-use apus_object::Receiver;
+use apus_base::serve::recon::{Sources, Sums};
+use apus_base::serve::{Limits, Recon, Watch};
+use apus_container::report::Changes;
+use apus_object::{Receiver, repair};
 use apus_proxy::Proxy;
 use apus_replicator::expire::Expirer;
 use apus_replicator::reap::Reaper;
 use apus_replicator::reconcile::Reconciler;
 use apus_replicator::update::Updater;
-use apus_replicator::{Replicate, Share, replicate};
+use apus_replicator::{Front, Listings, Replicate, Share, Side, listings, replicate};
 use arc_swap::ArcSwap;
 use tokio::net::TcpListener;
 use tokio::sync::Notify;
@@ -36,6 +44,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::NodeConfig;
 use crate::error::StartError;
+use crate::import;
+use crate::links::{Links, Replicating};
 use crate::pass::PassName;
 use crate::rings::{self, Addresses};
 use crate::roles::Role;
@@ -43,6 +53,9 @@ use crate::serve::Bound;
 
 /// How often the ring files are looked at.
 const RING_CHECK: Duration = Duration::from_secs(15);
+
+/// The replicator of objects, and who repairs them.
+type ObjectPasses = (Replicating<Replicate>, Option<repair::Repairer>);
 
 /// A node: one process with its configuration, rings and devices.
 pub(crate) struct Node {
@@ -60,6 +73,9 @@ pub(crate) struct Node {
     passes: OnceLock<ClusterClient>,
     devices: Arc<Devices>,
     databases: Arc<Databases>,
+    links: Links,
+    /// What the roles answer operators from.
+    sources: Arc<Sources>,
 }
 
 impl Node {
@@ -67,9 +83,12 @@ impl Node {
     pub(crate) fn new(config: NodeConfig, cluster: Cluster, addresses: Addresses) -> Result<Self, StartError> {
         let rings = rings::read_all(&config.node.rings, &cluster.policies, &addresses)?;
         let devices = Arc::new(Devices::new(&config.node.devices, config.object.disk_threads));
-        let databases = Arc::new(Databases::new(Arc::clone(&devices), config.object.fallocate_reserve));
+        let databases = Databases::new(Arc::clone(&devices), config.object.fallocate_reserve);
+        let copies = rings.account.table().row_count().min(rings.container.table().row_count());
+        let databases = Arc::new(databases.with_copies(config.replication.is_some() && copies > 1));
         let account_ring = Arc::new(ArcSwap::new(Arc::clone(&rings.account)));
         let current_rings = Arc::new(ArcSwap::from_pointee(rings.clone()));
+        let sources = Arc::new(Self::sources(&config, &cluster, &devices));
         let cluster = Arc::new(cluster);
         Ok(Self {
             config,
@@ -83,6 +102,8 @@ impl Node {
             passes: OnceLock::new(),
             devices,
             databases,
+            links: Links::default(),
+            sources,
         })
     }
 
@@ -92,6 +113,9 @@ impl Node {
         let mut first_reason = None;
         let mut fit = false;
         for path in self.own_devices(bound) {
+            if import::is_unfinished(&path) {
+                return Err(StartError::Unimported { path });
+            }
             match apus_object::check_device(&path) {
                 Ok(()) => fit = true,
                 Err(reason) => {
@@ -108,20 +132,11 @@ impl Node {
         let mut found = BTreeSet::new();
         for Bound { role, address, .. } in bound {
             let here = Here::new(*address);
-            let devices = self.rings_of(*role).into_iter().flat_map(|ring| ring.devices().iter().flatten());
+            let devices = role.rings(&self.rings).into_iter().flat_map(|ring| ring.devices().iter().flatten());
             let own = devices.filter(|device| here.has(device));
             found.extend(own.map(|device| self.devices.root().join(&device.device)));
         }
         found
-    }
-
-    fn rings_of(&self, role: Role) -> Vec<&Ring> {
-        match role {
-            Role::Proxy => Vec::new(),
-            Role::Account => vec![&self.rings.account],
-            Role::Container => vec![&self.rings.container],
-            Role::Object => self.rings.objects.values().map(AsRef::as_ref).collect(),
-        }
     }
 
     /// The public face.
@@ -131,11 +146,16 @@ impl Node {
         shutdown: CancellationToken,
     ) -> Result<impl Future<Output = ()> + Send + 'static, StartError> {
         let metrics = Metrics::new("proxy");
+        let address = listener.local_addr().map_err(StartError::Runtime)?;
+        let recon = self.config.proxy.recon.then(|| self.recon_of(Role::Proxy, address));
         let config = self.config.proxy.clone();
         let client = ClusterClient::new(config.client.clone(), Arc::clone(&self.cluster), self.rings.clone(), &metrics);
         let client = self.client.get_or_init(|| client).clone();
         let proxy = Proxy::new(config, client, Arc::new(Clock::default()))?;
-        Ok(apus_proxy::serve(Arc::new(proxy), metrics, listener, shutdown))
+        if let Some(tls) = &self.cluster.backend_tls {
+            tls.register(&metrics);
+        }
+        Ok(apus_proxy::serve(Arc::new(proxy), Watch { metrics, recon }, listener, shutdown))
     }
 
     /// The account server, and the reaper of its accounts.
@@ -143,19 +163,22 @@ impl Node {
         &self,
         Bound { listener, address, .. }: Bound,
         shutdown: CancellationToken,
-    ) -> impl Future<Output = ()> + Send + 'static {
+    ) -> Result<impl Future<Output = ()> + Send + 'static, StartError> {
         let metrics = Metrics::new("account");
+        let audit = self.listing_audit(address, &metrics)?;
+        let replicating = self.listings(address, &metrics, Arc::new(|_| {}), |front| &front.accounts, &audit)?;
         let reaper = self.reaper_beside(Here::new(address), &metrics);
         let shared = apus_account::Shared {
             cluster: Arc::clone(&self.cluster),
             databases: Arc::clone(&self.databases),
             metrics,
+            recon: Some(self.recon_of(Role::Account, address)),
             limits: Limits::default(),
         };
         let serving = apus_account::serve(self.config.account.clone(), shared, listener, shutdown.clone());
-        async move {
-            tokio::join!(serving, reaper.run(&shutdown));
-        }
+        Ok(async move {
+            tokio::join!(serving, reaper.run(&shutdown), replicating.run(&shutdown), audit.run(&shutdown));
+        })
     }
 
     /// The container server, and the reconciler of what is misplaced on its devices.
@@ -163,22 +186,56 @@ impl Node {
         &self,
         Bound { listener, address, .. }: Bound,
         shutdown: CancellationToken,
-    ) -> impl Future<Output = ()> + Send + 'static {
-        let metrics = Metrics::new("container");
+    ) -> Result<impl Future<Output = ()> + Send + 'static, StartError> {
+        let (metrics, changes) = (Metrics::new("container"), Arc::new(Changes::default()));
+        let noted = Arc::clone(&changes);
+        let changed: listings::Changed = Arc::new(move |device| noted.note(device));
+        let audit = self.listing_audit(address, &metrics)?;
+        let replicating = self.listings(address, &metrics, changed, |front| &front.containers, &audit)?;
         let here = Here::new(address);
         let reconciler = self.reconciler_beside(here, Share::fair(&here, &self.rings.container), &metrics);
         let shared = apus_container::Shared {
             cluster: Arc::clone(&self.cluster),
             databases: Arc::clone(&self.databases),
-            pool: Pool::new(Timeouts::default()),
+            pool: Pool::new(Timeouts::default(), &self.cluster),
             account_ring: Arc::clone(&self.account_ring),
+            changes,
             metrics,
+            recon: Some(self.recon_of(Role::Container, address)),
             limits: Limits::default(),
         };
         let serving = apus_container::serve(self.config.container.clone(), shared, listener, shutdown.clone());
-        async move {
-            tokio::join!(serving, reconciler.run(&shutdown));
-        }
+        Ok(async move {
+            tokio::join!(serving, reconciler.run(&shutdown), replicating.run(&shutdown), audit.run(&shutdown));
+        })
+    }
+
+    /// An account or container server's end of replication, if this node replicates.
+    fn listings<R: Room>(
+        &self,
+        server: SocketAddr,
+        metrics: &Metrics,
+        changed: listings::Changed,
+        place: impl Fn(&Front) -> &OnceLock<Side<R>>,
+        audit: &Arc<ListingAudit<R>>,
+    ) -> Result<Replicating<Listings<R>>, StartError> {
+        let Some(config) = &self.config.replication else { return Ok(Replicating::default()) };
+        let served = self.links.get(config, server, || self.identity(config))?;
+        let node = listings::Node {
+            databases: Arc::clone(&self.databases),
+            rings: Arc::clone(&self.current_rings),
+            link: Arc::clone(&served.link),
+            here: Here::new(server),
+            recon: self.recon(),
+            changed: Arc::clone(&changed),
+        };
+        let pass = Arc::new(Listings::new(config.clone(), node, metrics));
+        let (databases, cluster) = (Arc::clone(&self.databases), Arc::clone(&self.cluster));
+        let receiver = ListingReceiver::new(databases, cluster, metrics, changed);
+        // A role is started once.
+        let _ =
+            place(&self.links.front).set(Side { receiver, pass: Arc::clone(&pass), audit: audit::answering(audit) });
+        Ok(Replicating(Some((served, pass))))
     }
 
     /// The object server and its end of replication, the updater of its devices and its share of the expirer.
@@ -188,38 +245,41 @@ impl Node {
         shutdown: CancellationToken,
     ) -> Result<impl Future<Output = ()> + Send + 'static, StartError> {
         let metrics = Metrics::new("object");
-        let replication = self.replication(address, &metrics)?;
+        let (replication, repairer) = self.replication(address, &metrics)?;
         let updater = self.updater(&metrics);
         let expirer = self.expirer(Some(Here::new(address)), &metrics);
+        let audits = [Mode::All, Mode::ZeroByteFast].map(|mode| self.audit(Here::new(address), mode, &metrics));
         let (devices, cluster) = (Arc::clone(&self.devices), Arc::clone(&self.cluster));
         let config = self.config.object.clone();
-        let serving = apus_object::serve(config, devices, cluster, metrics, listener, shutdown.clone());
+        let watch = Watch { metrics, recon: Some(self.recon_of(Role::Object, address)) };
+        let serving = apus_object::serve(config, devices, cluster, watch, listener, shutdown.clone());
         Ok(async move {
-            let replicating = async {
-                if let Some(Replication { link, receiver, pass }) = replication {
-                    tokio::join!(
-                        link.serve(receiver, shutdown.clone()),
-                        pass.run(&shutdown),
-                        pass.follow_rings(&shutdown)
-                    );
+            let repairing = async {
+                if let Some(repairer) = repairer {
+                    repairer.run(&shutdown).await;
                 }
             };
-            tokio::join!(serving, replicating, updater.run(&shutdown), expirer.run(&shutdown));
+            let auditing = async { tokio::join!(audits[0].run(&shutdown), audits[1].run(&shutdown)) };
+            let passes = async { tokio::join!(updater.run(&shutdown), expirer.run(&shutdown), repairing, auditing) };
+            tokio::join!(serving, replication.run(&shutdown), passes);
         })
     }
 
     /// What answers other nodes' replicators, and the replicator of this one, if it has certificates.
-    fn replication(&self, object: SocketAddr, metrics: &Metrics) -> Result<Option<Replication>, StartError> {
+    fn replication(&self, object: SocketAddr, metrics: &Metrics) -> Result<ObjectPasses, StartError> {
         let Some(config) = &self.config.replication else {
-            tracing::warn!("there is no [replication] in the configuration, so objects are not replicated");
-            return Ok(None);
+            tracing::warn!("there is no [replication] in the configuration, so nothing is replicated, nor repaired");
+            return Ok((Replicating::default(), None));
         };
-        let own = config.listen.as_deref().map(address).transpose()?.unwrap_or(object);
-        let link = Arc::new(Link::bind(own, &identity(config)?)?);
+        let served = self.links.get(config, object, || self.identity(config))?;
         let (devices, cluster) = (Arc::clone(&self.devices), Arc::clone(&self.cluster));
         let receiver = Receiver::new(devices, cluster, self.config.object.fallocate_reserve, metrics);
-        let pass = self.replicate(config, Arc::clone(&link), Here::new(object), metrics);
-        Ok(Some(Replication { link, receiver: Arc::new(receiver), pass }))
+        let (receiver, here) = (Arc::new(receiver), Here::new(object));
+        let pass = self.replicate(config, Arc::clone(&served.link), here, metrics);
+        let repairer = self.repairer(Arc::clone(&served.link), Arc::clone(&receiver), here, metrics);
+        // A role is started once.
+        let _ = self.links.front.objects.set(receiver);
+        Ok((Replicating(Some((served, Arc::new(pass)))), Some(repairer)))
     }
 
     fn replicate(&self, config: &replicate::Config, link: Arc<Link>, here: Here, metrics: &Metrics) -> Replicate {
@@ -229,15 +289,38 @@ impl Node {
         Replicate::new(config.clone(), node, metrics)
     }
 
-    /// The replicator by itself.
-    pub(crate) fn replicator(&self, path: &Path, metrics: &Metrics) -> Result<Replicate, StartError> {
+    /// The replicator by itself, and who repairs what it finds damaged.
+    pub(crate) fn replicator(
+        &self,
+        path: &Path,
+        metrics: &Metrics,
+    ) -> Result<(Replicate, repair::Repairer), StartError> {
         let none = || StartError::NoReplication { path: path.to_owned() };
         let config = self.config.replication.as_ref().ok_or_else(none)?;
-        let link = Arc::new(Link::asking(&identity(config)?)?);
-        let object = self.config.listen.of(Role::Object);
-        let object =
-            object.ok_or_else(|| StartError::NoAddress { path: path.to_owned(), role: Role::Object.name() })?;
-        Ok(self.replicate(config, link, Here::new(address(object)?), metrics))
+        let object = self.object_address(path)?;
+        let (here, link) = (Here::new(object), Arc::new(Link::asking_from(object.ip(), &self.identity(config)?)?));
+        let repairer = self.repairer_alone(&link, here, metrics);
+        Ok((self.replicate(config, link, here, metrics), repairer))
+    }
+
+    /// Where a role of this node listens: as the configuration says, or in an `apus up` that runs.
+    fn address(&self, role: Role) -> Result<Option<SocketAddr>, StartError> {
+        let said = self.config.listen.of(role).map(address).transpose()?;
+        Ok(said.or_else(|| self.addresses.get(role)))
+    }
+
+    /// The end of a link that asks this node's own servers, and where they answer for accounts and for containers.
+    pub(crate) fn own_listings(&self, path: &Path) -> Result<(Link, Vec<(Kind, SocketAddr)>), StartError> {
+        let none = || StartError::NoReplication { path: path.to_owned() };
+        let config = self.config.replication.as_ref().ok_or_else(none)?;
+        let listen = config.listen.as_deref().map(address).transpose()?;
+        let mut own = Vec::new();
+        for (kind, role) in [(Kind::Account, Role::Account), (Kind::Container, Role::Container)] {
+            own.extend(self.address(role)?.map(|address| (kind, reachable(listen.unwrap_or(address)))));
+        }
+        let none = || StartError::NoAddress { path: path.to_owned(), role: Role::Container.name() };
+        let (_, first) = own.first().ok_or_else(none)?;
+        Ok((Link::asking_from(first.ip(), &self.identity(config)?)?, own))
     }
 
     /// The object rings that `apus pass move` is from.
@@ -250,6 +333,13 @@ impl Node {
         let policies: Vec<PolicyIndex> =
             self.rings.objects.keys().copied().filter(|policy| filter.policy(*policy)).collect();
         rings::read_old(from, &policies, &self.addresses)
+    }
+
+    /// Who this node is to others; whoever is kept from backend requests does not replicate either.
+    fn identity(&self, config: &replicate::Config) -> Result<Identity, StartError> {
+        let crl = self.config.backend_tls.as_ref().and_then(|tls| tls.crl.as_deref());
+        let identity = Identity::read(&config.certificate, &config.key, &config.ca).and_then(|own| own.without(crl));
+        identity.map_err(|error| StartError::Link(error.into()))
     }
 
     pub(crate) fn updater(&self, metrics: &Metrics) -> Updater {
@@ -298,12 +388,13 @@ impl Node {
     /// How long a pass that is run for ever rests.
     pub(crate) fn pause(&self, pass: PassName) -> Duration {
         match pass {
-            PassName::Replicate => {
+            PassName::Replicate | PassName::ReplicateListings => {
                 Duration::from_secs(self.config.replication.as_ref().map_or(0, |replication| replication.interval))
             }
             PassName::Update => self.config.updater.interval,
             PassName::Expire => self.config.expirer.interval,
             PassName::Reap => self.config.reaper.interval,
+            PassName::Audit => self.config.auditor.interval,
             PassName::Reconcile => self.config.reconciler.interval,
             // They end when they are done, and know themselves what to wait for.
             PassName::Move | PassName::Rekey => Duration::ZERO,
@@ -312,6 +403,27 @@ impl Node {
 
     fn recon(&self) -> ReconCache {
         ReconCache::new(&self.config.node.recon_cache)
+    }
+
+    /// What a role answers operators about itself.
+    fn recon_of(&self, role: Role, address: SocketAddr) -> Arc<Recon> {
+        let (rings, here) = (Arc::clone(&self.current_rings), Here::new(address));
+        let own = move || {
+            let rings = rings.load();
+            let devices = role.rings(&rings).into_iter().flat_map(|ring| ring.devices().iter().flatten());
+            devices.filter(|device| here.has(device)).map(|device| device.device.clone()).collect()
+        };
+        Arc::new(Recon::new(role.name(), Arc::clone(&self.sources), own))
+    }
+
+    fn sources(config: &NodeConfig, cluster: &Cluster, devices: &Arc<Devices>) -> Sources {
+        let rings = rings::files(&config.node.rings, &cluster.policies);
+        Sources {
+            devices: Arc::clone(devices),
+            reserve: config.object.fallocate_reserve,
+            cache: ReconCache::new(&config.node.recon_cache),
+            sums: Sums::new(rings, config.node.swift_conf.clone(), &config.cluster.canonical()),
+        }
     }
 
     /// The client of all passes; its metrics are with those of the role that needs it first.
@@ -339,6 +451,14 @@ impl Node {
         }
     }
 
+    /// Puts changed certificates for backend requests to use, for as long as it is awaited.
+    pub(crate) async fn watch_certificates(&self) -> Infallible {
+        match &self.cluster.backend_tls {
+            Some(tls) => Arc::clone(tls).watch().await,
+            None => std::future::pending().await,
+        }
+    }
+
     fn use_rings(&self, rings: &Rings) {
         self.account_ring.store(Arc::clone(&rings.account));
         self.current_rings.store(Arc::new(rings.clone()));
@@ -355,18 +475,15 @@ impl Node {
     }
 }
 
-/// A node's part in the replication of objects.
-struct Replication {
-    link: Arc<Link>,
-    receiver: Arc<Receiver>,
-    pass: Replicate,
-}
-
-fn identity(config: &replicate::Config) -> Result<Identity, StartError> {
-    let identity = Identity::read(&config.certificate, &config.key, &config.ca);
-    identity.map_err(|error| StartError::Link(error.into()))
-}
-
 fn address(text: &str) -> Result<SocketAddr, StartError> {
     text.parse().map_err(|_| StartError::Address(text.to_owned()))
+}
+
+/// Where a server of this machine is reached that listens on every address.
+fn reachable(address: SocketAddr) -> SocketAddr {
+    match address.ip() {
+        ip if !ip.is_unspecified() => address,
+        IpAddr::V4(_) => (Ipv4Addr::LOCALHOST, address.port()).into(),
+        IpAddr::V6(_) => (Ipv6Addr::LOCALHOST, address.port()).into(),
+    }
 }

@@ -7,16 +7,22 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use apus_auditor::object::ObjectAudit;
+use apus_auditor::watch::Mode;
+use apus_base::listing::ask::What;
 use apus_base::metrics::Metrics;
 use apus_base::pass::{self, Filter, Pass};
+use apus_object::repair::Repairer;
 use apus_replicator::replicate::moves::Move;
 use clap::{Args, ValueEnum};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use crate::bar::Shown;
+use crate::cli;
 use crate::config::NodeConfig;
 use crate::error::StartError;
+use crate::listings;
 use crate::node::Node;
 use crate::rekey;
 use crate::rings::Addresses;
@@ -53,6 +59,9 @@ pub(crate) struct PassArguments {
     /// were begun]
     #[arg(long, value_name = "RING.GZ|DIR")]
     from: Option<PathBuf>,
+    /// For `audit`: read no bodies, only metadata, and find soon what is cut off or gone.
+    #[arg(long)]
+    zero_byte_fast: bool,
     /// For `rekey`: where it keeps its place. [default: rekey.state beside the configuration]
     #[arg(long, value_name = "FILE")]
     state: Option<PathBuf>,
@@ -63,6 +72,9 @@ pub(crate) struct PassArguments {
 pub(crate) enum PassName {
     /// Copies objects to the devices where they belong, and brings handoffs home.
     Replicate,
+    /// Copies accounts and containers to the devices where they belong, and brings handoffs home. The node's servers do it,
+    /// which must run.
+    ReplicateListings,
     /// Brings the partitions that a ring change gave to other devices there, and ends when this node has done its part. The
     /// object server does so by itself when it sees a new ring, unless `[replication] interval` is 0.
     Move,
@@ -72,6 +84,9 @@ pub(crate) enum PassName {
     Expire,
     /// Empties accounts that were deleted.
     Reap,
+    /// Reads everything to see whether it still is what was written; what is not goes to quarantine and is repaired. Killed and
+    /// begun anew, it goes on where it was.
+    Audit,
     /// Moves objects that are under another storage policy than their container's.
     Reconcile,
     /// Brings all encrypted objects of the cluster under the active root secret, and proves it, so that the others can be
@@ -80,10 +95,10 @@ pub(crate) enum PassName {
 }
 
 /// What is the same for every pass.
-struct Run {
-    once: bool,
-    filter: Filter,
-    stop: CancellationToken,
+pub(crate) struct Run {
+    pub(crate) once: bool,
+    pub(crate) filter: Filter,
+    pub(crate) stop: CancellationToken,
 }
 
 /// Runs until the pass has ended or a signal comes.
@@ -94,8 +109,10 @@ pub(crate) fn run(arguments: PassArguments) -> Result<ExitCode, StartError> {
         config.check(&arguments.config)?;
     }
     let cluster = config.cluster(&arguments.config)?;
+    // Beside the configuration of an `apus up` are the addresses that it listens on just now.
+    let addresses = Addresses::read(&arguments.config.with_file_name(crate::data::ADDRESSES))?;
     serve::runtime()?.block_on(async {
-        let node = Node::new(config, cluster, Addresses::default())?;
+        let node = Node::new(config, cluster, addresses)?;
         let run = Run {
             once: arguments.once,
             filter: Filter {
@@ -108,15 +125,34 @@ pub(crate) fn run(arguments: PassArguments) -> Result<ExitCode, StartError> {
         let metrics = Metrics::new("pass");
         match arguments.name {
             PassName::Replicate => {
-                run.pass(&node.replicator(&arguments.config, &metrics)?, node.pause(arguments.name)).await
+                let (pass, repairer) = node.replicator(&arguments.config, &metrics)?;
+                repairer.beside(run.pass(&pass, node.pause(arguments.name))).await.0
+            }
+            PassName::ReplicateListings => {
+                let (link, own) = node.own_listings(&arguments.config)?;
+                listings::run(&link, &own, &run, node.pause(arguments.name)).await
             }
             PassName::Move => {
                 let from = node.old_rings(arguments.from.as_deref(), &run.filter)?;
-                let pass = Move::new(node.replicator(&arguments.config, &metrics)?, from);
+                let (replicate, repairer) = node.replicator(&arguments.config, &metrics)?;
+                let pass = Move::new(replicate, from);
                 // It ends when it is done, as that of an operator.
-                Run { once: true, ..run }.pass(&pass, Duration::ZERO).await
+                let run = Run { once: true, ..run };
+                repairer.beside(run.pass(&pass, Duration::ZERO)).await.0
             }
             PassName::Update => run.pass(&node.updater(&metrics), node.pause(arguments.name)).await,
+            PassName::Audit => {
+                let mode = if arguments.zero_byte_fast { Mode::ZeroByteFast } else { Mode::All };
+                let (pass, repairer) = node.auditor(&arguments.config, mode, &metrics)?;
+                let objects = run.audit(&pass, repairer).await?;
+                // Those who want only bodies left out, or one policy, mean objects.
+                if mode == Mode::ZeroByteFast || !run.once || !run.filter.policies.is_empty() {
+                    return Ok(objects);
+                }
+                let (link, own) = node.own_listings(&arguments.config)?;
+                let failures = listings::ask_all(What::Audit, &link, &own, &run).await?;
+                Ok(if failures == 0 { objects } else { ExitCode::FAILURE })
+            }
             PassName::Expire => run.pass(&node.expirer(None, &metrics), node.pause(arguments.name)).await,
             // It keeps its place, so it can be stopped anywhere.
             PassName::Rekey => tokio::select! {
@@ -132,6 +168,21 @@ pub(crate) fn run(arguments: PassArguments) -> Result<ExitCode, StartError> {
 }
 
 impl Run {
+    /// An audit, and the repair of what it finds.
+    async fn audit(&self, pass: &ObjectAudit, repairer: Option<Repairer>) -> Result<ExitCode, StartError> {
+        let Some(repairer) = repairer else {
+            tracing::warn!("there is no [replication] in the configuration, so what is damaged is not repaired");
+            return self.pass(pass, pass.interval()).await;
+        };
+        let auditing = async {
+            repairer.retry_all().await;
+            self.pass(pass, pass.interval()).await
+        };
+        let (ended, repaired, failed) = repairer.beside(auditing).await;
+        cli::say(&format!("audit: repaired {repaired}, without a good copy {failed}"));
+        if failed > 0 { Ok(ExitCode::FAILURE) } else { ended }
+    }
+
     async fn pass<P: Pass>(&self, pass: &P, pause: Duration) -> Result<ExitCode, StartError> {
         if !self.once {
             pass::forever(pass, pause, None, &self.stop).await;
@@ -144,7 +195,7 @@ impl Run {
     }
 }
 
-fn stop_at_signal() -> Result<CancellationToken, StartError> {
+pub(crate) fn stop_at_signal() -> Result<CancellationToken, StartError> {
     let mut terminate = signal(SignalKind::terminate()).map_err(StartError::Runtime)?;
     let stop = CancellationToken::new();
     let stopping = stop.clone();

@@ -22,6 +22,11 @@ impl Addresses {
         self.0.insert(role.name(), address);
     }
 
+    /// Where a role listens, if that is not what the rings say.
+    pub(crate) fn get(&self, role: Role) -> Option<SocketAddr> {
+        self.0.get(role.name()).copied()
+    }
+
     /// Writes them where `apus pass` looks for them.
     pub(crate) fn write(&self, path: &Path) -> std::io::Result<()> {
         let lines: String = self.0.iter().map(|(role, address)| format!("{role} {address}\n")).collect();
@@ -90,14 +95,21 @@ fn file(folder: &Path, name: &str) -> PathBuf {
     folder.join(format!("{name}.ring.gz"))
 }
 
-fn read(path: &Path) -> Result<Ring, StartError> {
+/// Reads one ring file.
+pub(crate) fn read(path: &Path) -> Result<Ring, StartError> {
     let bytes = std::fs::read(path).map_err(|source| StartError::Read { path: path.to_owned(), source })?;
     Ring::from_bytes(&bytes).map_err(|e| StartError::Ring { path: path.to_owned(), message: e.to_string() })
 }
 
 /// When the ring files of a folder were last changed, to compare.
 pub(crate) fn changed(folder: &Path, policies: &Policies) -> Vec<Option<SystemTime>> {
+    let modified = |path| std::fs::metadata(path).and_then(|found| found.modified()).ok();
+    files(folder, policies).into_iter().map(modified).collect()
+}
+
+/// The paths of all ring files of a folder.
+pub(crate) fn files(folder: &Path, policies: &Policies) -> Vec<PathBuf> {
     let objects = policies.iter().map(|policy| policy.index.suffixed("object"));
     let names = ["account".to_owned(), "container".to_owned()].into_iter().chain(objects);
-    names.map(|name| std::fs::metadata(file(folder, &name)).and_then(|m| m.modified()).ok()).collect()
+    names.map(|name| file(folder, &name)).collect()
 }

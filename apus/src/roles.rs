@@ -2,6 +2,9 @@
 
 use std::str::FromStr;
 
+use apus_base::client::Rings;
+use apus_base::ring::Ring;
+
 /// One server of a node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Role {
@@ -21,6 +24,16 @@ impl Role {
             Self::Account => "account",
             Self::Container => "container",
             Self::Object => "object",
+        }
+    }
+
+    /// The rings whose devices such servers have.
+    pub(crate) fn rings(self, rings: &Rings) -> Vec<&Ring> {
+        match self {
+            Self::Proxy => Vec::new(),
+            Self::Account => vec![&rings.account],
+            Self::Container => vec![&rings.container],
+            Self::Object => rings.objects.values().map(AsRef::as_ref).collect(),
         }
     }
 }

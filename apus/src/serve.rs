@@ -1,13 +1,14 @@
 //! Running roles: bind what they listen on, read the rings, serve until a signal, and leave in order.
 //!
-//! On SIGTERM or Ctrl-C the public face stops first and finishes its requests, while the storage servers still answer
-//! it; then they stop. A second signal ends the process at once.
+//! On SIGTERM, Ctrl-C, or SIGHUP (with which Swift's tools ask for a graceful stop) the public face stops first and
+//! finishes its requests, while the storage servers still answer it; then they stop. A second signal ends the process at once.
+//! SIGUSR1, Swift's seamless reload, changes nothing: rings and certificates are read again by themselves.
 
 use std::net::SocketAddr;
 use std::path::Path;
 
 use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -64,23 +65,23 @@ pub(crate) fn runtime() -> Result<tokio::runtime::Runtime, StartError> {
 /// Serves until a signal or until a server ends by itself; then stops in order: the public face, the storage, the
 /// databases.
 pub(crate) async fn serve(node: Node, bound: Vec<Bound>, announce: impl FnOnce()) -> Result<(), StartError> {
-    let mut stop = signal(SignalKind::terminate()).map_err(StartError::Runtime)?;
+    let mut stop = Stop::new().map_err(StartError::Runtime)?;
     node.check_devices(&bound)?;
     let (face, storage) = (CancellationToken::new(), CancellationToken::new());
     let (mut faces, mut servers) = (JoinSet::new(), JoinSet::new());
     for bound in bound {
         match bound.role {
             Role::Proxy => _ = faces.spawn(node.proxy(bound.listener, face.clone())?),
-            Role::Account => _ = servers.spawn(node.account(bound, storage.clone())),
-            Role::Container => _ = servers.spawn(node.container(bound, storage.clone())),
+            Role::Account => _ = servers.spawn(node.account(bound, storage.clone())?),
+            Role::Container => _ = servers.spawn(node.container(bound, storage.clone())?),
             Role::Object => _ = servers.spawn(node.object(bound, storage.clone())?),
         }
     }
     announce();
     let ended = tokio::select! {
-        _ = stop.recv() => Ok(()),
-        _ = tokio::signal::ctrl_c() => Ok(()),
+        () = stop.asked() => Ok(()),
         never = node.watch_rings() => match never {},
+        never = node.watch_certificates() => match never {},
         Some(_) = faces.join_next() => Err(StartError::Ended),
         Some(_) = servers.join_next() => Err(StartError::Ended),
     };
@@ -93,13 +94,36 @@ pub(crate) async fn serve(node: Node, bound: Vec<Bound>, announce: impl FnOnce()
     ended
 }
 
-/// Whoever signals twice does not want to wait.
-fn exit_at_next_signal(mut stop: tokio::signal::unix::Signal) {
-    tokio::spawn(async move {
-        tokio::select! {
-            _ = stop.recv() => {}
-            _ = tokio::signal::ctrl_c() => {}
+/// The signals that end the process, and the one that does not.
+struct Stop {
+    terminate: Signal,
+    hangup: Signal,
+    reload: Signal,
+}
+
+impl Stop {
+    fn new() -> std::io::Result<Self> {
+        let terminate = signal(SignalKind::terminate())?;
+        Ok(Self { terminate, hangup: signal(SignalKind::hangup())?, reload: signal(SignalKind::user_defined1())? })
+    }
+
+    /// Waits until somebody wants the process to end.
+    async fn asked(&mut self) {
+        loop {
+            tokio::select! {
+                _ = self.terminate.recv() => return,
+                _ = self.hangup.recv() => return,
+                _ = tokio::signal::ctrl_c() => return,
+                _ = self.reload.recv() => tracing::info!("SIGUSR1: rings and certificates are read again by themselves"),
+            }
         }
+    }
+}
+
+/// Whoever signals twice does not want to wait.
+fn exit_at_next_signal(mut stop: Stop) {
+    tokio::spawn(async move {
+        stop.asked().await;
         std::process::exit(130);
     });
 }

@@ -1,8 +1,11 @@
 //! What every node of a cluster has to agree on: the hash salt and the storage policies.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
 use crate::hash_path::HashPath;
+use crate::link::BackendTls;
 use crate::policy::{InvalidPolicies, Policies, Policy};
 
 /// The `[cluster]` table of a node's configuration.
@@ -18,6 +21,15 @@ pub struct ClusterConfig {
     /// The storage policies; none means the one `Policy-0`.
     #[serde(default)]
     pub policies: Vec<Policy>,
+}
+
+impl ClusterConfig {
+    /// The same text for the same table, to compare nodes by. It has the salt in it: show nobody more than a digest.
+    pub fn canonical(&self) -> String {
+        let mut policies: Vec<_> = self.policies.iter().collect();
+        policies.sort_by_key(|policy| policy.index);
+        format!("{:?} {:?} {policies:?}", self.hash_path_prefix, self.hash_path_suffix)
+    }
 }
 
 /// Why a `[cluster]` table is refused.
@@ -38,6 +50,8 @@ pub struct Cluster {
     pub hash_path: HashPath,
     /// The storage policies.
     pub policies: Policies,
+    /// How servers and proxies know each other; without it whoever reaches a storage port may write there.
+    pub backend_tls: Option<Arc<BackendTls>>,
 }
 
 impl TryFrom<ClusterConfig> for Cluster {
@@ -48,6 +62,6 @@ impl TryFrom<ClusterConfig> for Cluster {
             return Err(InvalidCluster::NoSalt);
         }
         let hash_path = HashPath::new(config.hash_path_prefix, config.hash_path_suffix);
-        Ok(Self { hash_path, policies: Policies::new(config.policies)? })
+        Ok(Self { hash_path, policies: Policies::new(config.policies)?, backend_tls: None })
     }
 }

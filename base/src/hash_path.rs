@@ -41,6 +41,13 @@ impl HashPath {
         self.hash(&[account, container, object])
     }
 
+    /// The hash of an object by its whole path, `/account/container/object`; `None` when that is none.
+    pub fn of_object_path(&self, path: &str) -> Option<PathHash> {
+        let mut parts = path.strip_prefix('/')?.splitn(3, '/');
+        let (account, container, object) = (parts.next()?, parts.next()?, parts.next()?);
+        Some(self.object(account, container, object))
+    }
+
     fn hash(&self, parts: &[&str]) -> PathHash {
         let mut md5 = Md5::new();
         md5.update(&self.prefix);

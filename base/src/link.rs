@@ -8,21 +8,26 @@
 //! What can fail: the peer is not there or not one of us ([`LinkError::Connect`]), it falls silent ([`LinkError::Silent`]), or says
 //! what is no message. All are the peer's; the connection is made anew by whoever asks next.
 
+mod expiry;
 mod identity;
+mod reset;
 mod stream;
+mod tls;
 
 use std::collections::HashMap;
 use std::future::Future;
-use std::net::{Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use quinn::{Connection, Endpoint, IdleTimeout, TransportConfig, VarInt};
+use quinn::{Connection, Endpoint, EndpointConfig, IdleTimeout, TransportConfig, VarInt};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+pub use expiry::{certificate_expiry, serial};
 pub use identity::{Identity, IdentityError, NODE_NAME};
 pub use stream::{Receiver, Sender, Stream};
+pub use tls::{BackendTls, BackendTlsConfig};
 
 use crate::wire::replication::InvalidMessage;
 
@@ -87,7 +92,12 @@ impl Link {
     pub fn bind(address: SocketAddr, identity: &Identity) -> Result<Self, LinkError> {
         let mut server = quinn::ServerConfig::with_crypto(identity.server()?);
         server.transport_config(transport());
-        let bound = Endpoint::server(server, address).map_err(|error| LinkError::Bind(address, error))?;
+        let failed = |error| LinkError::Bind(address, error);
+        let socket = std::net::UdpSocket::bind(address).map_err(failed)?;
+        let runtime = quinn::default_runtime().ok_or_else(|| failed(std::io::Error::other("no runtime")))?;
+        let mut config = EndpointConfig::new(Arc::new(identity.reset_key()));
+        config.cid_generator(|| Box::new(reset::AnyId));
+        let bound = Endpoint::new(config, Some(server), socket, runtime).map_err(failed)?;
         Self::with(bound, identity)
     }
 
@@ -100,6 +110,15 @@ impl Link {
         // A machine without IPv6 has only the other.
         let bound = Endpoint::client(any).or_else(|_| Endpoint::client(([0, 0, 0, 0], 0).into()));
         Self::with(bound.map_err(|error| LinkError::Bind(any, error))?, identity)
+    }
+
+    /// An end that only asks, from an address of this node: so it takes no port on the others, where a server may want it.
+    ///
+    /// # Errors
+    /// As [`Link::asking`].
+    pub fn asking_from(ip: IpAddr, identity: &Identity) -> Result<Self, LinkError> {
+        let own = SocketAddr::new(ip, 0);
+        Self::with(Endpoint::client(own).map_err(|error| LinkError::Bind(own, error))?, identity)
     }
 
     fn with(mut endpoint: Endpoint, identity: &Identity) -> Result<Self, LinkError> {

@@ -12,7 +12,7 @@ mod progress;
 use std::collections::BTreeSet;
 use std::future::Future;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::policy::PolicyIndex;
 use tokio_util::sync::CancellationToken;
@@ -20,6 +20,8 @@ use tokio_util::sync::CancellationToken;
 pub use cursor::Cursor;
 pub use progress::{Progress, Report};
 
+/// How often a line about a pass is said where nothing can move.
+const SAY_EVERY: Duration = Duration::from_secs(2);
 /// How often it is shown how far a pass is that is run once.
 const SHOW_EVERY: Duration = Duration::from_millis(500);
 
@@ -83,6 +85,33 @@ pub async fn once<P: Pass>(
         }
     }
     progress.report()
+}
+
+/// Makes lines of what [`once`] shows, for who reads lines: one every few seconds.
+#[derive(Debug)]
+pub struct Lines {
+    name: &'static str,
+    said: Instant,
+}
+
+impl Lines {
+    /// For the pass of that name.
+    pub fn new(name: &'static str) -> Self {
+        Self { name, said: Instant::now() }
+    }
+
+    /// A line, if it is time for one.
+    pub fn due(&mut self, report: &Report) -> Option<String> {
+        (self.said.elapsed() >= SAY_EVERY).then(|| {
+            self.said = Instant::now();
+            self.line(report)
+        })
+    }
+
+    /// The line, as for the end.
+    pub fn line(&self, report: &Report) -> String {
+        format!("{}: {report}", self.name)
+    }
 }
 
 /// Runs a pass again and again until `stop`, `pause` after each; after each whole one its report is added to the recon

@@ -1,10 +1,10 @@
-//! The small part of Python's pickle (protocol 2) that Swift keeps on disk, read and written without Python.
+//! The small part of Python's pickle (protocols 2 and 0) that Swift keeps on disk, read and written without Python.
 //!
 //! Three files need it: object metadata in xattrs (a dict of bytes to bytes, `swift/obj/diskfile.py`), container updates
 //! kept for later (a dict of strings with a dict of headers in it) and ring builder files (a dict holding numbers,
 //! strings, lists and `array.array`s). General pickle is a program that can call any function; this reader knows some
-//! thirty opcodes and exactly four names (`_codecs.encode`, `bytes`, `array.array`, Swift's `HeaderKeyDict`, which is read
-//! as a dict), and refuses everything else with the opcode or the name it met.
+//! forty opcodes and exactly six names (`_codecs.encode`, `bytes`, `array.array`, and for Swift's `HeaderKeyDict`, which is
+//! read as a dict, its own, `dict` and `copyreg._reconstructor`), and refuses everything else with the opcode or the name it met.
 //!
 //! Everything read is bounded: an opcode makes at most one value, so memory follows the length of the input, and the
 //! tree handed back (where Python shares an object, we copy it) is held to [`Limits`]. Nothing here panics on any input.
@@ -14,6 +14,8 @@
 mod read;
 #[cfg(test)]
 mod tests;
+mod text;
+mod unfold;
 mod write;
 
 pub use read::{Limits, loads, loads_with};

@@ -2,6 +2,8 @@
 //!
 //! Backend paths are `/<device>/<partition>/<account>[/<container>[/<object>]]`, each part percent-encoded.
 
+pub mod listings;
+pub mod redundancy;
 pub mod replication;
 
 use std::fmt::Write as _;
@@ -11,6 +13,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::policy::PolicyIndex;
 use crate::timestamp::{RowTimestamps, Timestamp};
+
+/// The status of a storage server that is asked more than its rates allow: another node is to be asked, and the server is no
+/// worse for it.
+pub const TOO_MANY_BACKEND_REQUESTS: u16 = 529;
 
 /// Header names between servers, in lower case as `http` wants them.
 pub mod header {
@@ -55,6 +61,8 @@ pub mod header {
     pub const ACCOUNT_DEVICE: &str = "x-account-device";
     /// The account's partition.
     pub const ACCOUNT_PARTITION: &str = "x-account-partition";
+    /// In answers about an account or a container: the digest of all that its copies must agree on.
+    pub const LISTING_STATE: &str = "x-backend-listing-state";
     /// The method by which a pass has the keys of an encrypted object rewritten: `REWRAP` on an object's path, ours alone.
     pub const REWRAP: &str = "REWRAP";
     /// In answers about an object: its metadata are halfway through a `REWRAP`, which another one ends.

@@ -16,13 +16,13 @@ use apus_base::cluster::Cluster;
 use apus_base::db::Databases;
 use apus_base::metrics::Metrics;
 use apus_base::ring::Ring;
-use apus_base::serve::Limits;
+use apus_base::serve::{Backend, Limits, RateLimitConfig, Recon, Watch};
 use arc_swap::ArcSwap;
 use serde::{Deserialize, Serialize};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use report::Reporter;
+use report::{Changes, Reporter};
 use server::ContainerServer;
 
 /// The `[container]` table of a node's configuration.
@@ -31,11 +31,13 @@ use server::ContainerServer;
 pub struct Config {
     /// How often changed counts are told to the account servers, in seconds; changes in between travel together.
     pub report_interval_seconds: u64,
+    /// How many requests it takes in a second.
+    pub backend_ratelimit: RateLimitConfig,
 }
 
 impl Default for Config {
     fn default() -> Self {
-        Self { report_interval_seconds: 2 }
+        Self { report_interval_seconds: 2, backend_ratelimit: RateLimitConfig::default() }
     }
 }
 
@@ -50,8 +52,12 @@ pub struct Shared {
     pub pool: Pool,
     /// Where accounts are.
     pub account_ring: Arc<ArcSwap<Ring>>,
+    /// Where whoever changes a container notes its device.
+    pub changes: Arc<Changes>,
     /// This role's metrics.
     pub metrics: Metrics,
+    /// What this role answers operators about itself.
+    pub recon: Option<Arc<Recon>>,
     /// What peers may do.
     pub limits: Limits,
 }
@@ -61,9 +67,11 @@ pub async fn serve(config: Config, shared: Shared, listener: TcpListener, shutdo
     shared.databases.register(&shared.metrics);
     let reporter = Arc::new(Reporter::new(&config, &shared));
     let reporting = tokio::spawn(Arc::clone(&reporter).run(shutdown.clone()));
-    let (metrics, limits) = (shared.metrics.clone(), shared.limits);
+    let watch = Watch { metrics: shared.metrics.clone(), recon: shared.recon.clone() };
+    let limits = shared.limits;
+    let backend = Backend::new(&shared.cluster, config.backend_ratelimit, &shared.metrics);
     let server = Arc::new(ContainerServer::new(shared, reporter));
-    apus_base::serve::serve(listener, server, metrics, limits, shutdown).await;
+    apus_base::serve::serve_backend(listener, server, watch, limits, backend, shutdown).await;
     // It stops at the same signal, and after its last commit.
     let _ = reporting.await;
 }

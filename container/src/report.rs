@@ -33,6 +33,28 @@ const MAX_DELAY: Duration = Duration::from_secs(600);
 /// Containers whose delays are remembered; beyond, all are tried at once again.
 const MAX_DELAYED: usize = 100_000;
 
+/// The devices on which containers changed since the reporter looked.
+#[derive(Debug, Default)]
+pub struct Changes {
+    devices: Mutex<BTreeSet<String>>,
+    wake: Notify,
+}
+
+impl Changes {
+    /// Notes that a container on that device changed.
+    pub fn note(&self, device: &str) {
+        let mut devices = self.devices.lock().unwrap_or_else(PoisonError::into_inner);
+        if !devices.contains(device) {
+            devices.insert(device.to_owned());
+            self.wake.notify_one();
+        }
+    }
+
+    fn take(&self) -> BTreeSet<String> {
+        std::mem::take(&mut *self.devices.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
 /// Tells account servers what changed.
 pub struct Reporter {
     databases: Arc<Databases>,
@@ -40,9 +62,7 @@ pub struct Reporter {
     ring: Arc<ArcSwap<Ring>>,
     pool: Pool,
     interval: Duration,
-    /// Devices where something changed since the last pass.
-    changed: Mutex<BTreeSet<String>>,
-    wake: Notify,
+    changes: Arc<Changes>,
     delayed: Mutex<HashMap<ListingId, Delay>>,
     told: Counter,
     failed: Counter,
@@ -69,8 +89,7 @@ impl Reporter {
             ring: Arc::clone(&shared.account_ring),
             pool: shared.pool.clone(),
             interval: Duration::from_secs(config.report_interval_seconds.max(1)),
-            changed: Mutex::default(),
-            wake: Notify::new(),
+            changes: Arc::clone(&shared.changes),
             delayed: Mutex::default(),
             told,
             failed,
@@ -79,11 +98,7 @@ impl Reporter {
 
     /// Notes that a container on that device changed.
     pub fn changed(&self, device: &str) {
-        let mut changed = self.changed.lock().unwrap_or_else(PoisonError::into_inner);
-        if !changed.contains(device) {
-            changed.insert(device.to_owned());
-            self.wake.notify_one();
-        }
+        self.changes.note(device);
     }
 
     /// Reports until `shutdown` is cancelled. What an earlier process left to do is done first.
@@ -93,7 +108,7 @@ impl Reporter {
         existing.unwrap_or_default().iter().for_each(|device| self.changed(device));
         let pass = async {
             loop {
-                self.wake.notified().await;
+                self.changes.wake.notified().await;
                 tokio::time::sleep(self.interval).await;
                 self.step().await;
             }
@@ -106,8 +121,7 @@ impl Reporter {
 
     /// One pass over the devices where something changed.
     pub async fn step(&self) {
-        let changed = std::mem::take(&mut *self.changed.lock().unwrap_or_else(PoisonError::into_inner));
-        for device in changed {
+        for device in self.changes.take() {
             match self.step_device(&device).await {
                 Ok(true) => {}
                 Ok(false) => self.changed(&device),
@@ -231,7 +245,7 @@ fn marked(view: &View<'_>, waiting: &BTreeSet<ListingId>) -> Result<Marked, DbEr
         };
         if waiting.contains(&id) {
             marked.some_wait = true;
-        } else if let Some(info) = Info::load(view, id)? {
+        } else if let Some(info) = Info::load(view, id)?.filter(|info| !info.filling) {
             marked.updates.push((id, update(info)));
         }
     }

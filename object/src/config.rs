@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use apus_base::fs::Reserve;
 use apus_base::seconds;
+use apus_base::serve::RateLimitConfig;
 use serde::{Deserialize, Serialize};
 
 /// How an object server works. Every field has a default.
@@ -37,6 +38,8 @@ pub struct Config {
     pub shutdown_grace: Duration,
     /// Connections held at once.
     pub max_connections: usize,
+    /// How many requests it takes in a second.
+    pub backend_ratelimit: RateLimitConfig,
 }
 
 /// Swift's default for `allowed_headers`.
@@ -67,6 +70,7 @@ impl Default for Config {
             client_timeout: Duration::from_secs(60),
             shutdown_grace: Duration::from_secs(30),
             max_connections: 4096,
+            backend_ratelimit: RateLimitConfig::default(),
         }
     }
 }

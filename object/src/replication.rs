@@ -1,12 +1,17 @@
 //! The receiving side of replication: answers what other nodes ask about this one's objects, and takes what they push.
 //!
+//! And it asks them back: what is found damaged here is fetched from them at once ([`repair`]).
+//!
 //! Questions are answered from the [`index`], brought up to date first, or from the folders of the objects
 //! asked for. What is pushed is written as a PUT is, see [`receive`](crate::store::receive), and confirmed when it is on stable
 //! storage. Peers are nodes of the cluster ([`link`](apus_base::link)), but may be of another version, or broken: what they say
 //! is checked, and limited, like any other input.
 
 mod fresh;
+pub mod outgoing;
+pub mod pace;
 mod push;
+pub mod repair;
 
 use std::sync::Arc;
 
@@ -16,11 +21,13 @@ use apus_base::hash_path::PathHash;
 use apus_base::link::{Answerer, LinkError, Stream};
 use apus_base::metrics::Metrics;
 use apus_base::wire::replication::{
-    Answer, MAX_COMPARED, MAX_FILES, MAX_OFFERED, Offered, PartitionDigest, Place, Refusal, Request, SuffixDigest, Want,
+    Answer, MAX_COMPARED, MAX_FILES, MAX_OFFERED, Offered, Outcome, PartitionDigest, Place, Refusal, Request,
+    SuffixDigest, Want,
 };
 use prometheus_client::metrics::counter::Counter;
 use tokio::sync::Semaphore;
 
+use self::pace::Pace;
 use crate::store::StoreError;
 use crate::store::index::{self, Shelf};
 use crate::store::names::FileName;
@@ -46,6 +53,7 @@ struct Counters {
     files: Counter,
     bytes: Counter,
     refused: Counter,
+    fetched: Counter,
 }
 
 impl Receiver {
@@ -54,6 +62,7 @@ impl Receiver {
         let counters = Counters::default();
         metrics.register("replication_received_files", "Files taken from other nodes", counters.files.clone());
         metrics.register("replication_received_bytes", "Bytes of bodies taken", counters.bytes.clone());
+        metrics.register("replication_fetched_bytes", "Bytes of bodies given for repairs", counters.fetched.clone());
         metrics.register("replication_refused_files", "Files pushed that were not taken", counters.refused.clone());
         Self { devices, cluster, reserve, pushes: Semaphore::new(MAX_PUSHES), fresh: fresh::Fresh::default(), counters }
     }
@@ -68,15 +77,28 @@ impl Receiver {
     }
 
     async fn converse(&self, stream: &mut Stream) -> Result<(), LinkError> {
-        let Some(request) = stream.receiver.message().await? else {
-            return Ok(());
-        };
+        match stream.receiver.message().await? {
+            Some(request) => self.respond(request, stream).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Answers what a stream asks.
+    ///
+    /// # Errors
+    /// When the stream breaks off.
+    pub async fn respond(&self, request: Request, stream: &mut Stream) -> Result<(), LinkError> {
         let answered = match request {
             Request::Compare { place, partitions } => self.compare(&place, &partitions).await,
             Request::Suffixes { place, partition } => self.suffixes(&place, partition).await,
             Request::Offer { place, partition, objects } => self.offer(&place, partition, objects).await,
             Request::Push { place } => match self.shelf(&place) {
                 Ok(shelf) => return self.push(shelf, stream).await,
+                Err(refusal) => Err(refusal),
+            },
+            Request::Listings(_) => Err(Refusal::Malformed),
+            Request::Fetch { place, partition, have } => match self.shelf(&place) {
+                Ok(shelf) => return self.fetch(shelf, partition, have, stream).await,
                 Err(refusal) => Err(refusal),
             },
         };
@@ -115,6 +137,59 @@ impl Receiver {
         let wants: Result<Vec<Want>, Refusal> = queue.run(looking).await.map_err(|_| Refusal::Busy)?;
         wants.map(Answer::Wants)
     }
+}
+
+impl Receiver {
+    /// Sends what this device has of an object that is news to the asker, who takes it as if it were pushed.
+    async fn fetch(&self, shelf: Shelf, partition: u32, have: Offered, stream: &mut Stream) -> Result<(), LinkError> {
+        let Ok(_place) = self.pushes.try_acquire() else {
+            return refuse(stream, Refusal::Busy).await;
+        };
+        let (looking, hash) = (shelf.clone(), PathHash(have.hash));
+        let found = shelf.device.queue().run(move || news(&looking, partition, &have)).await;
+        let files = match found.map_err(|_| Refusal::Busy).and_then(|found| found) {
+            Ok(files) => files,
+            Err(refusal) => return refuse(stream, refusal).await,
+        };
+        stream.sender.message(&Answer::Coming).await?;
+        let source = |name| outgoing::Source { partition, hash, name };
+        let sources: Vec<_> = files.into_iter().map(source).collect();
+        let (sent, done) = outgoing::send(stream, &shelf, sources.clone(), &self.counters.fetched, &Pace::new(0)).await;
+        let was_sent = sources.into_iter().zip(sent.sent).filter(|(_, sent)| *sent).map(|(source, _)| source);
+        for (source, outcome) in was_sent.zip(sent.outcomes) {
+            // It is this node's copy then that somebody has to repair: it tells so by itself.
+            if outcome == Outcome::Damaged
+                && let Err(error) = outgoing::quarantine_if_damaged(&shelf, source).await
+            {
+                tracing::error!(%error, "a damaged file cannot be moved to quarantine");
+            }
+        }
+        match done {
+            Err(outgoing::SendError::Link(error)) => Err(error),
+            _ => Ok(()),
+        }
+    }
+}
+
+async fn refuse(stream: &mut Stream, refusal: Refusal) -> Result<(), LinkError> {
+    stream.sender.message(&Answer::Refused(refusal)).await?;
+    stream.sender.finish();
+    Ok(())
+}
+
+/// The files of an object here that are news to who has others of it. Blocking.
+fn news(shelf: &Shelf, partition: u32, have: &Offered) -> Result<Vec<FileName>, Refusal> {
+    if have.files.len() > MAX_FILES {
+        return Err(Refusal::Malformed);
+    }
+    let folder = shelf.object(partition, PathHash(have.hash), "").folder();
+    let names = index::file_names(&folder).map_err(|error| {
+        tracing::warn!(%error, folder = %folder.display(), "an object cannot be looked at");
+        Refusal::Failed
+    })?;
+    let counting = index::counting(&names);
+    let wanted = index::wanted(&have.files, &counting);
+    Ok(counting.into_iter().zip(wanted).filter(|(_, wanted)| *wanted).map(|(name, _)| name).collect())
 }
 
 impl Answerer for Receiver {

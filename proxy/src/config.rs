@@ -62,6 +62,8 @@ pub struct Config {
     pub strict_cors_mode: bool,
     /// Whether `/info` answers; without it, 403.
     pub expose_info: bool,
+    /// Whether `/recon/...` answers, and so tells anybody who asks about this machine.
+    pub recon: bool,
     /// Sections, or `section.key`, that `/info` hides.
     pub disallowed_sections: Vec<String>,
     /// Symlinks.
@@ -188,6 +190,7 @@ impl Default for Config {
             cors_expose_headers: Vec::new(),
             strict_cors_mode: true,
             expose_info: true,
+            recon: false,
             disallowed_sections: vec!["swift.valid_api_versions".into(), "swift.auto_create_account_prefix".into()],
             symlink: symlink::Config::default(),
             versioned_writes: versions::Config::default(),

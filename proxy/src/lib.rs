@@ -28,8 +28,7 @@ use apus_base::client::ClusterClient;
 use apus_base::clock::Clock;
 use apus_base::cluster::Cluster;
 use apus_base::crypto::Keymaster;
-use apus_base::metrics::Metrics;
-use apus_base::serve::{Front, Service, Tls};
+use apus_base::serve::{Front, Service, Tls, Watch};
 
 use auth::Auth;
 pub use config::{Config, InvalidConfig};
@@ -77,9 +76,9 @@ impl Proxy {
 }
 
 /// Serves clients until `shutdown` is cancelled, then finishes the requests in flight.
-pub async fn serve(proxy: Arc<Proxy>, metrics: Metrics, listener: TcpListener, shutdown: CancellationToken) {
+pub async fn serve(proxy: Arc<Proxy>, watch: Watch, listener: TcpListener, shutdown: CancellationToken) {
     let (limits, front) = (proxy.config.limits(), proxy.front.clone());
-    apus_base::serve::serve_public(listener, proxy, metrics, limits, front, shutdown).await;
+    apus_base::serve::serve_public(listener, proxy, watch, limits, front, shutdown).await;
 }
 
 impl Service for Proxy {

@@ -3,7 +3,9 @@
 //! Each pass is a module of its own and knows nothing of the others; [`apus_base::pass`] is what they share.
 
 pub mod expire;
+mod front;
 mod listing;
+pub mod listings;
 pub mod reap;
 pub mod reconcile;
 pub mod rekey;
@@ -12,6 +14,8 @@ mod rows;
 mod share;
 pub mod update;
 
+pub use front::{Audit, Front, Side};
+pub use listings::Listings;
 pub use replicate::Replicate;
 pub use share::Share;
 

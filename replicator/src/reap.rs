@@ -99,7 +99,8 @@ impl Reaper {
         let failed = "Things of deleted accounts that could not be deleted";
         metrics.register("reaping_failed", failed, counters.failed.clone());
         let timeouts = Timeouts { connect: client.config().conn_timeout, response: client.config().node_timeout };
-        Self { config, here, client, clock: Clock::default(), pool: Pool::new(timeouts), recon, counters }
+        let pool = Pool::new(timeouts, client.cluster());
+        Self { config, here, client, clock: Clock::default(), pool, recon, counters }
     }
 
     /// Runs for ever.

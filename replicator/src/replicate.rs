@@ -52,10 +52,10 @@
 mod config;
 mod local;
 pub mod moves;
-mod pace;
 mod partition;
 mod peer;
 pub mod plan;
+mod told;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, Mutex};
@@ -73,17 +73,16 @@ use apus_base::recon::ReconCache;
 use apus_base::ring::{Device, Ring};
 use apus_base::timestamp::{TICKS_PER_SECOND, Timestamp};
 use apus_base::wire::replication::PartitionDigest;
+use apus_object::pace::Pace;
 use apus_object::store::index::{self, Entry, Shelf, Table};
 use arc_swap::ArcSwap;
 use futures_util::{StreamExt as _, stream};
 use prometheus_client::metrics::counter::Counter;
-use serde_json::json;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 pub use config::Config;
 use moves::Moving;
-use pace::Pace;
 use partition::{Partition, Side};
 
 /// Devices that are replicated at the same time.
@@ -204,13 +203,11 @@ impl Replicate {
         Duration::from_secs(self.config.interval)
     }
 
-    /// What Swift's recon tools look for.
-    async fn tell_recon(&self, report: &Report) {
-        let stats = json!({ "replication_stats": report, "replication_time": report.seconds,
-            "replication_last": report.ended, "object_replication_time": report.seconds / 60.0,
-            "object_replication_last": report.ended });
-        let (recon, entries) = (self.node.recon.clone(), stats.as_object().cloned().unwrap_or_default());
-        if tokio::task::spawn_blocking(move || recon.merge("object", entries)).await.is_err() {
+    /// What Swift's recon tools look for, of the node and of each of its devices.
+    async fn tell_recon(&self, report: &Report, devices: Vec<(String, Report)>) {
+        let told = told::entries(report, devices, &self.node.recon);
+        let recon = self.node.recon.clone();
+        if tokio::task::spawn_blocking(move || recon.merge("object", told)).await.is_err() {
             tracing::error!("the recon cache was not written");
         }
     }
@@ -231,13 +228,16 @@ impl Pass for Replicate {
             .flat_map(|(policy, ring)| ring.devices().iter().flatten().map(move |device| (*policy, ring, device)))
             .filter(|(_, _, device)| self.node.here.has(device) && filter.device(&device.device))
             .collect();
-        let run = |own| self.device(own, filter, progress, stop);
-        stream::iter(shelves).for_each_concurrent(MAX_DEVICES, run).await;
+        // Each device counts for itself, too.
+        let own: Vec<_> = shelves.into_iter().map(|shelf| (shelf, progress.part())).collect();
+        let runs: Vec<_> = own.iter().map(|(shelf, part)| self.device(*shelf, filter, part, stop)).collect();
+        stream::iter(runs).buffer_unordered(MAX_DEVICES).collect::<()>().await;
+        let devices = own.iter().map(|((_, _, device), part)| (device.device.clone(), part.report())).collect();
         let report = progress.report();
         self.counters.failures.inc_by(report.failures());
         if filter.is_everything() && !stop.is_cancelled() {
             self.counters.passes.inc();
-            self.tell_recon(&report).await;
+            self.tell_recon(&report, devices).await;
         }
     }
 }
@@ -295,6 +295,7 @@ impl Run<'_> {
         let mut compared = self.compare(digests.clone(), |partition| self.others(partition)).await;
         let stand_ins = self.compare(digests, |partition| self.stand_ins(partition, &compared)).await;
         compared.extend(stand_ins);
+        self.note_others(&compared);
         let work = partitions.into_iter().map(|(number, entry)| self.partition(*number, *entry, &compared));
         let at_once = self.replicate.config.concurrency.max(1);
         stream::iter(work).for_each_concurrent(at_once, |partition| partition.replicate(stop)).await;
@@ -308,6 +309,17 @@ impl Run<'_> {
         let whole = filter.is_everything() && !self.replicate.moving.is_any(self.shelf.policy);
         if whole && failures == self.progress.report().failures() {
             local::remember_whole_pass(&self.shelf).await;
+        }
+    }
+
+    /// Counts the peer devices that gave no answer or have no disk.
+    fn note_others(&self, compared: &HashMap<u32, Compared>) {
+        for answer in compared.values() {
+            match answer {
+                Compared::Differing(_) => {}
+                Compared::Away => self.progress.count("peers away"),
+                Compared::NoDevice => self.progress.count("peers without a disk"),
+            }
         }
     }
 

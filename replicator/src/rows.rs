@@ -63,7 +63,7 @@ struct Share {
 impl Teller {
     pub(crate) fn new(client: ClusterClient) -> Self {
         let config = client.config();
-        let pool = Pool::new(Timeouts { connect: config.conn_timeout, response: config.node_timeout });
+        let pool = Pool::new(Timeouts { connect: config.conn_timeout, response: config.node_timeout }, client.cluster());
         Self { client, pool, troubles: Mutex::default() }
     }
 

@@ -14,6 +14,8 @@ use tempfile::TempDir;
 use toml::{Table, Value};
 
 use crate::http::Request;
+use crate::mount::Disk;
+use crate::net::Network;
 use crate::process::{Exit, Process};
 use crate::rings::{self, Place};
 use crate::swift::{Session, Swift, TESTER, TESTERS};
@@ -32,6 +34,9 @@ pub struct ClusterBuilder {
     in_ring: usize,
     policies: Vec<String>,
     settings: Vec<(String, Table)>,
+    backend_tls: bool,
+    namespaces: bool,
+    disk_bytes: Option<u64>,
 }
 
 /// Running nodes and proxies in a temporary folder.
@@ -39,6 +44,8 @@ pub struct Cluster {
     folder: TempDir,
     nodes: Vec<Node>,
     proxies: Vec<Node>,
+    disks: Vec<Disk>,
+    network: Option<Network>,
 }
 
 /// One process of a cluster, and what is needed to start it again.
@@ -47,6 +54,8 @@ pub struct Node {
     roles: &'static [&'static str],
     addresses: Vec<SocketAddr>,
     folder: PathBuf,
+    /// What its commands begin with.
+    prefix: Vec<String>,
     process: Option<Process>,
 }
 
@@ -93,10 +102,31 @@ impl ClusterBuilder {
         self
     }
 
+    /// With mutual TLS between all servers and proxies.
+    #[must_use]
+    pub fn backend_tls(mut self) -> Self {
+        self.backend_tls = true;
+        self
+    }
+
+    /// Puts each storage node in a network namespace of its own, so that links can be cut; needs root.
+    #[must_use]
+    pub fn in_namespaces(mut self) -> Self {
+        self.namespaces = true;
+        self
+    }
+
+    /// Makes each device a filesystem of that many bytes; needs root.
+    #[must_use]
+    pub fn on_disks(mut self, bytes: u64) -> Self {
+        self.disk_bytes = Some(bytes);
+        self
+    }
+
     /// Without passes in the background: a story runs them itself, with [`Node::pass`].
     #[must_use]
     pub fn without_passes(self) -> Self {
-        ["updater", "expirer", "reaper", "reconciler"]
+        ["updater", "expirer", "reaper", "auditor", "reconciler"]
             .iter()
             .fold(self, |builder, pass| builder.settings(pass, "interval = 0"))
     }
@@ -105,22 +135,28 @@ impl ClusterBuilder {
     #[track_caller]
     pub fn start(self) -> Cluster {
         let folder = TempDir::new().expect("a temporary folder");
-        let mut nodes = Vec::new();
+        let network = self.namespaces.then(|| Network::new(self.nodes).expect("namespaces"));
+        let (mut nodes, mut disks) = (Vec::new(), Vec::new());
         for i in 0..self.nodes {
-            nodes.push(Node::new(folder.path(), &format!("node{i}"), STORAGE));
-            fs::create_dir_all(device_folder(folder.path(), i)).expect("a device's folder");
+            let (name, device) = (format!("node{i}"), device_folder(folder.path(), i));
+            nodes.push(match &network {
+                Some(network) => Node::new_in(network, i, folder.path(), &name),
+                None => Node::new(folder.path(), &name, STORAGE),
+            });
+            fs::create_dir_all(&device).expect("a device's folder");
+            disks.extend(self.disk_bytes.map(|bytes| Disk::new(&device, bytes).expect("a disk")));
         }
         let proxies: Vec<_> =
             (0..self.proxies).map(|i| Node::new(folder.path(), &format!("proxy{i}"), &["proxy"])).collect();
         self.build_rings(&folder.path().join("rings"), &nodes);
         ca(folder.path(), &["create"], &[]);
-        for node in &nodes {
+        for node in nodes.iter().chain(&proxies) {
             ca(folder.path(), &["issue"], &[&node.name]);
         }
         for node in nodes.iter().chain(&proxies) {
             fs::write(node.config(), self.config(folder.path(), node).to_string()).expect("a configuration");
         }
-        let mut cluster = Cluster { folder, nodes, proxies };
+        let mut cluster = Cluster { folder, nodes, proxies, disks, network };
         for node in cluster.nodes.iter_mut().chain(&mut cluster.proxies) {
             node.spawn(None);
         }
@@ -167,6 +203,11 @@ impl ClusterBuilder {
         if node.roles.contains(&"object") {
             config.insert("replication".into(), self.replication(root, node).into());
         }
+        if self.backend_tls {
+            let mut tls = identity(root, node);
+            tls.insert("crl".into(), root.join("ca/crl.pem").display().to_string().into());
+            config.insert("backend_tls".into(), tls.into());
+        }
         let known = ["proxy", "account", "container", "object", "replication"];
         for (section, more) in self.settings.iter().filter(|(name, _)| !known.contains(&&**name)) {
             let section = config.entry(section.clone()).or_insert_with(|| Table::new().into());
@@ -177,16 +218,20 @@ impl ClusterBuilder {
 
     /// Replication only when a story runs it.
     fn replication(&self, root: &Path, node: &Node) -> Table {
-        let file = |name: &str| root.join("ca").join(name).display().to_string();
-        let (certificate, key, ca) =
-            (file(&format!("{}.pem", node.name)), file(&format!("{}.key", node.name)), file("ca.pem"));
-        let mut settings = table([("certificate", &*certificate), ("key", &*key), ("ca", &*ca)]);
+        let mut settings = identity(root, node);
         settings.insert("interval".into(), 0.into());
         for (_, more) in self.settings.iter().filter(|(name, _)| name == "replication") {
             settings.extend(more.clone());
         }
         settings
     }
+}
+
+/// Where a node's certificate is.
+fn identity(root: &Path, node: &Node) -> Table {
+    let file = |name: &str| root.join("ca").join(name).display().to_string();
+    let (certificate, key) = (file(&format!("{}.pem", node.name)), file(&format!("{}.key", node.name)));
+    table([("certificate", &*certificate), ("key", &*key), ("ca", &*file("ca.pem"))])
 }
 
 /// `apus ca VERB DIR ...`, as an operator would.
@@ -233,7 +278,24 @@ impl Node {
         // All are held until all are known, or the kernel might give the same port twice.
         let held: Vec<_> = roles.iter().map(|_| TcpListener::bind((ip, 0)).expect("a loopback address")).collect();
         let addresses = held.iter().map(|listener| listener.local_addr().expect("its port")).collect();
-        Self { name: name.to_owned(), roles, addresses, folder, process: None }
+        Self { name: name.to_owned(), roles, addresses, folder, prefix: Vec::new(), process: None }
+    }
+
+    /// A storage node in a namespace of its own, where no port is taken.
+    fn new_in(network: &Network, number: usize, root: &Path, name: &str) -> Self {
+        let folder = root.join(name);
+        fs::create_dir_all(folder.join("devices")).expect("a node's folder");
+        let addresses = (6200..).zip(STORAGE).map(|(port, _)| (network.of(number), port).into()).collect();
+        let prefix = network.prefix(number);
+        Self { name: name.to_owned(), roles: STORAGE, addresses, folder, prefix, process: None }
+    }
+
+    /// Our binary, where this node is.
+    fn command(&self) -> Command {
+        let Some((first, rest)) = self.prefix.split_first() else { return Command::new(tools::binary()) };
+        let mut command = Command::new(first);
+        command.args(rest).arg(tools::binary());
+        command
     }
 
     /// Where a role of this node listens.
@@ -251,6 +313,16 @@ impl Node {
     /// Its configuration file.
     pub fn config(&self) -> PathBuf {
         self.folder.join("apus.toml")
+    }
+
+    /// Its name: `node0`, `proxy1`.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Whether it was started and not ended since.
+    pub fn is_running(&self) -> bool {
+        self.process.is_some()
     }
 
     /// The running process.
@@ -278,7 +350,7 @@ impl Node {
     /// Runs a pass of this node once, beside its servers; returns what it said, whether or not it did all of its work.
     #[track_caller]
     pub fn pass(&self, name: &str, arguments: &[&str]) -> Output {
-        let mut command = Command::new(tools::binary());
+        let mut command = self.command();
         command.args(["pass", name, "--once", "--config"]).arg(self.config()).args(arguments);
         command.output().unwrap_or_else(|e| panic!("cannot run {command:?}: {e}"))
     }
@@ -294,7 +366,7 @@ impl Node {
     }
 
     fn spawn_roles(&mut self, roles: &[&str], crash_at: Option<&str>) {
-        let mut command = Command::new(tools::binary());
+        let mut command = self.command();
         command.arg("serve").args(roles).arg("--config").arg(self.config());
         command.args(crash_at.iter().flat_map(|point| ["--crash-at", point]));
         self.process = Some(Process::start(&self.name, command, &self.folder.join("log")));
@@ -335,6 +407,9 @@ impl Cluster {
             in_ring: usize::MAX,
             policies: vec!["gold".into()],
             settings: Vec::new(),
+            backend_tls: false,
+            namespaces: false,
+            disk_bytes: None,
         }
     }
 
@@ -346,6 +421,11 @@ impl Cluster {
     /// All storage nodes.
     pub fn nodes(&mut self) -> &mut [Node] {
         &mut self.nodes
+    }
+
+    /// All storage nodes, and then all proxies.
+    pub fn all(&mut self) -> impl Iterator<Item = &mut Node> {
+        self.nodes.iter_mut().chain(&mut self.proxies)
     }
 
     /// A proxy.
@@ -361,6 +441,11 @@ impl Cluster {
     /// The folder of the rings and their builder files.
     pub fn rings(&self) -> PathBuf {
         self.folder.path().join("rings")
+    }
+
+    /// The folder of the cluster's CA.
+    pub fn ca(&self) -> PathBuf {
+        self.folder.path().join("ca")
     }
 
     /// Where the first proxy answers.
@@ -383,11 +468,30 @@ impl Cluster {
         }
     }
 
+    /// Runs a pass once on every node, and says what those said that could not do all of it.
+    pub fn try_pass(&self, name: &str) -> String {
+        let mut left = String::new();
+        for node in &self.nodes {
+            let output = node.pass(name, &[]);
+            if !output.status.success() {
+                let said = [output.stdout, output.stderr].map(|said| String::from_utf8_lossy(&said).into_owned());
+                left.push_str(&format!("{name} on {}: {}", node.name, said.concat()));
+            }
+        }
+        left
+    }
+
     /// What each node's own container server lists, asked without the proxy: the rows with all their columns.
     #[track_caller]
     pub fn rows(&self, account: &str, container: &str) -> Vec<serde_json::Value> {
+        self.rows_of(account, container, "format=json")
+    }
+
+    /// The same with a query of the story's own.
+    #[track_caller]
+    pub fn rows_of(&self, account: &str, container: &str, query: &str) -> Vec<serde_json::Value> {
         let ask = |(i, node): (usize, &Node)| {
-            let target = format!("/{}/0/{account}/{container}?format=json", device(i));
+            let target = format!("/{}/0/{account}/{container}?{query}", device(i));
             let answer = Request::new(node.address("container"), "GET", target).send();
             if answer.body.is_empty() { serde_json::Value::Null } else { answer.json() }
         };
@@ -405,16 +509,43 @@ impl Cluster {
         (0..self.nodes.len()).filter(|&i| holds(&self.nodes[i])).collect()
     }
 
-    /// Takes a device's folder away, as a failed disk does; [`give_back`](Self::give_back) undoes it.
+    /// Takes a device away, as a failed disk does; [`give_back`](Self::give_back) undoes it.
     pub fn take_away(&self, node: usize) {
         let folder = self.device(node);
-        fs::rename(&folder, folder.with_extension("away")).expect("a device to take away");
+        match self.disks.get(node) {
+            Some(disk) => disk.take_away(),
+            None => fs::rename(&folder, folder.with_extension("away")).expect("a device to take away"),
+        }
     }
 
     /// Brings back a device that was taken away.
     pub fn give_back(&self, node: usize) {
         let folder = self.device(node);
-        fs::rename(folder.with_extension("away"), &folder).expect("a device to give back");
+        match self.disks.get(node) {
+            Some(disk) => disk.give_back(),
+            None => fs::rename(folder.with_extension("away"), &folder).expect("a device to give back"),
+        }
+    }
+
+    /// Puts an empty device in the place of another, under the running server.
+    pub fn replace(&mut self, node: usize) {
+        let folder = self.device(node);
+        if let Some(disk) = self.disks.get_mut(node) {
+            return disk.replace();
+        }
+        self.take_away(node);
+        fs::create_dir(&folder).expect("an empty device");
+        fs::remove_dir_all(folder.with_extension("away")).expect("the old device goes");
+    }
+
+    /// A node's disk, where it has one of its own.
+    pub fn disk(&self, node: usize) -> Option<&Disk> {
+        self.disks.get(node)
+    }
+
+    /// The network between the nodes, where they have one of their own.
+    pub fn network(&self) -> Option<&Network> {
+        self.network.as_ref()
     }
 }
 

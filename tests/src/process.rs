@@ -1,11 +1,11 @@
 //! A child process that is waited for by what it says, and that never outlives its test.
 //!
-//! Its standard output is read line by line; both streams also go to a log file, which a failure shows.
+//! Its standard output and its log on standard error are read line by line; both also go to a log file, which a failure shows.
 
 use std::fs::{File, OpenOptions};
-use std::io::{BufRead as _, BufReader, Read as _, Seek as _, SeekFrom, Write as _};
+use std::io::{BufRead as _, BufReader, Read, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread;
 use std::time::Instant;
@@ -23,6 +23,7 @@ pub struct Process {
     name: String,
     log: PathBuf,
     lines: Receiver<String>,
+    logged: Receiver<String>,
     said: Vec<String>,
 }
 
@@ -39,17 +40,20 @@ impl Process {
     /// Starts a command whose log is appended to the file `log`.
     pub fn start(name: &str, mut command: Command, log: &Path) -> Self {
         let file = OpenOptions::new().create(true).append(true).open(log).expect("a log file");
-        let errors = file.try_clone().expect("a second handle");
+        let log_file = file.try_clone().expect("a second handle");
         let mut child = command
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
-            .stderr(errors)
+            .stderr(Stdio::piped())
             .spawn()
             .unwrap_or_else(|e| panic!("cannot start {name} ({command:?}): {e}"));
         let (sender, lines) = channel();
         let stdout = child.stdout.take().expect("a piped stream");
         thread::spawn(move || copy_lines(stdout, file, &sender));
-        Self { child, name: name.to_owned(), log: log.to_owned(), lines, said: Vec::new() }
+        let (sender, logged) = channel();
+        let stderr = child.stderr.take().expect("a piped stream");
+        thread::spawn(move || copy_lines(stderr, log_file, &sender));
+        Self { child, name: name.to_owned(), log: log.to_owned(), lines, logged, said: Vec::new() }
     }
 
     /// Waits for a line of standard output that `wanted` accepts, and returns what it made of it.
@@ -65,6 +69,18 @@ impl Process {
                     }
                 }
                 Err(_) => panic!("{} never said {what}.\n{}", self.name, self.log_tail()),
+            }
+        }
+    }
+
+    /// Waits for a line of the log that has all of these in it, and returns it. Those before it are passed over.
+    pub fn wait_for_log(&mut self, parts: &[&str]) -> String {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            match self.logged.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+                Ok(line) if parts.iter().all(|part| line.contains(part)) => return line,
+                Ok(_) => {}
+                Err(_) => panic!("{} never logged {parts:?}.\n{}", self.name, self.log_tail()),
             }
         }
     }
@@ -105,6 +121,8 @@ impl Process {
     pub fn exited(&mut self) -> Exit {
         assert!(self.ends_within_patience(), "{} did not end.\n{}", self.name, self.log_tail());
         let status = self.child.wait().expect("a child to wait for");
+        // The rest of its log, until that is closed too.
+        while self.logged.recv_timeout(PATIENCE).is_ok() {}
         Exit { status, log: std::fs::read_to_string(&self.log).unwrap_or_default() }
     }
 
@@ -147,8 +165,8 @@ impl Drop for Process {
     }
 }
 
-fn copy_lines(stdout: ChildStdout, mut log: File, sender: &Sender<String>) {
-    for line in BufReader::new(stdout).lines().map_while(Result::ok) {
+fn copy_lines(stream: impl Read, mut log: File, sender: &Sender<String>) {
+    for line in BufReader::new(stream).lines().map_while(Result::ok) {
         let _ = writeln!(log, "{line}");
         let _ = sender.send(line);
     }

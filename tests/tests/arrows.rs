@@ -14,6 +14,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("apus-object", &["apus-base"]),
     ("apus-proxy", &["apus-base"]),
     ("apus-replicator", &["apus-base", "apus-account", "apus-container", "apus-object"]),
+    ("apus-auditor", &["apus-base", "apus-account", "apus-container", "apus-object"]),
     (
         "apus",
         &[
@@ -24,6 +25,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "apus-object",
             "apus-proxy",
             "apus-replicator",
+            "apus-auditor",
         ],
     ),
     (
@@ -37,6 +39,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "apus-object",
             "apus-proxy",
             "apus-replicator",
+            "apus-auditor",
         ],
     ),
 ];

@@ -5,10 +5,10 @@ use std::net::SocketAddr;
 use apus_base::body::{self, Body};
 use apus_base::clock;
 use apus_base::db::info::Head;
-use apus_base::db::{DbError, ListingId};
+use apus_base::db::{DbError, Kind, ListingId};
 use apus_base::hash_path::PathHash;
 use apus_base::listing::request::{self, overrides_deleted, parsed, required, set, status};
-use apus_base::listing::{Metadata, Query, Refusal, Target};
+use apus_base::listing::{Metadata, Query, Refusal, Target, describe, redundancy};
 use apus_base::policy::{Policies, PolicyIndex};
 use apus_base::serve::{Service, plain};
 use apus_base::wire::header;
@@ -37,6 +37,9 @@ impl AccountServer {
 
     async fn answer(&self, request: Request<Body>) -> Result<Response<Body>, Refusal> {
         let (head, _) = request.into_parts();
+        if head.method == Method::GET && head.uri.path().starts_with("/recon/") {
+            return self.about(&head.uri).await;
+        }
         if head.method == Method::GET && Target::device_of(&head.uri).is_ok() {
             return self.deleted(&head.uri).await;
         }
@@ -54,6 +57,15 @@ impl AccountServer {
             (Method::GET, None) => self.get(asked, head.uri.query().unwrap_or_default()).await,
             _ => Err(Refusal::Method),
         }
+    }
+
+    /// What operators ask of what is stored.
+    async fn about(&self, uri: &Uri) -> Result<Response<Body>, Refusal> {
+        let Shared { databases, cluster, .. } = &self.shared;
+        if uri.path().starts_with(describe::PATH) {
+            return describe::description(databases, uri, Kind::Account, &cluster.hash_path, store::is_deleted).await;
+        }
+        redundancy::holdings(databases, uri, Kind::Account, store::is_deleted).await
     }
 
     async fn put(&self, asked: Asked) -> Result<Response<Body>, Refusal> {
@@ -157,12 +169,15 @@ impl AccountServer {
 
     /// The answer about an account's state: `code` if it is there, 404 otherwise.
     fn described(&self, head: Option<&Head>, code: StatusCode) -> Response<Body> {
-        let Some(head) = head.filter(|head| !store::is_deleted(&head.info)) else {
-            let deleted = head.is_some_and(|head| store::is_marked_deleted(&head.info));
-            return marked(status(StatusCode::NOT_FOUND), deleted);
+        let live = head.filter(|head| !store::is_deleted(&head.info));
+        let mut response = status(if live.is_some() { code } else { StatusCode::NOT_FOUND });
+        if let Some(head) = head {
+            set(response.headers_mut(), header::LISTING_STATE, PathHash(head.info.state));
+        }
+        let Some(live) = live else {
+            return marked(response, head.is_some_and(|head| store::is_marked_deleted(&head.info)));
         };
-        let mut response = status(code);
-        account_headers(response.headers_mut(), head, &self.shared.cluster.policies);
+        account_headers(response.headers_mut(), live, &self.shared.cluster.policies);
         response
     }
 }

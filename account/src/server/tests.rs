@@ -62,12 +62,13 @@ impl Node {
             cluster: Arc::new(cluster()),
             databases: Arc::new(Databases::new(devices, Reserve::Bytes(0))),
             metrics: Metrics::new("account"),
+            recon: None,
             limits: Limits::default(),
         };
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         tokio::spawn(crate::serve(Config::default(), shared, listener, shutdown.clone()));
-        let pool = Pool::new(Timeouts { connect: Duration::from_secs(5), response: Duration::from_secs(5) });
+        let pool = Pool::new(Timeouts { connect: Duration::from_secs(5), response: Duration::from_secs(5) }, &cluster());
         Self { root, address, pool, _stop: shutdown.drop_guard() }
     }
 

@@ -1,7 +1,7 @@
 //! How accounts come, change and go, and take their containers' rows in.
 
 use apus_base::db::info::{clear_metadata, merge_metadata};
-use apus_base::db::table::{self, Numbered, Slot};
+use apus_base::db::table::{self, Slot};
 use apus_base::db::{DbError, Info, ListingId, Transaction};
 use apus_base::listing::metadata::Names;
 use apus_base::listing::{Metadata, Refusal};
@@ -65,16 +65,15 @@ pub fn put(
     Ok(Put::Updated)
 }
 
-fn new(account: &str, at: Timestamp) -> Info {
+pub(super) fn new(account: &str, at: Timestamp) -> Info {
     let mut info = Info::new(account, "", PolicyIndex(0), at);
     info.stats.clear();
     info
 }
 
 fn write(tx: &mut Transaction<'_>, id: ListingId, info: &mut Info, metadata: Metadata) -> Result<(), Refusal> {
-    merge_metadata(tx, id, &METADATA, metadata)?;
-    info.store(tx, id);
-    Ok(())
+    merge_metadata(tx, info, id, &METADATA, metadata)?;
+    Ok(info.store(tx, id)?)
 }
 
 /// Updates an account's metadata. Gives nothing when the account is there, and otherwise whether it is marked deleted.
@@ -94,15 +93,15 @@ pub fn post(tx: &mut Transaction<'_>, id: ListingId, metadata: Metadata) -> Resu
 /// # Errors
 /// When the database cannot be read.
 pub fn delete(tx: &mut Transaction<'_>, id: ListingId, at: Timestamp) -> Result<Deleted, DbError> {
-    let Some(mut info) = Info::load(tx, id)? else {
+    let Some(mut info) = Info::load(tx, id)?.filter(|info| !info.filling) else {
         return Ok(Deleted::NotFound(false));
     };
     if is_deleted(&info) {
         return Ok(Deleted::NotFound(is_marked_deleted(&info)));
     }
     info.delete(at);
-    clear_metadata(tx, id, at)?;
-    info.store(tx, id);
+    clear_metadata(tx, &mut info, id, at)?;
+    info.store(tx, id)?;
     Ok(Deleted::Done(is_marked_deleted(&info)))
 }
 
@@ -125,11 +124,8 @@ pub fn merge(
         _ => return Ok(Merge::NoAccount),
     };
     let slot = Slot { listing: id, space: PolicyIndex(0), name: container };
-    let old: Option<Numbered<Row>> = table::find(tx, slot)?;
-    let mut merged = old.as_ref().map_or_else(|| row.clone(), |old| old.row.clone());
-    if merged.merge(row) || old.is_none() {
-        table::replace(tx, &mut info, slot, old.as_ref(), &merged);
-        info.store(tx, id);
+    if table::merge(tx, &mut info, slot, row.clone())? {
+        info.store(tx, id)?;
     }
     Ok(Merge::Done)
 }

@@ -3,11 +3,13 @@
 mod life;
 mod listing;
 mod reapable;
+mod replica;
 mod row;
 
 pub use life::{Deleted, METADATA, Merge, Put, delete, merge, post, put};
 pub use listing::listing;
 pub use reapable::reapable;
+pub use replica::Accounts;
 pub use row::Row;
 
 use apus_base::db::{Info, Kind, ListingId};

@@ -41,6 +41,6 @@ pub fn reapable(view: &View<'_>, after: Option<&PathHash>) -> Result<DeletedAcco
 
 fn waiting(info: Info) -> Option<DeletedAccount> {
     let containers = info.total().rows;
-    let waits = is_marked_deleted(&info) && containers > 0;
+    let waits = is_marked_deleted(&info) && containers > 0 && !info.filling;
     waits.then_some(DeletedAccount { account: info.account, deleted_at: info.delete_timestamp, containers })
 }

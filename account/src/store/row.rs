@@ -24,20 +24,6 @@ pub struct Row {
 }
 
 impl Row {
-    /// Takes over what is newer in `other`, and says whether anything was.
-    ///
-    /// Swift lets the counts that arrive last win; here those that were taken last do, so that every order ends alike.
-    pub fn merge(&mut self, other: &Self) -> bool {
-        let before = self.clone();
-        self.put_timestamp = self.put_timestamp.max(other.put_timestamp);
-        self.delete_timestamp = self.delete_timestamp.max(other.delete_timestamp);
-        if other.counted() > self.counted() {
-            (self.counted_at, self.objects, self.bytes) = (other.counted_at, other.objects, other.bytes);
-            self.policy = other.policy;
-        }
-        *self != before
-    }
-
     fn counted(&self) -> (Timestamp, u64, u64, PolicyIndex) {
         (self.counted_at, self.objects, self.bytes, self.policy)
     }
@@ -69,7 +55,19 @@ impl table::Row for Row {
         (self.policy, if self.is_deleted() { Stats::default() } else { live })
     }
 
-    fn version(&self) -> String {
-        format!("{}-{}-{}-{}", self.put_timestamp, self.delete_timestamp, self.objects, self.bytes)
+    /// Swift lets the counts that arrive last win; here those that were taken last do, so that every order ends alike.
+    fn merge(&mut self, other: &Self) -> bool {
+        let before = self.clone();
+        self.put_timestamp = self.put_timestamp.max(other.put_timestamp);
+        self.delete_timestamp = self.delete_timestamp.max(other.delete_timestamp);
+        if other.counted() > self.counted() {
+            (self.counted_at, self.objects, self.bytes) = (other.counted_at, other.objects, other.bytes);
+            self.policy = other.policy;
+        }
+        *self != before
+    }
+
+    fn timestamp(&self) -> Timestamp {
+        self.put_timestamp.max(self.delete_timestamp)
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::order::{Affinity, SortingMethod};
+use super::order::{Affinity, Locality, SortingMethod};
 use crate::seconds;
 
 /// Timeouts, orders and limits of a [`ClusterClient`](super::ClusterClient).
@@ -38,6 +38,14 @@ pub struct ClientConfig {
     pub sorting_method: SortingMethod,
     /// For `sorting_method = "affinity"`: where to read first, as in `r1z1=100, r1=200`; lower numbers come first.
     pub read_affinity: Affinity,
+    /// Where objects are written first, as in `r1, r2z2`: handoffs there come before primaries elsewhere, to which replication
+    /// then brings the object.
+    pub write_affinity: Locality,
+    /// How many devices there are tried before others.
+    pub write_affinity_node_count: RequestNodeCount,
+    /// How many handoffs there get a DELETE too, since they may have the object still; by default as many as there are
+    /// primaries elsewhere.
+    pub write_affinity_handoff_delete_count: Option<usize>,
     /// For `sorting_method = "timing"`: how long a measured time is believed.
     #[serde(with = "seconds")]
     pub timing_expiry: Duration,
@@ -74,6 +82,9 @@ impl Default for ClientConfig {
             request_node_count: RequestNodeCount::TimesReplicas(2),
             sorting_method: SortingMethod::Shuffle,
             read_affinity: Affinity::default(),
+            write_affinity: Locality::default(),
+            write_affinity_node_count: RequestNodeCount::TimesReplicas(2),
+            write_affinity_handoff_delete_count: None,
             timing_expiry: Duration::from_secs(300),
             error_suppression_limit: 10,
             error_suppression_interval: Duration::from_secs(60),
@@ -204,6 +215,7 @@ mod tests {
             "request_node_count = \"2 * disks\"",
             "read_affinity = \"near\"",
             "sorting_method = \"luck\"",
+            "write_affinity = \"r1=100\"",
             "colour = 1",
         ] {
             assert!(toml::from_str::<ClientConfig>(text).is_err(), "{text}");

@@ -16,6 +16,7 @@
 
 mod cache;
 mod config;
+mod connect;
 mod hop;
 mod info;
 mod limiter;
@@ -43,7 +44,7 @@ use http::{HeaderMap, StatusCode};
 
 pub use config::{ClientConfig, InvalidNodeCount, RequestNodeCount};
 pub use info::{AccountInfo, ContainerInfo, Info, Usage};
-pub use order::{Affinity, InvalidAffinity, SortingMethod};
+pub use order::{Affinity, InvalidAffinity, Locality, SortingMethod};
 pub use put::{Footers, PutError, PutObject, PutOutcome};
 pub use read::Heard;
 pub use target::{ObjectPath, Rings, Target};
@@ -102,13 +103,14 @@ impl ClusterClient {
     pub fn new(config: ClientConfig, cluster: Arc<Cluster>, rings: Rings, metrics: &Metrics) -> Self {
         let timeouts = Timeouts { connect: config.conn_timeout, response: config.node_timeout };
         let (accounts, containers) = cache::of(&config);
+        let pool = Pool::new(timeouts, &cluster);
         let inner = Inner {
             cluster,
             accounts,
             containers,
             rings: ArcSwap::from_pointee(rings),
-            pool: Pool::new(timeouts),
-            limiter: ErrorLimiter::new(config.error_suppression_limit, config.error_suppression_interval),
+            pool,
+            limiter: ErrorLimiter::new(config.error_suppression_limit, config.error_suppression_interval).shown(metrics),
             timings: Timings::new(config.timing_expiry),
             random: Random::new(),
             stats: Stats::new(metrics),

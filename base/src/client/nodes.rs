@@ -55,6 +55,8 @@ pub(super) struct NodeIter {
     fetched: usize,
     left: usize,
     last: Option<String>,
+    /// Handoffs that come among the primaries, because they are near.
+    preferred: Vec<u32>,
     /// Primaries and handoffs that were passed over.
     limited: VecDeque<Node>,
     /// How many more nodes without trouble a quorum needs.
@@ -78,18 +80,52 @@ impl NodeIter {
             handoffs: VecDeque::new(),
             fetched: 0,
             last: None,
+            preferred: Vec::new(),
             ring,
         }
+    }
+
+    /// The same for a write of an object: with `write_affinity`, near devices first, handoffs among them.
+    pub(super) fn near_first(mut self, write: NearFirst) -> Self {
+        let near = &self.inner.config.write_affinity;
+        if near.is_empty() {
+            return self;
+        }
+        let is_near = |device: &&Device| near.has(device.region, device.zone);
+        let primaries: Vec<_> = self.ring.primaries(self.partition).collect();
+        let (near_primaries, far): (Vec<&Device>, Vec<&Device>) = primaries.iter().copied().partition(is_near);
+        let first = self.inner.config.write_affinity_node_count.of(primaries.len()).saturating_sub(near_primaries.len());
+        let handoffs = match write {
+            NearFirst::Put => first,
+            NearFirst::Delete => self.inner.near_handoffs(&primaries),
+        };
+        let handoffs: Vec<_> = self.ring.handoffs(self.partition).filter(is_near).take(handoffs).collect();
+        let node = |is_handoff| move |device: &&Device| Node::new(device, is_handoff);
+        let (near_primaries, far) = (near_primaries.iter().map(node(false)), far.iter().map(node(false)));
+        let between = handoffs.iter().map(node(true));
+        let order: VecDeque<_> = match write {
+            NearFirst::Put => near_primaries.chain(between).chain(far).collect(),
+            NearFirst::Delete => near_primaries.chain(far).chain(between).collect(),
+        };
+        self.preferred = handoffs.iter().map(|device| device.id).collect();
+        self.primaries = order;
+        self
     }
 
     fn next_handoff(&mut self) -> Option<Node> {
         if self.handoffs.is_empty() {
             // Fetched as many as could be needed at once: each fetch walks the ring from its start.
-            let batch = self.ring.handoffs(self.partition).skip(self.fetched).take(self.left);
-            self.handoffs = batch.map(|device| Node::new(device, true)).collect();
-            self.fetched += self.handoffs.len();
+            let batch: Vec<_> = self.ring.handoffs(self.partition).skip(self.fetched).take(self.fetch_size()).collect();
+            self.fetched += batch.len();
+            let others = batch.into_iter().filter(|device| !self.preferred.contains(&device.id));
+            self.handoffs = others.map(|device| Node::new(device, true)).collect();
         }
         self.handoffs.pop_front()
+    }
+
+    /// Those that come among the primaries are fetched again, and left out.
+    fn fetch_size(&self) -> usize {
+        self.left + self.preferred.len()
     }
 
     /// The next node without trouble.
@@ -130,7 +166,26 @@ impl Iterator for NodeIter {
     }
 }
 
+/// Which write asks for near devices.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum NearFirst {
+    /// Near ones before all others.
+    Put,
+    /// All primaries, then the near handoffs where a PUT may have left the object.
+    Delete,
+}
+
 impl Inner {
+    /// How many near handoffs get an object's DELETE besides the primaries.
+    pub(super) fn near_handoffs(&self, primaries: &[&Device]) -> usize {
+        let near = &self.config.write_affinity;
+        if near.is_empty() {
+            return 0;
+        }
+        let far = primaries.iter().filter(|device| !near.has(device.region, device.zone)).count();
+        self.config.write_affinity_handoff_delete_count.unwrap_or(far)
+    }
+
     /// Lower ranks are asked first.
     fn rank(&self, device: &Device) -> u128 {
         match self.config.sorting_method {

@@ -35,7 +35,7 @@ struct Rule {
 
 /// Why an affinity is refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("an affinity looks like \"r1z1=100, r1=200\"; {0:?} does not")]
+#[error("an affinity to read looks like \"r1z1=100, r1=200\", one to write like \"r1, r2z2\"; {0:?} does not")]
 pub struct InvalidAffinity(String);
 
 impl Affinity {
@@ -60,12 +60,17 @@ impl FromStr for Affinity {
 
 fn parse_rule(piece: &str) -> Option<Rule> {
     let (place, priority) = piece.split_once('=')?;
-    let place = place.trim().strip_prefix('r')?;
-    let (region, zone) = match place.split_once('z') {
-        Some((region, zone)) => (region, Some(zone.parse().ok()?)),
-        None => (place, None),
-    };
-    Some(Rule { region: region.parse().ok()?, zone, priority: priority.trim().parse().ok()? })
+    let (region, zone) = parse_place(place.trim())?;
+    Some(Rule { region, zone, priority: priority.trim().parse().ok()? })
+}
+
+/// `r1` or `r1z2`.
+fn parse_place(text: &str) -> Option<(u32, Option<u32>)> {
+    let place = text.strip_prefix('r')?;
+    match place.split_once('z') {
+        Some((region, zone)) => Some((region.parse().ok()?, Some(zone.parse().ok()?))),
+        None => Some((place.parse().ok()?, None)),
+    }
 }
 
 impl fmt::Display for Affinity {
@@ -86,6 +91,54 @@ impl Serialize for Affinity {
 }
 
 impl<'de> Deserialize<'de> for Affinity {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+/// Regions and zones that are near, as in `r1, r2z2`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Locality(Vec<(u32, Option<u32>)>);
+
+impl Locality {
+    /// Whether there is no difference between near and far.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Whether a device there is near.
+    pub fn has(&self, region: u32, zone: u32) -> bool {
+        self.0.iter().any(|(r, z)| *r == region && z.is_none_or(|z| z == zone))
+    }
+}
+
+impl FromStr for Locality {
+    type Err = InvalidAffinity;
+
+    fn from_str(text: &str) -> Result<Self, InvalidAffinity> {
+        let pieces = text.split(',').map(str::trim).filter(|piece| !piece.is_empty());
+        let places = pieces.map(|piece| parse_place(piece).ok_or_else(|| InvalidAffinity(piece.to_owned())));
+        places.collect::<Result<_, _>>().map(Self)
+    }
+}
+
+impl fmt::Display for Locality {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (i, (region, zone)) in self.0.iter().enumerate() {
+            let comma = if i == 0 { "" } else { ", " };
+            write!(f, "{comma}r{region}{}", zone.map(|zone| format!("z{zone}")).unwrap_or_default())?;
+        }
+        Ok(())
+    }
+}
+
+impl Serialize for Locality {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Locality {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
     }
@@ -130,6 +183,14 @@ mod tests {
         assert_eq!(priorities, [100, 200, u32::MAX]);
     }
 
+    #[test]
+    fn near_and_far() {
+        let near: Locality = "r1, r2z2".parse().unwrap();
+        assert_eq!(near.to_string(), "r1, r2z2");
+        assert_eq!([(1, 9), (2, 2), (2, 1)].map(|(region, zone)| near.has(region, zone)), [true, true, false]);
+        assert!("r1=1".parse::<Locality>().is_err() && "".parse::<Locality>().unwrap().is_empty());
+    }
+
     #[tokio::test(start_paused = true)]
     async fn timings_are_forgotten() {
         let timings = Timings::new(Duration::from_secs(300));
@@ -144,6 +205,9 @@ mod tests {
         fn any_text_is_read_or_refused(text in "[rz0-9=, ]{0,20}|\\PC{0,12}") {
             if let Ok(affinity) = text.parse::<Affinity>() {
                 prop_assert_eq!(affinity.to_string().parse::<Affinity>().unwrap(), affinity);
+            }
+            if let Ok(near) = text.parse::<Locality>() {
+                prop_assert_eq!(near.to_string().parse::<Locality>().unwrap(), near);
             }
         }
     }

@@ -1,5 +1,6 @@
 //! One request to one node, over a pool of kept connections.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::{Request, Response};
@@ -8,7 +9,10 @@ use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 
+use super::connect::Connector;
 use crate::body::{Body, Patient};
+use crate::cluster::Cluster;
+use crate::link::BackendTls;
 
 /// Idle connections kept for each node.
 const MAX_IDLE_PER_NODE: usize = 64;
@@ -36,7 +40,7 @@ impl Default for Timeouts {
 /// A pool of connections to the storage nodes.
 #[derive(Clone)]
 pub struct Pool {
-    client: Client<HttpConnector, Body>,
+    client: Client<Connector, Body>,
     timeouts: Timeouts,
 }
 
@@ -55,8 +59,17 @@ pub enum NodeError {
 }
 
 impl Pool {
-    /// An empty pool.
-    pub fn new(timeouts: Timeouts) -> Self {
+    /// An empty pool for requests to the servers of a cluster.
+    pub fn new(timeouts: Timeouts, cluster: &Cluster) -> Self {
+        Self::with(timeouts, cluster.backend_tls.clone())
+    }
+
+    /// An empty pool for requests to anybody else.
+    pub fn outside(timeouts: Timeouts) -> Self {
+        Self::with(timeouts, None)
+    }
+
+    fn with(timeouts: Timeouts, tls: Option<Arc<BackendTls>>) -> Self {
         let mut connector = HttpConnector::new();
         connector.set_nodelay(true);
         connector.set_connect_timeout(Some(timeouts.connect));
@@ -65,7 +78,7 @@ impl Pool {
             .pool_idle_timeout(IDLE)
             .pool_max_idle_per_host(MAX_IDLE_PER_NODE)
             .http1_max_headers(MAX_HEADERS)
-            .build(connector);
+            .build(Connector::new(connector, tls));
         Self { client, timeouts }
     }
 

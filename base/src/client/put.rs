@@ -14,6 +14,7 @@ use md5::{Digest as _, Md5};
 use tokio::sync::mpsc;
 
 use super::hop::{self, Hop, Opened};
+use super::nodes::NearFirst;
 use super::route::{Route, with_policy};
 use super::{Answer, ClusterClient, NoAnswer, ObjectPath, Target, updates};
 use crate::body::{Body, BodyError};
@@ -150,7 +151,7 @@ enum Opening {
 
 /// Finds a node for each set of headers.
 async fn open(route: Arc<Route>, target: &Target<'_>, each: Vec<HeaderMap>) -> Result<Opening, PutError> {
-    let nodes = Mutex::new(route.nodes(target));
+    let nodes = Mutex::new(route.nodes(target).near_first(NearFirst::Put));
     let replicas = each.len();
     let opened = each.into_iter().map(|headers| hop::open(&route, &nodes, headers));
     let opened = futures_util::future::join_all(opened).await;

@@ -1,12 +1,18 @@
 //! An object's body that goes on at another replica when one breaks off.
 //!
-//! A whole body or a single range goes on by asking for the rest of the range. A multi-range body is asked for again, with
-//! the same boundary between its parts, and the bytes that the client has already are skipped. Only a replica with the same
+//! A single range goes on by asking for the rest of it. A multi-range body is asked for again, with the same boundary
+//! between its parts, and so is a whole one; the bytes that the client has already are skipped. Only a replica with the same
 //! ETag, length and place will do: two versions are never mixed.
+//!
+//! A whole body is read again because what broke off may have been damage: an object server finds a wrong MD5 only at the
+//! end, when it keeps back the last bytes, and the rest of a good copy would make the bad bytes look complete. The replica that
+//! goes on checks its own MD5, and the bytes that are skipped must have the CRC-32 of those that were sent, or the
+//! client's connection is cut. It costs a read of what was sent, only when a node fails in the middle of a download.
 
 use std::sync::Arc;
 
-use bytes::{Buf as _, Bytes};
+use bytes::Bytes;
+use crc32fast::Hasher;
 use futures_util::stream;
 use http::response::Parts;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
@@ -29,6 +35,8 @@ pub(super) struct Piece {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Shape {
+    /// All of the object.
+    Whole { length: u64 },
     /// The object's bytes from `start` to `end`, both included.
     Range { start: u64, end: u64, total: u64 },
     /// Several ranges with text between them.
@@ -41,7 +49,7 @@ impl Piece {
         let etag = head.headers.get(header::ETAG)?.clone();
         let length = content_length(&head.headers).filter(|length| *length > 0)?;
         let shape = match head.status {
-            StatusCode::OK => Shape::Range { start: 0, end: length - 1, total: length },
+            StatusCode::OK => Shape::Whole { length },
             StatusCode::PARTIAL_CONTENT => match head.headers.get(header::CONTENT_RANGE) {
                 Some(range) => {
                     let (start, end, total) = content_range(range.to_str().ok()?)?;
@@ -58,7 +66,7 @@ impl Piece {
     fn length(&self) -> u64 {
         match &self.shape {
             Shape::Range { start, end, .. } => end - start + 1,
-            Shape::Multipart { length, .. } => *length,
+            Shape::Whole { length } | Shape::Multipart { length, .. } => *length,
         }
     }
 
@@ -69,7 +77,7 @@ impl Piece {
                 let shape = Shape::Range { start: start + sent, end: *end, total: *total };
                 (Self { etag: self.etag.clone(), shape }, 0)
             }
-            Shape::Multipart { .. } => (self.clone(), sent),
+            Shape::Whole { .. } | Shape::Multipart { .. } => (self.clone(), sent),
         }
     }
 
@@ -96,7 +104,7 @@ impl Piece {
 
     /// Whether a response has exactly this piece.
     pub(super) fn goes_on_in(&self, head: &Parts) -> bool {
-        head.status == StatusCode::PARTIAL_CONTENT && Self::of(head).is_some_and(|piece| piece == *self)
+        Self::of(head).is_some_and(|piece| piece == *self)
     }
 }
 
@@ -116,7 +124,8 @@ fn content_range(text: &str) -> Option<(u64, u64, u64)> {
 pub(super) fn body(search: Search, piece: Piece, node: Node, body: Body) -> Body {
     let length = piece.length();
     // In a box, because the state moves with each chunk.
-    let reading = Box::new(Reading { search, piece, node, body, length, sent: 0, skip: 0 });
+    let (seen, again) = (Hasher::new(), Hasher::new());
+    let reading = Box::new(Reading { search, piece, node, body, length, sent: 0, seen, skip: 0, again });
     let chunks = stream::unfold(Some(reading), |reading| async {
         let mut reading = reading?;
         match reading.next().await? {
@@ -134,8 +143,12 @@ struct Reading {
     body: Body,
     length: u64,
     sent: u64,
+    /// The CRC-32 of the bytes that were sent.
+    seen: Hasher,
     /// Bytes of the present body that the client has already.
     skip: u64,
+    /// The CRC-32 of those that were skipped so far.
+    again: Hasher,
 }
 
 /// No replica is left to go on with.
@@ -147,13 +160,20 @@ struct BrokeOff {
     last: BodyError,
 }
 
+/// Two replicas of one version begin differently: one of them is damaged, and the client may have bytes of that one.
+#[derive(Debug, thiserror::Error)]
+#[error("the first {sent} bytes of the object differ between two replicas")]
+struct Differs {
+    sent: u64,
+}
+
 impl Reading {
     async fn next(&mut self) -> Option<Result<Bytes, BodyError>> {
         loop {
             let broken = match self.body.frame().await {
-                Some(Ok(frame)) => match frame.into_data().ok().and_then(|chunk| self.take(chunk)) {
-                    Some(chunk) => return Some(Ok(chunk)),
-                    None => continue,
+                Some(Ok(frame)) => match self.take(frame.into_data().unwrap_or_default()) {
+                    Ok(chunk) if chunk.is_empty() => continue,
+                    taken => return Some(taken),
                 },
                 _ if self.sent == self.length => return None,
                 Some(Err(error)) => error,
@@ -165,13 +185,19 @@ impl Reading {
         }
     }
 
-    /// What is new of a chunk.
-    fn take(&mut self, mut chunk: Bytes) -> Option<Bytes> {
-        let known = usize::try_from(self.skip).unwrap_or(usize::MAX).min(chunk.len());
-        self.skip -= known as u64;
-        chunk.advance(known);
+    /// What is new of a chunk; what is not must be the same as before.
+    fn take(&mut self, mut chunk: Bytes) -> Result<Bytes, BodyError> {
+        let known = chunk.split_to(usize::try_from(self.skip).unwrap_or(usize::MAX).min(chunk.len()));
+        self.again.update(&known);
+        self.skip -= known.len() as u64;
+        if self.skip == 0 && !known.is_empty() && self.again.clone().finalize() != self.seen.clone().finalize() {
+            let differs = Differs { sent: self.sent };
+            tracing::error!(node = self.node.name, %differs, "a read is cut short");
+            return Err(BodyError::Source(Box::new(differs)));
+        }
+        self.seen.update(&chunk);
         self.sent += chunk.len() as u64;
-        (!chunk.is_empty()).then_some(chunk)
+        Ok(chunk)
     }
 
     async fn resume(&mut self, broken: BodyError) -> Result<(), BodyError> {
@@ -191,7 +217,7 @@ impl Reading {
             "a read goes on at another replica"
         );
         route.inner.stats.resumed();
-        (self.node, self.body, self.skip) = (source.node, source.body, skip);
+        (self.node, self.body, self.skip, self.again) = (source.node, source.body, skip, Hasher::new());
         Ok(())
     }
 }
@@ -223,6 +249,21 @@ mod tests {
             assert!(!rest.goes_on_in(&other), "{etag} {range}");
         }
         assert!(!rest.goes_on_in(&head(200, &[("etag", "x"), ("content-length", "20")])));
+    }
+
+    #[test]
+    fn a_whole_body_is_asked_for_again() {
+        let whole = |etag, length| head(200, &[("etag", etag), ("content-length", length)]);
+        let (rest, skip) = Piece::of(&whole("x", "20")).unwrap().rest(7);
+        let mut headers = HeaderMap::new();
+        rest.ask_in(&mut headers);
+        assert_eq!((headers.get(header::RANGE), skip), (None, 7));
+        assert!(rest.goes_on_in(&whole("x", "20")));
+        assert!(!rest.goes_on_in(&whole("y", "20")) && !rest.goes_on_in(&whole("x", "21")));
+        assert!(
+            !rest
+                .goes_on_in(&head(206, &[("etag", "x"), ("content-length", "20"), ("content-range", "bytes 0-19/20")]))
+        );
     }
 
     #[test]

@@ -12,7 +12,7 @@ use super::pool::NodeError;
 use super::{Answer, Inner, NoAnswer, Target};
 use crate::body::{self, Body};
 use crate::ring::Ring;
-use crate::wire::{backend_path, header::POLICY_INDEX, update_path};
+use crate::wire::{TOO_MANY_BACKEND_REQUESTS, backend_path, header::POLICY_INDEX, update_path};
 
 /// The most of a short answer's text that is kept. Errors are a line; listings are streamed and do not come this way.
 const MAX_ANSWER_BYTES: usize = 64 * 1024;
@@ -67,6 +67,11 @@ impl Route {
         self.ring.primaries(self.partition).count()
     }
 
+    /// How many handoffs get an object's DELETE besides the primaries.
+    pub(super) fn near_handoffs(&self) -> usize {
+        self.inner.near_handoffs(&self.ring.primaries(self.partition).collect::<Vec<_>>())
+    }
+
     pub(super) fn nodes(&self, target: &Target<'_>) -> NodeIter {
         NodeIter::new(&self.inner, Arc::clone(&self.ring), self.partition, target)
     }
@@ -118,6 +123,11 @@ impl Route {
     pub(super) fn check(&self, node: &Node, status: StatusCode) -> bool {
         if !status.is_server_error() {
             return true;
+        }
+        if status.as_u16() == TOO_MANY_BACKEND_REQUESTS {
+            // It is busy, not broken: another node is asked, and this one again at once.
+            self.inner.stats.busy(self.server);
+            return false;
         }
         tracing::warn!(node = node.name, method = %self.method, server = self.server, %status, "a node answered an error");
         self.inner.stats.node_error(self.server);

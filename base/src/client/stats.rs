@@ -21,6 +21,7 @@ struct CacheLabels {
 #[derive(Debug, Default)]
 pub(super) struct Stats {
     node_errors: Family<Server, Counter>,
+    busy_nodes: Family<Server, Counter>,
     handoffs: Family<Server, Counter>,
     resumed_reads: Counter,
     cache: Family<CacheLabels, Counter>,
@@ -31,6 +32,8 @@ impl Stats {
         let stats = Self::default();
         let errors = "Nodes that did not answer, broke off or answered 5xx";
         metrics.register("node_errors", errors, stats.node_errors.clone());
+        let busy = "Nodes that had more requests than their rates allow, and were not asked further";
+        metrics.register("busy_nodes", busy, stats.busy_nodes.clone());
         metrics.register("handoffs", "Handoffs asked in place of a primary", stats.handoffs.clone());
         let resumed = "Bodies of objects that went on at another replica";
         metrics.register("resumed_reads", resumed, stats.resumed_reads.clone());
@@ -40,6 +43,10 @@ impl Stats {
 
     pub(super) fn node_error(&self, server: &'static str) {
         self.node_errors.get_or_create(&Server { server }).inc();
+    }
+
+    pub(super) fn busy(&self, server: &'static str) {
+        self.busy_nodes.get_or_create(&Server { server }).inc();
     }
 
     pub(super) fn handoff(&self, server: &'static str) {

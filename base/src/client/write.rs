@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use http::{HeaderMap, Method, StatusCode};
 use tokio::sync::mpsc;
 
-use super::nodes::{Node, NodeIter};
+use super::nodes::{NearFirst, Node, NodeIter};
 use super::route::{Route, collect, with_policy};
 use super::{Answer, ClusterClient, NoAnswer, Target, updates};
 use crate::quorum::{Tally, quorum_size};
@@ -41,15 +41,18 @@ impl ClusterClient {
     ) -> Result<WriteOutcome, NoAnswer> {
         let rings = self.rings();
         let route = Arc::new(Route::new(&self.inner, method.clone(), target)?);
-        let replicas = route.replicas();
+        let deletes_object = method == Method::DELETE && target.is_object();
+        let replicas = route.replicas() + if deletes_object { route.near_handoffs() } else { 0 };
         let headers = with_policy(headers, target);
         let tells = method != Method::POST || target.is_object();
         let each = match tells {
             true => updates::for_each_replica(&headers, replicas, target, &rings, &self.inner.cluster.hash_path),
             false => vec![headers; replicas],
         };
-        let overrides: &[_] = if method == Method::DELETE && target.is_object() { &DELETE_OVERRIDES } else { &[] };
-        let round = Round { nodes: Arc::new(Mutex::new(route.nodes(target))), route };
+        let overrides: &[_] = if deletes_object { &DELETE_OVERRIDES } else { &[] };
+        let nodes = route.nodes(target);
+        let nodes = if deletes_object { nodes.near_first(NearFirst::Delete) } else { nodes };
+        let round = Round { nodes: Arc::new(Mutex::new(nodes)), route };
         if method == Method::POST && target.is_object() {
             return round.post_object(each).await;
         }

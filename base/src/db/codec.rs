@@ -144,6 +144,11 @@ impl<'a> Decoder<'a> {
         }
     }
 
+    /// What was not read yet.
+    pub fn rest(&self) -> &'a [u8] {
+        self.0
+    }
+
     /// Checks that all was read.
     ///
     /// # Errors

@@ -2,18 +2,20 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use rocksdb::{Cache, DB, WriteBatch, WriteOptions};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::commit::{CRASH_POINTS, CommitMetrics, Committer};
+use super::digest::Counts;
+use super::life::Life;
 use super::{DbError, Get, Transaction, View, settings, view};
 use crate::crash;
 use crate::fs::Device;
 
 /// The folder on a device.
-const FOLDER: &str = "listings";
+pub(super) const FOLDER: &str = "listings";
 
 /// The listings of one device.
 ///
@@ -23,6 +25,7 @@ pub struct Database {
     inner: Arc<Inner>,
     committer: Committer,
     closed: CancellationToken,
+    counts: Counts,
 }
 
 /// What readers and the committer share.
@@ -31,6 +34,11 @@ pub(super) struct Inner {
     rocks: DB,
     _closed: DropGuard,
     device: Arc<Device>,
+    /// Who this database is, and the last row number.
+    life: [u8; 16],
+    number: AtomicU64,
+    /// How many groups were written: what was read at one count is still so at the same.
+    groups: AtomicU64,
     /// A write failed. RocksDB takes no more until it is opened anew; what is there can still be read.
     failed: AtomicBool,
 }
@@ -46,10 +54,18 @@ impl Database {
         let opened = DB::open(&settings::options(cache), &folder);
         let rocks = opened.map_err(|error| DbError::from_rocks(device.name(), &error))?;
         let closed = CancellationToken::new();
-        let inner = Inner { rocks, _closed: closed.clone().drop_guard(), device, failed: AtomicBool::new(false) };
-        let inner = Arc::new(inner);
+        let Life { id: life, number } = Life::load_or_make(&rocks, device.name())?;
+        let inner = Arc::new(Inner {
+            rocks,
+            _closed: closed.clone().drop_guard(),
+            device,
+            life,
+            number: AtomicU64::new(number),
+            groups: AtomicU64::new(0),
+            failed: AtomicBool::new(false),
+        });
         let committer = Committer::start(Arc::clone(&inner), metrics)?;
-        Ok(Self { inner, committer, closed })
+        Ok(Self { inner, committer, closed, counts: Counts::default() })
     }
 
     /// The device.
@@ -72,6 +88,32 @@ impl Database {
         done.map_err(|error| E::from(error.into()))?
     }
 
+    /// As [`Database::read`], on a thread of its own that may take its time: for reading all there is, with pauses.
+    ///
+    /// # Errors
+    /// What `read` fails with.
+    pub async fn read_slowly<T, E, F>(&self, read: F) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<DbError> + Send + 'static,
+        F: FnOnce(&View<'_>) -> Result<T, E> + Send + 'static,
+    {
+        let inner = Arc::clone(&self.inner);
+        let done = tokio::task::spawn_blocking(move || read(&View::new(&inner))).await;
+        done.map_err(|_| E::from(DbError::Panicked))?
+    }
+
+    /// Has the kernel forget what it remembers of the files, so that the disk is read next and not the memory. Blocking.
+    pub(super) fn forget_pages(&self) {
+        let folder = self.inner.device.path().join(FOLDER);
+        for file in self.inner.rocks.live_files().unwrap_or_default() {
+            // Advice only.
+            if let Ok(opened) = std::fs::File::open(folder.join(file.name.trim_start_matches('/'))) {
+                let _ = rustix::fs::fadvise(&opened, 0, None, rustix::fs::Advice::DontNeed);
+            }
+        }
+    }
+
     /// Runs `change` alone among all changes, and answers when it is on stable storage.
     ///
     /// When `change` fails nothing of it is written. It runs on the committer's thread, so it must not wait for anything.
@@ -89,6 +131,20 @@ impl Database {
             return Err(DbError::Closed.into());
         }
         self.committer.commit(change).await
+    }
+
+    /// Whose row numbers its rows have.
+    pub fn life(&self) -> [u8; 16] {
+        self.inner.life
+    }
+
+    /// How many groups were written since it was opened: what was read at one count is still so at the same.
+    pub fn groups(&self) -> u64 {
+        self.inner.groups.load(Ordering::Acquire)
+    }
+
+    pub(super) fn counts(&self) -> &Counts {
+        &self.counts
     }
 
     /// Whether a write failed, so that the next needs the database opened anew.
@@ -111,6 +167,16 @@ impl Inner {
         &self.device
     }
 
+    /// The next row number; only the committer's thread asks.
+    pub(super) fn next_number(&self) -> u64 {
+        self.number.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
+    /// Who it is, and the last row number that was given.
+    pub(super) fn life(&self) -> Life {
+        Life { id: self.life, number: self.number.load(Ordering::Relaxed) }
+    }
+
     /// Writes a group and flushes the log, then makes sure that the device is still the one it was written to.
     pub(super) fn write(&self, batch: WriteBatch) -> Result<(), DbError> {
         if batch.is_empty() {
@@ -123,6 +189,7 @@ impl Inner {
             self.failed.store(true, Ordering::Relaxed);
             DbError::from_rocks(self.device.name(), &error)
         })?;
+        self.groups.fetch_add(1, Ordering::Release);
         crash::point(CRASH_POINTS[1]);
         Ok(self.device.check()?)
     }

@@ -47,6 +47,8 @@ impl DbError {
         let text = error.to_string();
         match error.kind() {
             ErrorKind::Corruption => Self::Damaged(text),
+            // CURRENT names a file that is not there, or not so any more.
+            ErrorKind::IOError if text.contains("No such file") && text.contains("/MANIFEST") => Self::Damaged(text),
             ErrorKind::IOError if text.contains("No space left") => DeviceError::Full(device.to_owned()).into(),
             ErrorKind::IOError if text.contains("/LOCK") => Self::Locked(device.to_owned()),
             _ => Self::Io(text),

@@ -2,15 +2,17 @@
 
 use std::collections::BTreeMap;
 
+use md5::{Digest as _, Md5};
+
 use super::codec::{Decoder, Encoder, Malformed};
-use super::{DbError, Get, ListingId, Transaction};
+use super::{DbError, Get, ListingId, Transaction, digest};
 use crate::clock;
 use crate::listing::metadata::{Item, Names};
 use crate::listing::{Metadata, Refusal};
 use crate::policy::PolicyIndex;
 use crate::timestamp::Timestamp;
 
-const INFO_VERSION: u8 = 1;
+const INFO_VERSION: u8 = 2;
 const METADATA_VERSION: u8 = 1;
 
 /// The state of one database, changed only together with the rows it counts.
@@ -20,8 +22,10 @@ pub struct Info {
     pub account: String,
     /// The container; empty for an account's database.
     pub container: String,
-    /// Random, made with the database: row numbers mean nothing in another life of it.
-    pub id: [u8; 16],
+    /// The number that the device gave when it came to be here: what was known of it here before was known of another.
+    pub born: u64,
+    /// Whether another node is still sending it whole: until that is done it is not shown.
+    pub filling: bool,
     /// When it was first created.
     pub created_at: Timestamp,
     /// The newest PUT.
@@ -38,8 +42,12 @@ pub struct Info {
     pub policy: PolicyIndex,
     /// The number of the row written last.
     pub last_row: u64,
-    /// The XOR over all rows, tombstones too, of `md5("<name>-<version>")`: equal in copies that hold the same rows.
+    /// The XOR over the digests of all rows, tombstones too: equal in copies that hold the same rows.
     pub hash: [u8; 16],
+    /// The digest of its metadata, tombstones too; zeros while there is none.
+    pub metadata_hash: [u8; 16],
+    /// The digest of all that copies must agree on, as the device's [`digest`](super::digest) counts it.
+    pub state: [u8; 16],
     /// The counts of each policy that ever had a row.
     pub stats: BTreeMap<PolicyIndex, Stats>,
     /// Of a container: what a majority of account servers confirmed last.
@@ -89,13 +97,11 @@ impl Stats {
 impl Info {
     /// A new database, created by a PUT at `timestamp`.
     pub fn new(account: &str, container: &str, policy: PolicyIndex, timestamp: Timestamp) -> Self {
-        let mut id = [0; 16];
-        // Without randomness the id is zero, which only makes a later copy compare more than it must.
-        let _ = getrandom::fill(&mut id);
         Self {
             account: account.to_owned(),
             container: container.to_owned(),
-            id,
+            born: 0,
+            filling: false,
             created_at: timestamp,
             put_timestamp: timestamp,
             delete_timestamp: Timestamp::ZERO,
@@ -105,6 +111,8 @@ impl Info {
             policy,
             last_row: 0,
             hash: [0; 16],
+            metadata_hash: [0; 16],
+            state: [0; 16],
             stats: BTreeMap::from([(policy, Stats::default())]),
             reported: Reported::default(),
         }
@@ -144,18 +152,38 @@ impl Info {
         Ok(from.get(&id.info())?.map(|value| Self::decode(&value)).transpose()?)
     }
 
-    /// Writes it, as changed now.
-    pub fn store(&mut self, tx: &mut Transaction<'_>, id: ListingId) {
+    /// Writes it, as changed now, and counts it in the device's digest.
+    ///
+    /// # Errors
+    /// When the digest cannot be read.
+    pub fn store(&mut self, tx: &mut Transaction<'_>, id: ListingId) -> Result<(), DbError> {
         self.changed_at = clock::now().max(Timestamp::from_ticks(self.changed_at.ticks() + 1));
+        if self.born == 0 {
+            self.born = tx.next_number();
+        }
+        let state = self.digest(id);
+        digest::replace(tx, id, self.state, state)?;
+        self.state = state;
         tx.put(id.info(), self.encode());
+        Ok(())
+    }
+
+    /// The digest of all that copies must agree on; counts follow from the rows.
+    pub(super) fn digest(&self, id: ListingId) -> [u8; 16] {
+        let mut to = Encoder::new(id.kind.byte());
+        to.bytes(&id.hash.0).bytes(&self.hash).bytes(&self.metadata_hash);
+        to.timestamp(self.created_at).timestamp(self.put_timestamp).timestamp(self.delete_timestamp);
+        to.timestamp(self.status_changed_at).flag(self.status_deleted).flag(self.filling).number(self.policy.0.into());
+        Md5::digest(to.finish()).into()
     }
 
     fn encode(&self) -> Vec<u8> {
         let mut to = Encoder::new(INFO_VERSION);
-        to.text(&self.account).text(&self.container).bytes(&self.id);
+        to.text(&self.account).text(&self.container).number(self.born).flag(self.filling);
         to.timestamp(self.created_at).timestamp(self.put_timestamp).timestamp(self.delete_timestamp);
         to.timestamp(self.status_changed_at).timestamp(self.changed_at).flag(self.status_deleted);
         to.number(self.policy.0.into()).number(self.last_row).bytes(&self.hash);
+        to.bytes(&self.metadata_hash).bytes(&self.state);
         to.number(self.stats.len() as u64);
         for (policy, stats) in &self.stats {
             to.number(policy.0.into()).number(stats.rows).number(stats.objects).number(stats.bytes);
@@ -174,7 +202,8 @@ impl Info {
         let info = Self {
             account: from.text()?,
             container: from.text()?,
-            id: sixteen(&mut from)?,
+            born: from.number()?,
+            filling: from.flag()?,
             created_at: from.timestamp()?,
             put_timestamp: from.timestamp()?,
             delete_timestamp: from.timestamp()?,
@@ -184,6 +213,8 @@ impl Info {
             policy: policy(&mut from)?,
             last_row: from.number()?,
             hash: sixteen(&mut from)?,
+            metadata_hash: sixteen(&mut from)?,
+            state: sixteen(&mut from)?,
             stats: stats(&mut from)?,
             reported: Reported {
                 put_timestamp: from.timestamp()?,
@@ -197,7 +228,7 @@ impl Info {
     }
 }
 
-fn sixteen(from: &mut Decoder<'_>) -> Result<[u8; 16], Malformed> {
+pub(super) fn sixteen(from: &mut Decoder<'_>) -> Result<[u8; 16], Malformed> {
     from.bytes()?.try_into().map_err(|_| Malformed::Length)
 }
 
@@ -228,11 +259,19 @@ pub struct Head {
 }
 
 impl Head {
-    /// Reads it, deleted or not; none when it never was here.
+    /// Reads it, deleted or not; none when it never was here, or is not here whole yet.
     ///
     /// # Errors
     /// When it cannot be read or is damaged.
     pub fn load(from: &impl Get, id: ListingId) -> Result<Option<Self>, DbError> {
+        Ok(Self::load_any(from, id)?.filter(|head| !head.info.filling))
+    }
+
+    /// As [`Head::load`], whole or not.
+    ///
+    /// # Errors
+    /// When it cannot be read or is damaged.
+    pub fn load_any(from: &impl Get, id: ListingId) -> Result<Option<Self>, DbError> {
         let Some(info) = Info::load(from, id)? else {
             return Ok(None);
         };
@@ -240,12 +279,13 @@ impl Head {
     }
 }
 
-/// Merges what a request sets into the metadata of a database.
+/// Merges what a request sets into the metadata of a database. The caller stores `info`.
 ///
 /// # Errors
 /// When the result is past the limits, or what is there cannot be read.
 pub fn merge_metadata(
     tx: &mut Transaction<'_>,
+    info: &mut Info,
     id: ListingId,
     names: &Names,
     updates: Metadata,
@@ -254,20 +294,34 @@ pub fn merge_metadata(
         let mut merged = load_metadata(tx, id)?;
         merged.merge(updates);
         merged.check(names)?;
-        store_metadata(tx, id, &merged);
+        store_metadata(tx, info, id, &merged);
     }
     Ok(())
 }
 
-/// Deletes the metadata of a database as of `at`.
+/// Merges another copy's metadata, whose limits were its first taker's to check. The caller stores `info`.
+///
+/// # Errors
+/// When what is there cannot be read.
+pub fn join_metadata(tx: &mut Transaction<'_>, info: &mut Info, id: ListingId, other: Metadata) -> Result<(), DbError> {
+    let before = load_metadata(tx, id)?;
+    let mut merged = before.clone();
+    merged.merge(other);
+    if merged != before {
+        store_metadata(tx, info, id, &merged);
+    }
+    Ok(())
+}
+
+/// Deletes the metadata of a database as of `at`. The caller stores `info`.
 ///
 /// # Errors
 /// When it cannot be read or is damaged.
-pub fn clear_metadata(tx: &mut Transaction<'_>, id: ListingId, at: Timestamp) -> Result<(), DbError> {
+pub fn clear_metadata(tx: &mut Transaction<'_>, info: &mut Info, id: ListingId, at: Timestamp) -> Result<(), DbError> {
     let mut metadata = load_metadata(tx, id)?;
     if !metadata.is_empty() {
         metadata.clear(at);
-        store_metadata(tx, id, &metadata);
+        store_metadata(tx, info, id, &metadata);
     }
     Ok(())
 }
@@ -279,13 +333,15 @@ fn load_metadata(from: &impl Get, id: ListingId) -> Result<Metadata, DbError> {
 }
 
 /// Writes the metadata of a database.
-fn store_metadata(tx: &mut Transaction<'_>, id: ListingId, metadata: &Metadata) {
+fn store_metadata(tx: &mut Transaction<'_>, info: &mut Info, id: ListingId, metadata: &Metadata) {
     let mut to = Encoder::new(METADATA_VERSION);
     to.number(metadata.len() as u64);
     for (name, item) in metadata.iter() {
         to.text(name).timestamp(item.timestamp).text(&item.value);
     }
-    tx.put(id.metadata(), to.finish());
+    let value = to.finish();
+    info.metadata_hash = Md5::digest(&value).into();
+    tx.put(id.metadata(), value);
 }
 
 fn decode_metadata(value: &[u8]) -> Result<Metadata, Malformed> {
@@ -316,9 +372,8 @@ mod tests {
     proptest! {
         #[test]
         fn any_bytes_are_read_or_refused(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
-            let versioned = [&[1], bytes.as_slice()].concat();
-            let _ = Info::decode(&versioned);
-            let _ = decode_metadata(&versioned);
+            let _ = Info::decode(&[&[INFO_VERSION], bytes.as_slice()].concat());
+            let _ = decode_metadata(&[&[METADATA_VERSION], bytes.as_slice()].concat());
         }
 
         #[test]

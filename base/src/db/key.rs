@@ -7,33 +7,50 @@
 //! s kind hash row-number         -> space life name, the row that was written last under that number
 //! d kind hash                    -> nothing       containers whose counts the account servers do not know yet
 //! q kind hash                    -> row-number    containers that hold rows of another policy than their own
-//! y kind hash direction id       -> (for replication: how far another copy's rows were taken in)
+//! y kind hash life               -> row-number    how far the rows of another device's copy were taken in
+//! x kind hash-prefix             -> digest        see digest.rs
+//! g kind life                    -> agreement     see agreement.rs
+//! w kind                         -> times         when replication passed over it; see the replicator's listings
+//! n                              -> Life          who this device is, and the last row number
 //! ```
 //!
 //! `kind` is one byte; `hash` the 16 bytes of the hash path, so that the databases of one partition are neighbours and a
 //! pass over a partition is one range; `space` and `row-number` are big-endian, 4 and 8 bytes. A container's `space` is
 //! the storage policy, so that a listing of one policy is one range; an account's is 0. Tombstones are apart from the
-//! rows, so that a listing never steps over them. Each write of a row gives it the database's next row number and drops
-//! its old one, so `s` after N is what changed since N, each row once, as SQLite's ROWIDs in Swift.
+//! rows, so that a listing never steps over them. Each write of a row gives it the device's next row number and drops
+//! its old one, so `s` after N is what changed since N, each row once, as SQLite's ROWIDs in Swift. The numbers are the
+//! device's and not each database's own, so that one number says of all databases at once how far they are known elsewhere.
 
 use crate::hash_path::PathHash;
 use crate::policy::PolicyIndex;
-
-/// What a listing lists.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Kind {
-    /// Containers of an account.
-    Account,
-    /// Objects of a container.
-    Container,
-}
+pub use crate::wire::listings::Kind;
 
 impl Kind {
-    fn byte(self) -> u8 {
+    pub(super) fn byte(self) -> u8 {
         match self {
             Self::Account => b'a',
             Self::Container => b'c',
         }
+    }
+
+    /// What the keys of all infos of this kind begin with; the hash follows.
+    pub fn infos(self) -> Vec<u8> {
+        vec![b'i', self.byte()]
+    }
+
+    /// What the keys of the digests of this kind begin with.
+    pub(super) fn digests(self) -> Vec<u8> {
+        vec![b'x', self.byte()]
+    }
+
+    /// Where it is said when replication passed over this kind.
+    pub fn times(self) -> Vec<u8> {
+        vec![b'w', self.byte()]
+    }
+
+    /// Where it is said what is agreed with the device of that life.
+    pub(super) fn agreement(self, life: &[u8; 16]) -> Vec<u8> {
+        [&[b'g', self.byte()], &life[..]].concat()
     }
 }
 
@@ -52,6 +69,10 @@ pub const ACCOUNTS: &[u8] = b"ia";
 pub const DIRTY: &[u8] = b"dc";
 /// The first bytes of the index of containers with rows of another policy than their own.
 pub const MISPLACED: &[u8] = b"qc";
+/// Where a device's database says who it is.
+pub(super) const LIFE: &[u8] = b"n";
+/// The tags of all keys that belong to one database and go with it.
+const OWN: &[u8] = b"imrsdqy";
 
 impl ListingId {
     /// Where the [`Info`](super::Info) is.
@@ -72,6 +93,26 @@ impl ListingId {
     /// Where this container is marked as one with rows of another policy than its own.
     pub fn misplaced(&self) -> Vec<u8> {
         self.key(b'q', &[])
+    }
+
+    /// Where it is said how far the rows of the copy on the device of that life were taken in.
+    pub(super) fn taken(&self, life: &[u8; 16]) -> Vec<u8> {
+        self.key(b'y', &[life])
+    }
+
+    /// What the keys of this database begin with, all of them.
+    pub(super) fn own(&self) -> impl Iterator<Item = Vec<u8>> + '_ {
+        OWN.iter().map(|tag| self.key(*tag, &[]))
+    }
+
+    /// What the keys of all rows begin with, live ones and tombstones of every space.
+    pub fn all_rows(&self) -> Vec<u8> {
+        self.key(b'r', &[])
+    }
+
+    /// What the keys of all row numbers begin with.
+    pub fn numbers(&self) -> Vec<u8> {
+        self.key(b's', &[])
     }
 
     /// What the keys of all rows in one space begin with, of live ones or of tombstones.

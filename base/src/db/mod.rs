@@ -5,17 +5,24 @@
 //! device's queue, and changed by [`Database::commit`]: a closure over a [`Transaction`], which one committer per device
 //! runs together with all others that wait, writes as one batch, flushes to stable storage, and only then answers.
 //! Keys are in [`key`], values in [`codec`], what each database knows of itself in [`info`], its rows in [`table`].
+//! What copies on several devices need to become and stay the same is in [`digest`], [`agreement`] and [`replica`].
 //!
 //! What fails: the device is gone, full or locked by another process, or its files are damaged. Each is a [`DbError`];
 //! none ends the process, and the database is opened anew as soon as that helps.
 
+pub mod agreement;
+pub mod audit;
 pub mod codec;
 mod commit;
 mod database;
+pub mod digest;
 mod error;
 pub mod info;
 pub mod key;
+mod life;
+mod offline;
 mod registry;
+pub mod replica;
 mod settings;
 pub mod table;
 mod transaction;
@@ -26,6 +33,8 @@ pub use database::Database;
 pub use error::DbError;
 pub use info::Info;
 pub use key::{Kind, ListingId};
+pub use life::Life;
+pub use offline::Offline;
 pub use registry::Databases;
 pub use transaction::Transaction;
 pub use view::{Get, Scan, View};

@@ -10,7 +10,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::commit::CommitMetrics;
-use super::{Database, DbError, settings};
+use super::{Database, DbError, audit, settings};
 use crate::fs::{Device, Devices, Reserve};
 use crate::metrics::Metrics;
 
@@ -26,6 +26,8 @@ pub struct Databases {
     cache: Cache,
     metrics: CommitMetrics,
     slots: Mutex<HashMap<String, Arc<Slot>>>,
+    /// Whether there are other copies, so that damaged listings are better put aside than kept.
+    has_copies: bool,
 }
 
 /// One device's place.
@@ -55,7 +57,53 @@ impl Databases {
     /// The listings of these devices; writes leave `reserve` free.
     pub fn new(devices: Arc<Devices>, reserve: Reserve) -> Self {
         let (cache, metrics) = (settings::cache(), CommitMetrics::new());
-        Self { devices, reserve, cache, metrics, slots: Mutex::default() }
+        Self { devices, reserve, cache, metrics, slots: Mutex::default(), has_copies: false }
+    }
+
+    /// Says that replication brings from elsewhere what is lost here: listings that cannot be opened because they are damaged are put
+    /// aside then, and begun anew.
+    #[must_use]
+    pub fn with_copies(self, has_copies: bool) -> Self {
+        Self { has_copies, ..self }
+    }
+
+    /// Forgets all that is remembered of a device's files, so that who reads next reads the disk.
+    pub async fn forget_cached(&self, database: &Arc<Database>) {
+        let (mut cache, database) = (self.cache.clone(), Arc::clone(database));
+        let forgetting = tokio::task::spawn_blocking(move || {
+            cache.set_capacity(0);
+            cache.set_capacity(settings::CACHE_BYTES);
+            database.forget_pages();
+        });
+        // It fails only when the process ends.
+        let _ = forgetting.await;
+    }
+
+    /// Puts the listings of a device aside as a whole, to `quarantined/listings/`, when there are other copies; the next who asks
+    /// begins them anew. The caller lets go of the database first.
+    ///
+    /// # Errors
+    /// When there are no other copies, it is still in use, or the disk fails; then they stay.
+    pub async fn set_aside(&self, device: &str, why: &str) -> Result<(), DbError> {
+        let device = self.device(device)?;
+        let slot = self.slot(device.name());
+        let mut opening = slot.opening.lock().await;
+        drop(slot.let_go());
+        if let Some(last) = opening.last.take() {
+            tokio::time::timeout(CLOSING, last.cancelled()).await.map_err(|_| DbError::Closed)?;
+        }
+        opening.refused = None;
+        self.set_aside_closed(device, why).await
+    }
+
+    async fn set_aside_closed(&self, device: Arc<Device>, why: &str) -> Result<(), DbError> {
+        if !self.has_copies {
+            return Err(DbError::Damaged(why.to_owned()));
+        }
+        device.check()?;
+        let why = why.to_owned();
+        let moving = tokio::task::spawn_blocking(move || audit::put_all_aside(&device, &why));
+        moving.await.map_err(|_| DbError::Panicked)?.map_err(|error| audit::io_error(&error))
     }
 
     /// The devices they are on.
@@ -142,7 +190,12 @@ impl Databases {
         if let Some(last) = &opening.last {
             tokio::time::timeout(CLOSING, last.cancelled()).await.map_err(|_| DbError::Closed)?;
         }
-        let opened = self.open_now(device).await;
+        let mut opened = self.open_now(Arc::clone(&device)).await;
+        if let Err(DbError::Damaged(why)) = &opened
+            && self.set_aside_closed(Arc::clone(&device), why).await.is_ok()
+        {
+            opened = self.open_now(device).await;
+        }
         match &opened {
             Ok(database) => {
                 *opening = Opening { last: Some(database.closed().clone()), refused: None };

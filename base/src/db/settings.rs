@@ -3,7 +3,7 @@
 use rocksdb::{BlockBasedOptions, Cache, DBCompressionType, DBRecoveryMode, LogLevel, Options};
 
 /// Blocks, indexes and filters of all devices of a process, together.
-const CACHE_BYTES: usize = 64 * 1024 * 1024;
+pub(super) const CACHE_BYTES: usize = 64 * 1024 * 1024;
 /// One memtable. RocksDB holds two, and writes one out while the other fills.
 const MEMTABLE_BYTES: usize = 8 * 1024 * 1024;
 /// Table files held open for one device; at 64 MiB each, listings of 16 GiB stay open whole.

@@ -97,7 +97,7 @@ impl Cursor for Scan<'_> {
 }
 
 /// The first key after all that begin with `prefix`. Prefixes begin with a letter, so there is always one.
-fn after(prefix: &[u8]) -> Vec<u8> {
+pub(super) fn after(prefix: &[u8]) -> Vec<u8> {
     let mut end = prefix.to_vec();
     while end.last() == Some(&u8::MAX) {
         end.pop();

@@ -12,6 +12,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use prometheus_client::metrics::counter::Counter;
 
+use super::aside::Bell;
 use super::changes::KnownChanges;
 use super::dirs::{DurableDirs, NewDirs};
 use super::queue::DiskQueue;
@@ -26,6 +27,7 @@ pub struct Device {
     queue: DiskQueue,
     dirs: DurableDirs,
     changes: KnownChanges,
+    pub(super) bell: Bell,
 }
 
 /// Why a device cannot serve.
@@ -45,13 +47,20 @@ pub struct Devices {
     root: PathBuf,
     queue_threads: usize,
     flushes: Counter,
+    pub(super) bell: Bell,
     open: RwLock<HashMap<String, Arc<Device>>>,
 }
 
 impl Devices {
     /// The devices below `root`, each of which gets `queue_threads` threads when it is first used.
     pub fn new(root: impl Into<PathBuf>, queue_threads: usize) -> Self {
-        Self { root: root.into(), queue_threads, flushes: Counter::default(), open: RwLock::default() }
+        Self {
+            root: root.into(),
+            queue_threads,
+            flushes: Counter::default(),
+            bell: Bell::default(),
+            open: RwLock::default(),
+        }
     }
 
     /// The device of that name, which is there now.
@@ -90,6 +99,7 @@ impl Devices {
             queue: DiskQueue::new(self.queue_threads),
             dirs: DurableDirs::new(self.flushes.clone()),
             changes: KnownChanges::default(),
+            bell: self.bell.clone(),
         });
         open.insert(name.to_owned(), Arc::clone(&device));
         Ok(device)

@@ -1,9 +1,9 @@
 //! The disk: devices and whether they are there, files that appear whole, folders that stay, what
-//! changed since somebody looked, and one bounded queue of
-//! work for each device.
+//! changed since somebody looked, what was moved to quarantine, and one bounded queue of work for each device.
 //!
 //! Only this module and `db` touch a disk by themselves; rooms do it through a device's queue.
 
+mod aside;
 mod changes;
 mod device;
 mod dirs;
@@ -11,6 +11,7 @@ mod queue;
 mod reserve;
 mod tmp;
 
+pub use aside::SetAside;
 pub use changes::{Mark, Taken};
 pub use device::{Device, DeviceError, Devices};
 pub use dirs::NewDirs;

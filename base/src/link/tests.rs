@@ -117,3 +117,56 @@ fn files_that_are_no_identity_are_named() {
     let missing = Identity::read(&path("none.pem"), &path("node.key"), &path("ca.pem")).unwrap_err();
     assert!(missing.to_string().contains("none.pem"), "{missing}");
 }
+
+impl Authority {
+    /// The node that was issued last, with its files.
+    fn backend_tls(&self) -> BackendTls {
+        let path = |name: &str| self.folder.path().join(name);
+        let (certificate, key, ca) = (path("node.pem"), path("node.key"), path("ca.pem"));
+        BackendTls::load(BackendTlsConfig { certificate, key, ca, crl: None }).unwrap()
+    }
+}
+
+/// Connects two nodes, and gives what is cancelled when the asking one has to show its certificate anew.
+async fn handshake(asking: &BackendTls, answering: &BackendTls) -> std::io::Result<CancellationToken> {
+    let (here, there) = tokio::io::duplex(64 * 1024);
+    let (connected, accepted) = tokio::join!(asking.connect(here), answering.accept(there));
+    connected?;
+    accepted.map(|(_, replaced)| replaced)
+}
+
+#[tokio::test]
+async fn new_certificates_for_backend_requests_are_used_and_broken_ones_are_not() {
+    let authority = Authority::new();
+    authority.issue();
+    let (asking, answering) = (authority.backend_tls(), authority.backend_tls());
+    let first = handshake(&asking, &answering).await.unwrap();
+    let seen = answering.look(None);
+    assert!(!first.is_cancelled());
+
+    // Another certificate of the same CA: whoever came by the old one comes again.
+    authority.issue();
+    let seen = answering.look(Some(seen));
+    assert!(first.is_cancelled());
+    let second = handshake(&asking, &answering).await.unwrap();
+    std::fs::write(authority.folder.path().join("node.pem"), "nonsense").unwrap();
+    answering.look(Some(seen));
+    assert!(!second.is_cancelled() && handshake(&asking, &answering).await.is_ok());
+
+    // Strangers are refused on both ends.
+    let other = Authority::new();
+    other.issue();
+    let stranger = other.backend_tls();
+    assert!(handshake(&stranger, &answering).await.is_err() && handshake(&asking, &stranger).await.is_err());
+}
+
+#[tokio::test]
+async fn a_server_without_tls_is_told_apart() {
+    use tokio::io::AsyncWriteExt as _;
+    let authority = Authority::new();
+    authority.issue();
+    let (here, mut there) = tokio::io::duplex(64 * 1024);
+    there.write_all(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n").await.unwrap();
+    let error = authority.backend_tls().connect(here).await.unwrap_err().to_string();
+    assert!(error.contains("has no [backend_tls]"), "{error}");
+}

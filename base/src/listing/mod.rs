@@ -3,9 +3,13 @@
 //!
 //! The disk's half is [`db`](crate::db); the rooms `account` and `container` bring their rows and their rules.
 
+pub mod ask;
+pub mod describe;
 pub mod json;
 pub mod metadata;
 pub mod query;
+pub mod receiver;
+pub mod redundancy;
 pub mod request;
 pub mod walk;
 

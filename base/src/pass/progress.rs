@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
@@ -16,6 +16,13 @@ const FAILED: &str = "failed";
 #[derive(Debug)]
 pub struct Progress {
     started: Instant,
+    own: Arc<Counted>,
+    /// Of what this is a part: it counts there too.
+    whole: Option<Arc<Counted>>,
+}
+
+#[derive(Debug, Default)]
+struct Counted {
     total: AtomicU64,
     done: AtomicU64,
     bytes: AtomicU64,
@@ -25,36 +32,34 @@ pub struct Progress {
 
 impl Default for Progress {
     fn default() -> Self {
-        Self {
-            started: Instant::now(),
-            total: AtomicU64::new(0),
-            done: AtomicU64::new(0),
-            bytes: AtomicU64::new(0),
-            bytes_done: AtomicU64::new(0),
-            counts: Mutex::default(),
-        }
+        Self { started: Instant::now(), own: Arc::default(), whole: None }
     }
 }
 
 impl Progress {
+    /// What a part of the pass counts: for itself, and in the whole.
+    pub fn part(&self) -> Self {
+        Self { whole: Some(Arc::clone(&self.own)), ..Self::default() }
+    }
+
     /// Adds steps to what is to be done.
     pub fn expect(&self, steps: u64) {
-        self.total.fetch_add(steps, Ordering::Relaxed);
+        self.each(|counted| _ = counted.total.fetch_add(steps, Ordering::Relaxed));
     }
 
     /// One step is done.
     pub fn step(&self) {
-        self.done.fetch_add(1, Ordering::Relaxed);
+        self.each(|counted| _ = counted.done.fetch_add(1, Ordering::Relaxed));
     }
 
     /// Adds bytes to what is to be done, for a pass that knows how many.
     pub fn expect_bytes(&self, bytes: u64) {
-        self.bytes.fetch_add(bytes, Ordering::Relaxed);
+        self.each(|counted| _ = counted.bytes.fetch_add(bytes, Ordering::Relaxed));
     }
 
     /// So many of them are done.
     pub fn step_bytes(&self, bytes: u64) {
-        self.bytes_done.fetch_add(bytes, Ordering::Relaxed);
+        self.each(|counted| _ = counted.bytes_done.fetch_add(bytes, Ordering::Relaxed));
     }
 
     /// Counts one of something, by a word that is shown as it is.
@@ -64,7 +69,9 @@ impl Progress {
 
     /// Counts many.
     pub fn add(&self, what: &'static str, many: u64) {
-        *self.counts.lock().unwrap_or_else(PoisonError::into_inner).entry(what).or_default() += many;
+        self.each(|counted| {
+            *counted.counts.lock().unwrap_or_else(PoisonError::into_inner).entry(what).or_default() += many;
+        });
     }
 
     /// Counts something that went wrong; the reason belongs in the log.
@@ -72,16 +79,20 @@ impl Progress {
         self.count(FAILED);
     }
 
+    fn each(&self, count: impl Fn(&Counted)) {
+        std::iter::once(&self.own).chain(&self.whole).for_each(|counted| count(counted));
+    }
+
     /// How far it is now.
     pub fn report(&self) -> Report {
         Report {
-            total: self.total.load(Ordering::Relaxed),
-            done: self.done.load(Ordering::Relaxed),
-            bytes: self.bytes.load(Ordering::Relaxed),
-            bytes_done: self.bytes_done.load(Ordering::Relaxed),
+            total: self.own.total.load(Ordering::Relaxed),
+            done: self.own.done.load(Ordering::Relaxed),
+            bytes: self.own.bytes.load(Ordering::Relaxed),
+            bytes_done: self.own.bytes_done.load(Ordering::Relaxed),
             seconds: self.started.elapsed().as_secs_f64(),
             ended: crate::clock::now().secs(),
-            counts: self.counts.lock().unwrap_or_else(PoisonError::into_inner).clone(),
+            counts: self.own.counts.lock().unwrap_or_else(PoisonError::into_inner).clone(),
         }
     }
 }
@@ -137,6 +148,20 @@ impl Report {
             brief += &format!(", {FAILED} {}", self.failures());
         }
         brief
+    }
+
+    /// Takes in another part of the same pass.
+    pub fn merge(&mut self, other: &Self) {
+        (self.total, self.done) = (self.total + other.total, self.done + other.done);
+        (self.bytes, self.bytes_done) = (self.bytes + other.bytes, self.bytes_done + other.bytes_done);
+        self.seconds = self.seconds.max(other.seconds);
+        self.ended = self.ended.max(other.ended);
+        other.counts.iter().for_each(|(what, many)| *self.counts.entry(what).or_default() += many);
+    }
+
+    /// How long it has taken so far, without the fraction.
+    pub fn whole_seconds(&self) -> u64 {
+        Duration::try_from_secs_f64(self.seconds).map_or(0, |taken| taken.as_secs())
     }
 
     /// How long the rest takes at the pace so far.

@@ -1,10 +1,12 @@
-//! The reader: a stack machine over an arena, then one bounded copy of the arena into a [`Value`] tree.
+//! The reader: a stack machine over an arena, which [`Unfold`] then copies into a [`Value`] tree.
 //!
 //! Python memoizes a container while it is still empty and fills it later, so values live in an arena (`heap`) and the
 //! stack and the memo hold small [`Item`]s that point into it.
 
 use std::collections::HashMap;
 
+use super::text::{self, Number};
+use super::unfold::Unfold;
 use super::{Array, Error, Value};
 
 /// How much a pickle may unfold to.
@@ -43,7 +45,7 @@ pub fn loads_with(bytes: &[u8], limits: Limits) -> Result<Value, Error> {
 }
 
 #[derive(Debug, Clone, Copy)]
-enum Item {
+pub(super) enum Item {
     None,
     Bool(bool),
     Int(i64),
@@ -53,7 +55,7 @@ enum Item {
 }
 
 #[derive(Debug, Clone, Copy)]
-enum Callable {
+pub(super) enum Callable {
     /// `_codecs.encode(text, 'latin1')`: how Python 3 writes `bytes` in protocol 2.
     Encode,
     /// `bytes()`: how it writes the empty one.
@@ -62,9 +64,13 @@ enum Callable {
     Array,
     /// The dict of headers in a container update that Swift keeps for later: here a dict as any other.
     HeaderKeyDict,
+    /// Its base class.
+    Dict,
+    /// `copyreg._reconstructor(HeaderKeyDict, dict, {...})`: how protocol 0 writes one.
+    Reconstructor,
 }
 
-enum Node {
+pub(super) enum Node {
     Str(String),
     Bytes(Vec<u8>),
     List(Vec<Item>),
@@ -162,7 +168,36 @@ impl<'a> Machine<'a> {
             b'c' => self.global()?,
             b'R' => self.reduce()?,
             0x81 => self.new_object()?,
+            b'd' | b'l' | b'p' | b'g' | b'V' | b'S' | b'I' | b'L' | b'F' => self.text_step(opcode)?,
             other => return Err(Error::Opcode(other)),
+        }
+        Ok(())
+    }
+
+    /// An opcode of protocol 0: its operand is the rest of the line.
+    fn text_step(&mut self, opcode: u8) -> Result<(), Error> {
+        if matches!(opcode, b'd' | b'l') {
+            let items = self.since_mark()?;
+            if opcode == b'l' {
+                self.push(Node::List(items));
+                return Ok(());
+            }
+            self.push(Node::Dict(Vec::new()));
+            return self.set_items(&items);
+        }
+        let line = self.raw_line()?;
+        let words = || std::str::from_utf8(line).map_err(|_| Error::Text);
+        let slot = || words()?.parse().map_err(|_| Error::Malformed("a memo without a number"));
+        match opcode {
+            b'p' => self.memoize(slot()?)?,
+            b'g' => self.recall(slot()?)?,
+            b'V' => self.push(Node::Str(text::unicode(line)?)),
+            b'S' => self.push(Node::Bytes(text::quoted(line)?)),
+            b'F' => self.stack.push(Item::Float(words()?.parse().map_err(|_| Error::Malformed("a number that is none"))?)),
+            _ => self.stack.push(match text::number(words()?)? {
+                Number::Bool(flag) => Item::Bool(flag),
+                Number::Int(int) => Item::Int(int),
+            }),
         }
         Ok(())
     }
@@ -183,11 +218,15 @@ impl<'a> Machine<'a> {
         self.array::<1>().map(|[byte]| byte)
     }
 
-    fn line(&mut self) -> Result<&'a str, Error> {
+    fn raw_line(&mut self) -> Result<&'a [u8], Error> {
         let end = self.input.iter().position(|b| *b == b'\n').ok_or(Error::Truncated)?;
         let line = self.take(end)?;
         self.byte()?;
-        std::str::from_utf8(line).map_err(|_| Error::Text)
+        Ok(line)
+    }
+
+    fn line(&mut self) -> Result<&'a str, Error> {
+        std::str::from_utf8(self.raw_line()?).map_err(|_| Error::Text)
     }
 
     fn protocol(&mut self) -> Result<(), Error> {
@@ -302,6 +341,8 @@ impl<'a> Machine<'a> {
             ("_codecs", "encode") => Callable::Encode,
             ("__builtin__" | "builtins", "bytes") => Callable::Bytes,
             ("array", "array") => Callable::Array,
+            ("__builtin__" | "builtins", "dict") => Callable::Dict,
+            ("copy_reg" | "copyreg", "_reconstructor") => Callable::Reconstructor,
             ("swift.common.header_key_dict" | "swift.common.swob", "HeaderKeyDict") => Callable::HeaderKeyDict,
             _ => return Err(Error::Global(format!("{module}.{name}"))),
         };
@@ -329,6 +370,13 @@ impl<'a> Machine<'a> {
         let Some(Node::Tuple(args)) = self.heap.get(args) else {
             return Err(Error::Malformed("a call without a tuple of arguments"));
         };
+        if let (Callable::Reconstructor, [Item::Callable(class), Item::Callable(base), Item::Heap(at)]) = (callable, args.as_slice())
+            && let (Callable::HeaderKeyDict, Callable::Dict) = (class, base)
+            && matches!(self.heap.get(*at), Some(Node::Dict(_)))
+        {
+            self.stack.push(Item::Heap(*at));
+            return Ok(());
+        }
         let node = match (callable, args.as_slice()) {
             (Callable::Encode, &[text, codec]) => Node::Bytes(self.encode(text, codec)?),
             (Callable::Bytes, []) => Node::Bytes(Vec::new()),
@@ -387,64 +435,3 @@ fn narrow<T: TryFrom<i64>>(items: &[Item]) -> Result<Vec<T>, Error> {
     };
     items.iter().map(|i| one(i).ok_or(Error::Malformed("an array item out of range"))).collect()
 }
-
-/// Copies the arena into a tree. A shared node is copied each time it is met; a cycle runs into the depth limit.
-struct Unfold<'h> {
-    heap: &'h mut Vec<Node>,
-    values_left: usize,
-}
-
-impl Unfold<'_> {
-    fn value(&mut self, item: Item, depth_left: usize) -> Result<Value, Error> {
-        self.values_left = self.values_left.checked_sub(1).ok_or(Error::Limit("the number of values"))?;
-        let at = match item {
-            Item::None => return Ok(Value::None),
-            Item::Bool(b) => return Ok(Value::Bool(b)),
-            Item::Int(n) => return Ok(Value::Int(n)),
-            Item::Float(f) => return Ok(Value::Float(f)),
-            Item::Callable(_) => return Err(Error::Malformed("a function where a value belongs")),
-            Item::Heap(at) => at,
-        };
-        let depth_left = depth_left.checked_sub(1).ok_or(Error::Limit("the nesting"))?;
-        self.node(at, depth_left)
-    }
-
-    fn node(&mut self, at: usize, depth_left: usize) -> Result<Value, Error> {
-        match self.heap.get_mut(at) {
-            Some(Node::Str(text)) => {
-                self.values_left = self.values_left.saturating_sub(text.len() / COPY_COST_BYTES);
-                Ok(Value::Str(text.clone()))
-            }
-            Some(Node::Bytes(bytes)) => {
-                self.values_left = self.values_left.saturating_sub(bytes.len() / COPY_COST_BYTES);
-                Ok(Value::Bytes(bytes.clone()))
-            }
-            Some(Node::List(items)) => {
-                let items = items.clone();
-                Ok(Value::List(self.all(&items, depth_left)?))
-            }
-            Some(Node::Tuple(items)) => {
-                let items = items.clone();
-                Ok(Value::Tuple(self.all(&items, depth_left)?))
-            }
-            Some(Node::Dict(pairs)) => {
-                let pairs = pairs.clone();
-                let pair = |(k, v): (Item, Item)| Ok((self.value(k, depth_left)?, self.value(v, depth_left)?));
-                Ok(Value::Dict(pairs.into_iter().map(pair).collect::<Result<_, Error>>()?))
-            }
-            // An array is moved out, not copied: rings are large and nobody shares them.
-            Some(node @ Node::Array(_)) => match std::mem::replace(node, Node::Spent) {
-                Node::Array(array) => Ok(Value::Array(array)),
-                _ => Err(Error::Malformed("an array used twice")),
-            },
-            Some(Node::Spent) | None => Err(Error::Malformed("an array or its list used twice")),
-        }
-    }
-
-    fn all(&mut self, items: &[Item], depth_left: usize) -> Result<Vec<Value>, Error> {
-        items.iter().map(|item| self.value(*item, depth_left)).collect()
-    }
-}
-
-/// A shared long string copied many times costs values too, one for each this many bytes.
-const COPY_COST_BYTES: usize = 32;

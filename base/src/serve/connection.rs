@@ -25,6 +25,12 @@ const HTTPS_PORT: u16 = 443;
 const REFUSAL: &str = "HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain\r\nContent-Length: 18\r\n\
                        Connection: close\r\n\r\nInvalid PROXY line";
 
+/// What the first record of TLS begins with, and no request of HTTP.
+const TLS_HANDSHAKE: u8 = 22;
+/// What a peer sees that speaks no TLS though it must. 503 sends it to another node.
+const PLAIN_REFUSAL: &str = "HTTP/1.1 503 Service Unavailable\r\nContent-Type: text/plain\r\nContent-Length: 65\r\n\
+                             Connection: close\r\n\r\nThis port speaks mutual TLS only: see [backend_tls] in apus.toml.\n";
+
 /// A socket on which a peer that does not read is cut off.
 type Socket = Pin<Box<TimeoutStream<TcpStream>>>;
 
@@ -59,6 +65,8 @@ enum Lost {
     Refused(#[from] Refused),
     #[error("the TLS handshake failed: {0}")]
     Tls(#[source] io::Error),
+    #[error("the peer speaks no TLS: every server and proxy of the cluster needs [backend_tls]")]
+    Plain,
     #[error(transparent)]
     Io(#[from] io::Error),
     #[error("nothing was asked for too long")]
@@ -69,12 +77,10 @@ enum Lost {
 pub(super) async fn serve<S: Service>(server: Arc<Server<S>>, socket: TcpStream, address: SocketAddr) {
     // Without this, a small response waits 40 ms for the peer's delayed acknowledgement.
     let _ = socket.set_nodelay(true);
-    let mut socket = TimeoutStream::new(socket);
-    socket.set_write_timeout(Some(server.limits.patience));
-    let socket = Box::pin(socket);
     let Some(front) = &server.front else {
-        return http1::serve(&server, socket, Peer { address, secure: false, public: false }).await;
+        return serve_peer(&server, socket, address).await;
     };
+    let socket = patient(&server, socket);
     let arrived = tokio::select! {
         () = server.shutdown.cancelled() => return,
         arrived = tokio::time::timeout(server.limits.patience, arrive(front, socket, address)) => arrived,
@@ -84,10 +90,47 @@ pub(super) async fn serve<S: Service>(server: Arc<Server<S>>, socket: TcpStream,
             http2::serve(&server, Stream::opaque(io, received), peer).await;
         }
         Ok(Arrived { io, received, peer, .. }) => {
-            http1::serve(&server, Stream::of_requests(io, received), peer).await;
+            http1::serve(&server, Stream::of_requests(io, received), peer, &server.shutdown).await;
         }
         Err(error) => tracing::debug!(%address, %error, "a connection came to nothing"),
     }
+}
+
+fn patient<S>(server: &Server<S>, socket: TcpStream) -> Socket {
+    let mut socket = TimeoutStream::new(socket);
+    socket.set_write_timeout(Some(server.limits.patience));
+    Box::pin(socket)
+}
+
+/// Serves a connection of another server of the cluster, once it has shown its certificate if it must.
+async fn serve_peer<S: Service>(server: &Arc<Server<S>>, socket: TcpStream, address: SocketAddr) {
+    let peer = Peer { address, secure: false, public: false };
+    let Some(tls) = &server.backend.tls else {
+        return http1::serve(server, patient(server, socket), peer, &server.shutdown).await;
+    };
+    let handshake = async {
+        check_tls(&socket).await?;
+        tls.accept(patient(server, socket)).await.map_err(Lost::Tls)
+    };
+    let arrived = tokio::select! {
+        () = server.shutdown.cancelled() => return,
+        arrived = tokio::time::timeout(server.limits.patience, handshake) => arrived,
+    };
+    match arrived.map_err(Lost::from).flatten() {
+        Ok((io, replaced)) => http1::serve(server, Box::pin(io), peer, &replaced).await,
+        Err(error) => tracing::warn!(%address, %error, "a peer was refused"),
+    }
+}
+
+/// Whether what comes is TLS; if it is HTTP, it is told in its own words, so that whoever set it up finds the reason.
+async fn check_tls(socket: &TcpStream) -> Result<(), Lost> {
+    let mut first = [0];
+    if socket.peek(&mut first).await? == 0 || first[0] == TLS_HANDSHAKE {
+        return Ok(());
+    }
+    // Whoever does not take so few bytes does not get them.
+    let _ = socket.try_write(PLAIN_REFUSAL.as_bytes());
+    Err(Lost::Plain)
 }
 
 async fn arrive(front: &Front, mut socket: Socket, address: SocketAddr) -> Result<Arrived, Lost> {

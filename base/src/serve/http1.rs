@@ -14,13 +14,19 @@ use hyper::body::Incoming;
 use hyper::ext::ReasonPhrase;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio_util::sync::CancellationToken;
 
 use super::connection::{Io, Peer};
 use super::{MAX_HEAD_BYTES, MAX_HEADERS, Server, Service, answer};
 use crate::body::{Body, BodyError, Patient};
 
-/// Serves requests until the peer or a shutdown ends it.
-pub(super) async fn serve<S: Service>(server: &Arc<Server<S>>, io: impl Io + Unpin + 'static, peer: Peer) {
+/// Serves requests until the peer, a shutdown or `until` ends it; a request in flight is finished.
+pub(super) async fn serve<S: Service>(
+    server: &Arc<Server<S>>,
+    io: impl Io + Unpin + 'static,
+    peer: Peer,
+    until: &CancellationToken,
+) {
     let service = hyper::service::service_fn(|request: Request<Incoming>| {
         let server = Arc::clone(server);
         async move { Ok::<_, Infallible>(respond(&server, request, peer).await) }
@@ -36,6 +42,10 @@ pub(super) async fn serve<S: Service>(server: &Arc<Server<S>>, io: impl Io + Unp
     let ended = tokio::select! {
         ended = serving.as_mut() => ended,
         () = server.shutdown.cancelled() => {
+            serving.as_mut().graceful_shutdown();
+            serving.await
+        }
+        () = until.cancelled() => {
             serving.as_mut().graceful_shutdown();
             serving.await
         }

@@ -1,11 +1,13 @@
-//! The HTTP server under every role: limits on what a peer may send, `/metrics`, `/healthcheck`, graceful shutdown.
+//! The HTTP server under every role: limits on what a peer may send, `/metrics`, `/healthcheck`, [`recon`], graceful
+//! shutdown.
 //!
 //! A role brings a [`Service`] and a bound listener. Here is what no role has to think of: a peer that sends its head
 //! too slowly, too large or not at all, a body that stalls ([`BodyError::Stalled`](crate::body::BodyError) reaches the
 //! role), a peer that does not read what it asked for, more connections than the process may hold, and finishing requests
 //! in flight when asked to stop.
 //!
-//! Storage servers speak plain HTTP/1 with each other ([`serve`]). The public face ([`serve_public`]) may have more in
+//! Storage servers speak HTTP/1 with each other ([`serve_backend`]), by mutual TLS where the cluster has it, and refuse what is
+//! beyond their rates. The public face ([`serve_public`]) may have more in
 //! front, each layer in a module of its own, in the order in which a connection's bytes meet them:
 //!
 //! ```text
@@ -19,6 +21,8 @@ mod heads;
 mod http1;
 mod http2;
 mod proxy_protocol;
+mod ratelimit;
+pub mod recon;
 mod stream;
 mod tls;
 
@@ -34,9 +38,13 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::body::Body;
+use crate::cluster::Cluster;
+use crate::link::BackendTls;
 use crate::metrics::Metrics;
 
 pub use answer::plain;
+pub use ratelimit::{RateLimitConfig, RateLimits};
+pub use recon::Recon;
 pub use tls::{Tls, TlsError, TlsFiles};
 
 /// Most headers in one request: twice what Swift takes (90 metadata items and 36 others), so that a client with some too
@@ -74,6 +82,25 @@ pub struct Front {
     pub http2: bool,
 }
 
+/// What stands before the requests of a storage server.
+#[derive(Clone, Debug, Default)]
+pub struct Backend {
+    /// Lets only nodes of the cluster in.
+    pub tls: Option<Arc<BackendTls>>,
+    /// How many requests it takes.
+    pub rates: Option<Arc<RateLimits>>,
+}
+
+impl Backend {
+    /// What the cluster and the role's configuration say, shown among the role's metrics.
+    pub fn new(cluster: &Cluster, rates: RateLimitConfig, metrics: &Metrics) -> Self {
+        if let Some(tls) = &cluster.backend_tls {
+            tls.register(metrics);
+        }
+        Self { tls: cluster.backend_tls.clone(), rates: Some(Arc::new(RateLimits::new(rates, metrics))) }
+    }
+}
+
 /// In the extensions of a request that its client sent over TLS, as far as we or the balancer before us know.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Secure;
@@ -88,39 +115,77 @@ pub trait Service: Send + Sync + 'static {
     fn call(&self, request: Request<Body>, peer: SocketAddr) -> impl Future<Output = Response<Body>> + Send;
 }
 
+/// What operators and their tools may ask a role about itself.
+#[derive(Clone)]
+pub struct Watch {
+    /// `/metrics`.
+    pub metrics: Metrics,
+    /// `/recon/...`.
+    pub recon: Option<Arc<Recon>>,
+}
+
+impl From<Metrics> for Watch {
+    fn from(metrics: Metrics) -> Self {
+        Self { metrics, recon: None }
+    }
+}
+
 /// What all connections of a listener share.
 struct Server<S> {
     service: Arc<S>,
-    metrics: Metrics,
+    watch: Watch,
     limits: Limits,
     /// Of the public face only.
     front: Option<Front>,
+    /// Of storage servers.
+    backend: Backend,
     shutdown: CancellationToken,
 }
 
-/// Serves peers of the cluster until `shutdown` is cancelled, then finishes the requests in flight, for
-/// [`Limits::grace`] at most.
+/// Serves whoever asks until `shutdown` is cancelled, then finishes the requests in flight, for [`Limits::grace`] at most.
 pub async fn serve<S: Service>(
     listener: TcpListener,
     service: Arc<S>,
-    metrics: Metrics,
+    watch: impl Into<Watch>,
     limits: Limits,
     shutdown: CancellationToken,
 ) {
-    accept(listener, Server { service, metrics, limits, front: None, shutdown }).await;
+    serve_backend(listener, service, watch, limits, Backend::default(), shutdown).await;
+}
+
+/// As [`serve`], for a storage server.
+pub async fn serve_backend<S: Service>(
+    listener: TcpListener,
+    service: Arc<S>,
+    watch: impl Into<Watch>,
+    limits: Limits,
+    backend: Backend,
+    shutdown: CancellationToken,
+) {
+    let rates = backend.rates.clone();
+    let serving = accept(listener, Server { service, watch: watch.into(), limits, front: None, backend, shutdown });
+    match rates {
+        None => serving.await,
+        Some(rates) => tokio::select! {
+            () = serving => {}
+            never = rates.watch() => match never {},
+        },
+    }
 }
 
 /// As [`serve`], for clients: with what stands in front, and in the manners that they know from Swift.
 pub async fn serve_public<S: Service>(
     listener: TcpListener,
     service: Arc<S>,
-    metrics: Metrics,
+    watch: impl Into<Watch>,
     limits: Limits,
     front: Front,
     shutdown: CancellationToken,
 ) {
     let tls = front.tls.clone();
-    let serving = accept(listener, Server { service, metrics, limits, front: Some(front), shutdown });
+    let backend = Backend::default();
+    let serving =
+        accept(listener, Server { service, watch: watch.into(), limits, front: Some(front), backend, shutdown });
     match tls {
         None => serving.await,
         Some(tls) => tokio::select! {

@@ -10,6 +10,7 @@
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use super::listings::ListingRequest;
 use crate::policy::PolicyIndex;
 
 /// The longest frame, in bytes: the metadata of one object may take 1 MiB, and an offer is cut to [`MAX_OFFERED`].
@@ -51,6 +52,18 @@ pub enum Request {
     Push {
         /// The device and the policy.
         place: Place,
+    },
+    /// It is about accounts or containers.
+    Listings(ListingRequest),
+    /// What the device has of an object and the asker does not. Answered with [`Answer::Coming`] and files as in a push,
+    /// which the asker confirms by [`Answer::Stored`]: it lost a copy and wants another.
+    Fetch {
+        /// The device and the policy.
+        place: Place,
+        /// The partition.
+        partition: u32,
+        /// The object, and the files of it that the asker has.
+        have: Offered,
     },
 }
 
@@ -120,6 +133,8 @@ pub enum Answer {
     Stored(Vec<Outcome>),
     /// Nothing of it was done.
     Refused(Refusal),
+    /// Files follow.
+    Coming,
 }
 
 /// What became of a file that was pushed.
@@ -228,16 +243,21 @@ mod tests {
     fn request() -> impl Strategy<Value = Request> {
         let digest = (any::<u32>(), any::<[u8; 16]>());
         let digests = vec(digest.prop_map(|(partition, digest)| PartitionDigest { partition, digest }), 0..9);
-        let offered = (any::<[u8; 16]>(), vec("\\PC{0,30}", 0..4)).prop_map(|(hash, files)| Offered { hash, files });
+        let offered = || (any::<[u8; 16]>(), vec("\\PC{0,30}", 0..4)).prop_map(|(hash, files)| Offered { hash, files });
         prop_oneof![
             (place(), digests).prop_map(|(place, partitions)| Request::Compare { place, partitions }),
             (place(), any::<u32>()).prop_map(|(place, partition)| Request::Suffixes { place, partition }),
-            (place(), any::<u32>(), vec(offered, 0..5)).prop_map(|(place, partition, objects)| Request::Offer {
+            (place(), any::<u32>(), vec(offered(), 0..5)).prop_map(|(place, partition, objects)| Request::Offer {
                 place,
                 partition,
                 objects
             }),
             place().prop_map(|place| Request::Push { place }),
+            (place(), any::<u32>(), offered()).prop_map(|(place, partition, have)| Request::Fetch {
+                place,
+                partition,
+                have
+            }),
         ]
     }
 

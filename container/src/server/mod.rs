@@ -13,18 +13,19 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use apus_base::body::Body;
-use apus_base::db::Info;
+use apus_base::db::{Info, Kind};
+use apus_base::hash_path::PathHash;
 use apus_base::listing::request::{self, set};
-use apus_base::listing::{Refusal, Target};
+use apus_base::listing::{Refusal, Target, describe, redundancy};
 use apus_base::serve::Service;
 use apus_base::timestamp::Timestamp;
 use apus_base::wire::header;
-use http::{HeaderMap, HeaderValue, Method, Request, Response};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, Uri};
 use tokio::sync::Semaphore;
 
 use crate::Shared;
 use crate::report::Reporter;
-use crate::store::ContainerName;
+use crate::store::{self, ContainerName};
 
 /// Batches of rows in memory at once; further ones are told to come again. With [`row::MAX_BATCH_BYTES`] this is 64 MiB.
 const MAX_BATCHES: usize = 16;
@@ -68,6 +69,9 @@ impl ContainerServer {
             return self.inventory(&request.into_parts().0.uri).await;
         }
         let (head, _) = request.into_parts();
+        if head.method == Method::GET && head.uri.path().starts_with("/recon/") {
+            return self.about(&head.uri).await;
+        }
         let asked = Asked::new(Target::parse(&head.uri)?, head.headers, head.uri.query().unwrap_or_default())?;
         match (head.method, asked.object.is_some()) {
             (Method::PUT, false) => self.put(asked).await,
@@ -79,6 +83,15 @@ impl ContainerServer {
             (Method::DELETE, true) => self.delete_row(asked).await,
             _ => Err(Refusal::Method),
         }
+    }
+
+    /// What operators ask of what is stored.
+    async fn about(&self, uri: &Uri) -> Result<Response<Body>, Refusal> {
+        let Shared { databases, cluster, .. } = &self.shared;
+        if uri.path().starts_with(describe::PATH) {
+            return describe::description(databases, uri, Kind::Container, &cluster.hash_path, store::is_deleted).await;
+        }
+        redundancy::holdings(databases, uri, Kind::Container, store::is_deleted).await
     }
 }
 
@@ -108,6 +121,9 @@ fn info_headers(headers: &mut HeaderMap, info: Option<&Info>, deleted: bool) {
     set(headers, "x-backend-delete-timestamp", time(|info| info.delete_timestamp).internal());
     set(headers, "x-backend-status-changed-at", time(|info| info.status_changed_at).internal());
     set(headers, header::POLICY_INDEX, info.map_or(0, |info| info.policy.0));
+    if let Some(info) = info {
+        set(headers, header::LISTING_STATE, PathHash(info.state));
+    }
     if let Some(info) = info.filter(|_| !deleted) {
         let stats = info.of_policy(info.policy);
         set(headers, "x-container-object-count", stats.rows);

@@ -123,14 +123,16 @@ impl Node {
         let shutdown = CancellationToken::new();
         let account = Arc::new(FakeAccount::default());
         let account_address = listen(Arc::clone(&account), shutdown.clone()).await;
-        let pool = Pool::new(Timeouts { connect: Duration::from_secs(5), response: Duration::from_secs(5) });
+        let pool = Pool::new(Timeouts { connect: Duration::from_secs(5), response: Duration::from_secs(5) }, &cluster());
         let devices = Arc::new(Devices::new(root.path(), 2));
         let shared = Shared {
             cluster: Arc::new(cluster()),
             databases: Arc::new(Databases::new(devices, Reserve::Bytes(0))),
             pool: pool.clone(),
             account_ring: Arc::new(ArcSwap::from_pointee(ring(account_address))),
+            changes: Arc::default(),
             metrics: Metrics::new("container"),
+            recon: None,
             limits: Limits::default(),
         };
         // The reporter's passes are made by hand.

@@ -94,9 +94,8 @@ fn set_policy(info: &mut Info, policy: PolicyIndex, at: Timestamp) {
 }
 
 fn write(tx: &mut Transaction<'_>, id: ListingId, info: &mut Info, metadata: Metadata) -> Result<(), Refusal> {
-    merge_metadata(tx, id, &METADATA, metadata)?;
-    save(tx, id, info);
-    Ok(())
+    merge_metadata(tx, info, id, &METADATA, metadata)?;
+    Ok(save(tx, id, info)?)
 }
 
 /// Updates a container's metadata; `touch` makes it count as a PUT too. Says whether the container is there.
@@ -119,7 +118,7 @@ pub fn post(tx: &mut Transaction<'_>, id: ListingId, updates: Updates, touch: bo
 /// # Errors
 /// When the database cannot be read.
 pub fn delete(tx: &mut Transaction<'_>, id: ListingId, at: Timestamp) -> Result<Deleted, DbError> {
-    let Some(mut info) = Info::load(tx, id)? else {
+    let Some(mut info) = Info::load(tx, id)?.filter(|info| !info.filling) else {
         return Ok(Deleted::NotFound);
     };
     if !is_empty(&info) {
@@ -127,7 +126,7 @@ pub fn delete(tx: &mut Transaction<'_>, id: ListingId, at: Timestamp) -> Result<
     }
     let existed = !is_deleted(&info);
     info.delete(at);
-    clear_metadata(tx, id, at)?;
-    save(tx, id, &mut info);
+    clear_metadata(tx, &mut info, id, at)?;
+    save(tx, id, &mut info)?;
     Ok(if is_deleted(&info) { Deleted::Done(Box::new(info), existed) } else { Deleted::Conflict })
 }

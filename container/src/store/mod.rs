@@ -7,16 +7,18 @@ mod content_type;
 mod life;
 mod listing;
 pub mod misplaced;
+mod replica;
 mod row;
 mod rows;
 
 pub use life::{Deleted, METADATA, Put, Updates, delete, post, put};
 pub use listing::listing;
+pub use replica::Containers;
 pub use row::Row;
 pub use rows::{Merge, merge};
 
 use apus_base::db::info::Reported;
-use apus_base::db::{Info, Kind, ListingId, Transaction};
+use apus_base::db::{DbError, Info, Kind, ListingId, Transaction};
 use apus_base::hash_path::HashPath;
 
 /// A container's name, and where it is in a device's database.
@@ -58,22 +60,24 @@ pub fn to_report(info: &Info) -> Reported {
 
 /// Writes a container's state, and remembers it as one to report if account servers know otherwise, and as one to
 /// reconcile if it has objects of another policy than its own.
-fn save(tx: &mut Transaction<'_>, id: ListingId, info: &mut Info) {
-    info.store(tx, id);
-    if to_report(info) != info.reported {
+fn save(tx: &mut Transaction<'_>, id: ListingId, info: &mut Info) -> Result<(), DbError> {
+    info.store(tx, id)?;
+    // What is not here whole yet has nothing to tell.
+    if to_report(info) != info.reported && !info.filling {
         tx.put(id.dirty(), Vec::new());
     }
     misplaced::note(tx, id, info);
+    Ok(())
 }
 
 /// Notes what a majority of account servers confirmed. If the container has changed meanwhile it stays to be reported.
 ///
 /// # Errors
 /// When the database cannot be read.
-pub fn reported(tx: &mut Transaction<'_>, id: ListingId, confirmed: Reported) -> Result<(), apus_base::db::DbError> {
+pub fn reported(tx: &mut Transaction<'_>, id: ListingId, confirmed: Reported) -> Result<(), DbError> {
     if let Some(mut info) = Info::load(tx, id)? {
         info.reported = confirmed;
-        info.store(tx, id);
+        info.store(tx, id)?;
         if to_report(&info) != confirmed {
             return Ok(());
         }

@@ -4,7 +4,7 @@ use apus_base::db::codec::{Decoder, Encoder, Malformed};
 use apus_base::db::info::Stats;
 use apus_base::db::table;
 use apus_base::policy::PolicyIndex;
-use apus_base::timestamp::RowTimestamps;
+use apus_base::timestamp::{RowTimestamps, Timestamp};
 use apus_base::wire::ObjectRow;
 
 use super::content_type;
@@ -48,25 +48,6 @@ impl Row {
         }
     }
 
-    /// Takes over what is newer in `other`, and says whether anything was.
-    ///
-    /// Data, content type and metadata have a timestamp each. Of equal timestamps the larger content wins, a deletion
-    /// before all, so that every order of merges ends alike.
-    pub fn merge(&mut self, other: &Self) -> bool {
-        let before = self.clone();
-        if other.data() > self.data() {
-            self.timestamps.data = other.timestamps.data;
-            (self.size, self.swift_bytes, self.deleted) = (other.size, other.swift_bytes, other.deleted);
-            self.etag.clone_from(&other.etag);
-        }
-        if other.typed() > self.typed() {
-            self.timestamps.content_type = other.timestamps.content_type;
-            self.content_type.clone_from(&other.content_type);
-        }
-        self.timestamps.meta = self.timestamps.meta.max(other.timestamps.meta);
-        *self != before
-    }
-
     fn data(&self) -> impl PartialOrd + '_ {
         (self.timestamps.data, self.deleted, &self.etag, self.size, self.swift_bytes)
     }
@@ -107,8 +88,25 @@ impl table::Row for Row {
         (space, if self.deleted { Stats::default() } else { live })
     }
 
-    fn version(&self) -> String {
-        self.timestamps.to_string()
+    /// Data, content type and metadata have a timestamp each. Of equal timestamps the larger content wins, a deletion
+    /// before all, so that every order of merges ends alike.
+    fn merge(&mut self, other: &Self) -> bool {
+        let before = self.clone();
+        if other.data() > self.data() {
+            self.timestamps.data = other.timestamps.data;
+            (self.size, self.swift_bytes, self.deleted) = (other.size, other.swift_bytes, other.deleted);
+            self.etag.clone_from(&other.etag);
+        }
+        if other.typed() > self.typed() {
+            self.timestamps.content_type = other.timestamps.content_type;
+            self.content_type.clone_from(&other.content_type);
+        }
+        self.timestamps.meta = self.timestamps.meta.max(other.timestamps.meta);
+        *self != before
+    }
+
+    fn timestamp(&self) -> Timestamp {
+        self.timestamps.data
     }
 }
 

@@ -1,6 +1,6 @@
 //! Taking rows in.
 
-use apus_base::db::table::{self, Numbered, Slot};
+use apus_base::db::table::{self, Slot};
 use apus_base::db::{DbError, Info, ListingId, Transaction};
 use apus_base::policy::PolicyIndex;
 use apus_base::timestamp::Timestamp;
@@ -35,26 +35,11 @@ pub fn merge(
         (None, None) => return Ok(Merge::NoContainer),
     };
     for row in rows {
-        changed |= merge_one(tx, &mut info, id, row)?;
+        let slot = Slot { listing: id, space: row.policy, name: &row.name };
+        changed |= table::merge(tx, &mut info, slot, Row::from_wire(row))?;
     }
     if changed {
-        save(tx, id, &mut info);
+        save(tx, id, &mut info)?;
     }
     Ok(Merge::Done)
-}
-
-/// Merges one row, and says whether that changed anything.
-fn merge_one(tx: &mut Transaction<'_>, info: &mut Info, id: ListingId, row: &ObjectRow) -> Result<bool, DbError> {
-    let slot = Slot { listing: id, space: row.policy, name: &row.name };
-    let old: Option<Numbered<Row>> = table::find(tx, slot)?;
-    let mut new = Row::from_wire(row);
-    if let Some(old) = &old {
-        let mut merged = old.row.clone();
-        if !merged.merge(&new) {
-            return Ok(false);
-        }
-        new = merged;
-    }
-    table::replace(tx, info, slot, old.as_ref(), &new);
-    Ok(true)
 }

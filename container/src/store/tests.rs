@@ -1,3 +1,5 @@
+mod replicas;
+
 use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -307,7 +309,7 @@ fn misplaced_rows_are_shown_page_by_page_until_they_are_taken_note_of() {
 
     // One that has changed since it was shown stays.
     let id = id(&one);
-    let seen = store.read(move |view| Info::load(view, id)).unwrap();
+    let seen = store.read(move |view| Ok(Info::load(view, id)?.unwrap()));
     store.merge(&one, vec![misplaced_row("c", 1, at(8), false)]);
     let done = |row| store.commit(move |tx| misplaced::done(tx, id, row, PolicyIndex(0)));
     done(seen.last_row);

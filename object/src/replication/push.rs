@@ -12,7 +12,7 @@ use apus_base::wire::replication::{Answer, FileHead, Outcome, Refusal};
 use bytes::Bytes;
 use md5::{Digest as _, Md5};
 
-use super::Receiver;
+use super::{Receiver, refuse};
 use crate::store::attributes::hex;
 use crate::store::index::Shelf;
 use crate::store::metadata::{ETAG, NAME, TIMESTAMP};
@@ -55,10 +55,13 @@ impl Receiver {
     /// Takes files until the peer has no more.
     pub(super) async fn push(&self, shelf: Shelf, stream: &mut Stream) -> Result<(), LinkError> {
         let Ok(_place) = self.pushes.try_acquire() else {
-            stream.sender.message(&Answer::Refused(Refusal::Busy)).await?;
-            stream.sender.finish();
-            return Ok(());
+            return refuse(stream, Refusal::Busy).await;
         };
+        self.take_all(shelf, stream).await
+    }
+
+    /// The same, for who has asked for them.
+    pub(super) async fn take_all(&self, shelf: Shelf, stream: &mut Stream) -> Result<(), LinkError> {
         let Stream { sender, receiver } = stream;
         let mut batch = self.gather(&shelf, receiver).await?;
         loop {
@@ -108,7 +111,7 @@ impl Receiver {
         let metadata = Metadata::from_pickle(&head.metadata).map_err(|_| Outcome::Damaged)?;
         let hash = PathHash(head.hash);
         let path = metadata.text(NAME).ok_or(Outcome::Damaged)?.to_owned();
-        if self.hash(&path) != Some(hash) || !is_prefix(head.partition, hash) {
+        if self.cluster.hash_path.of_object_path(&path) != Some(hash) || !is_prefix(head.partition, hash) {
             return Err(Outcome::Misplaced);
         }
         let body = if name.kind == Kind::Data { metadata.content_length() } else { Some(0) };
@@ -117,13 +120,6 @@ impl Receiver {
         }
         let location = shelf.object(head.partition, hash, path);
         Ok(Expected { location, name, metadata, length: head.length })
-    }
-
-    /// The hash of `/account/container/object`.
-    fn hash(&self, path: &str) -> Option<PathHash> {
-        let mut parts = path.strip_prefix('/')?.splitn(3, '/');
-        let (account, container, object) = (parts.next()?, parts.next()?, parts.next()?);
-        Some(self.cluster.hash_path.object(account, container, object))
     }
 
     async fn take_large(&self, expected: Expected, from: &mut From) -> Result<Arrived, LinkError> {

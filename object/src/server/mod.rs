@@ -13,6 +13,7 @@ mod get;
 mod metrics;
 mod post;
 mod put;
+mod redundancy;
 mod refusal;
 mod respond;
 mod rewrap;
@@ -32,8 +33,7 @@ use apus_base::body::Body;
 use apus_base::client::pool::{Pool, Timeouts};
 use apus_base::cluster::Cluster;
 use apus_base::fs::Devices;
-use apus_base::metrics::Metrics;
-use apus_base::serve::{Limits, Service};
+use apus_base::serve::{Backend, Limits, Service, Watch};
 use apus_base::timestamp::Timestamp;
 use apus_base::wire::header;
 use http::{Method, Request, Response, StatusCode};
@@ -43,6 +43,7 @@ use tokio_util::sync::CancellationToken;
 pub use start::{StartError, check_device};
 
 use crate::config::Config;
+use crate::store::quarantine::Finder;
 use crate::store::{Found, Location, read};
 use batch::Batches;
 use metrics::Counters;
@@ -66,16 +67,17 @@ pub async fn serve(
     config: Config,
     devices: Arc<Devices>,
     cluster: Arc<Cluster>,
-    metrics: Metrics,
+    watch: Watch,
     listener: TcpListener,
     shutdown: CancellationToken,
 ) {
     start::sweep(&devices).await;
     let limits =
         Limits { connections: config.max_connections, patience: config.client_timeout, grace: config.shutdown_grace };
-    let pool = Pool::new(Timeouts { connect: config.conn_timeout, response: config.node_timeout });
+    let pool = Pool::new(Timeouts { connect: config.conn_timeout, response: config.node_timeout }, &cluster);
     let batches = Arc::new(Batches::new(pool));
-    let counters = Counters::registered(&metrics, devices.flushes());
+    let counters = Counters::registered(&watch.metrics, devices.flushes());
+    let backend = Backend::new(&cluster, config.backend_ratelimit.clone(), &watch.metrics);
     let server = Arc::new(Shared(Arc::new(Server {
         config,
         devices,
@@ -84,13 +86,13 @@ pub async fn serve(
         counters,
         rewrapping: Default::default(),
     })));
-    apus_base::serve::serve(listener, server, metrics, limits, shutdown).await;
+    apus_base::serve::serve_backend(listener, server, watch, limits, backend, shutdown).await;
 }
 
 impl Server {
     /// Opens an object and counts what that moved to quarantine. Blocking.
     fn open(&self, location: &Location, now: Timestamp, open_expired: bool) -> Result<Found, Refusal> {
-        let found = read::open(location, now, open_expired)?;
+        let found = read::open(location, now, open_expired, Finder::Request)?;
         self.counters.quarantines.inc_by(u64::from(matches!(found, Found::Nothing { quarantined: true })));
         Ok(found)
     }
@@ -102,6 +104,9 @@ impl Service for Shared {
     async fn call(&self, request: Request<Body>, _peer: SocketAddr) -> Response<Body> {
         let server = Arc::clone(&self.0);
         let answered = match *request.method() {
+            Method::GET if request.uri().path().starts_with("/recon/") => {
+                redundancy::holdings(&server, request.uri()).await
+            }
             Method::GET | Method::HEAD => get::get(&server, request).await,
             Method::PUT => put::put(server, request).await,
             Method::POST => post::post(server, request).await,

@@ -18,12 +18,13 @@ use bytes::Bytes;
 use http_body::Frame;
 use http_body_util::BodyExt as _;
 use md5::{Digest as _, Md5};
-use rustix::io::Errno;
 use tokio::sync::mpsc;
 
 use super::metrics::Counters;
+use crate::store::Location;
 use crate::store::attributes::hex;
-use crate::store::{Location, quarantine};
+use crate::store::audit::is_damage;
+use crate::store::quarantine::{Finder, quarantine};
 
 /// Chunks that wait for the client while the next is read. More would not be faster, and a slow client would hold them.
 const READ_AHEAD: usize = 1;
@@ -123,7 +124,7 @@ impl Source {
     }
 
     fn damaged(&self, why: String) -> SourceError {
-        if let Err(error) = quarantine(&self.location, self.version, &why) {
+        if let Err(error) = quarantine(&self.location, self.version, Finder::Request, &why) {
             tracing::error!(%error, object = self.location.name, "a damaged object stays where it is");
         }
         SourceError::Damaged(why)
@@ -179,13 +180,6 @@ fn read_exactly(file: &mut File, from: u64, wanted: usize) -> io::Result<Bytes> 
         return Err(io::ErrorKind::UnexpectedEof.into());
     }
     Ok(chunk.into())
-}
-
-/// What a disk says of a bad place, rather than of itself.
-fn is_damage(error: &io::Error) -> bool {
-    let bad_place = [Errno::IO, Errno::UCLEAN, Errno::NODATA, Errno::BADMSG];
-    error.kind() == io::ErrorKind::UnexpectedEof
-        || bad_place.iter().any(|e| error.raw_os_error() == Some(e.raw_os_error()))
 }
 
 struct Received {

@@ -54,8 +54,9 @@ impl Node {
         let address = listener.local_addr().unwrap().to_string();
         let stop = CancellationToken::new();
         let metrics = apus_base::metrics::Metrics::new("object");
-        tokio::spawn(super::serve(config, devices, cluster, metrics, listener, stop.clone()));
-        Self { root, address, pool: Pool::new(Timeouts::default()), _stop: stop.drop_guard() }
+        let pool = Pool::new(Timeouts::default(), &cluster);
+        tokio::spawn(super::serve(config, devices, cluster, metrics.into(), listener, stop.clone()));
+        Self { root, address, pool, _stop: stop.drop_guard() }
     }
 
     async fn default() -> Self {

@@ -31,7 +31,7 @@ use apus_base::policy::PolicyIndex;
 use super::error::StoreError;
 use super::location::Location;
 
-pub use list::{Version, counting, names as file_names, suffix, suffixes, wanted};
+pub use list::{Version, counting, names as file_names, parse_hash, suffix, suffixes, wanted};
 pub use refresh::refresh;
 pub use table::{Entry, Table};
 

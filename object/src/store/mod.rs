@@ -6,7 +6,7 @@
 //!                                                  <timestamp>.ts       a deletion
 //!                                                  <timestamp>.rewrap   new metadata on its way into the .data
 //! <device>/async_pending[-N]/<suffix>/<hash>-<timestamp>                a container update still to be sent
-//! <device>/quarantined/objects[-N]/<hash>/                              what was found damaged
+//! <device>/quarantined/objects[-N]/<hash>/                              what was found damaged, and why
 //! <device>/tmp/                                                         files not yet named, where they need a name
 //! ```
 //!
@@ -18,6 +18,7 @@
 //! push.
 
 pub mod attributes;
+pub mod audit;
 mod crash_points;
 mod error;
 pub mod index;
@@ -25,7 +26,7 @@ mod location;
 pub mod metadata;
 pub mod names;
 pub mod pending;
-mod quarantine;
+pub mod quarantine;
 pub mod read;
 pub mod receive;
 pub mod rewrap;
@@ -39,6 +40,5 @@ pub use crash_points::{CRASH_POINTS, RECEIVE_CRASH_POINTS};
 pub use error::StoreError;
 pub use location::Location;
 pub use metadata::Metadata;
-pub use quarantine::{quarantine, quarantine_folder};
 pub use read::{Found, Object};
 pub use write::{Committed, Staged};

@@ -17,7 +17,7 @@ use super::error::{StoreError, is_not_found};
 use super::location::Location;
 use super::metadata::{self, Metadata};
 use super::names::{FileName, FileSet};
-use super::quarantine::{quarantine, quarantine_folder};
+use super::quarantine::{Finder, quarantine, quarantine_folder};
 
 /// How often the files may change between being listed and being opened. Each time a newer write has been finished, so
 /// this ends by itself unless an object is overwritten faster than it can be read.
@@ -77,17 +77,17 @@ impl Object {
     }
 }
 
-/// Opens an object as of `now`. Blocking.
+/// Opens an object as of `now`; what is damaged is moved to quarantine in the name of `by`. Blocking.
 ///
 /// # Errors
 /// What the system says, or `Changing`.
-pub fn open(location: &Location, now: Timestamp, open_expired: bool) -> Result<Found, StoreError> {
+pub fn open(location: &Location, now: Timestamp, open_expired: bool, by: Finder) -> Result<Found, StoreError> {
     let mut damaged = false;
     for _ in 0..MAX_CHANGES {
         let files = match names(location) {
             Ok(files) => files,
             Err(error) if error.kind() == io::ErrorKind::NotADirectory || attributes::is_lost(&error) => {
-                quarantine_folder(location, &error)?;
+                quarantine_folder(location, by, &error)?;
                 return Ok(Found::Nothing { quarantined: true });
             }
             Err(error) => return Err(StoreError::while_doing("list an object's files")(error)),
@@ -101,7 +101,7 @@ pub fn open(location: &Location, now: Timestamp, open_expired: bool) -> Result<F
             Err(OpenError::Read(ReadError::Damage(_))) if !damaged => damaged = true,
             Err(OpenError::Read(ReadError::Store(error))) => return Err(error),
             Err(OpenError::Read(ReadError::Damage(damage))) => {
-                quarantine(location, files.last(), &damage)?;
+                quarantine(location, files.last(), by, &damage)?;
                 return Ok(Found::Nothing { quarantined: true });
             }
         }

@@ -25,6 +25,7 @@ use super::index;
 use super::location::Location;
 use super::metadata::Metadata;
 use super::names::FileName;
+use super::quarantine::Finder;
 use super::read::{self, Found};
 use super::write::{Staged, make_folder, remove_obsolete};
 
@@ -109,7 +110,7 @@ enum Prepared {
 
 fn prepare(file: Received) -> Result<Prepared, StoreError> {
     // Also moves what is damaged there out of the way.
-    if let Found::Collision = read::open(&file.location, clock::now(), true)? {
+    if let Found::Collision = read::open(&file.location, clock::now(), true, Finder::Replication)? {
         return Ok(Prepared::Already(Kept::Collision));
     }
     if !is_news(&file.location, &file.name)? {

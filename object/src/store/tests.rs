@@ -8,6 +8,7 @@ use apus_base::timestamp::Timestamp;
 use bytes::Bytes;
 
 use super::*;
+use crate::store::quarantine::{Finder, quarantine};
 
 struct Disk {
     _root: tempfile::TempDir,
@@ -63,7 +64,7 @@ fn post(location: &Location, secs: u64, items: &[(&str, &str)]) {
 }
 
 fn open(location: &Location) -> Found {
-    read::open(location, at(1_000), false).unwrap()
+    read::open(location, at(1_000), false, Finder::Request).unwrap()
 }
 
 fn object(location: &Location) -> Box<Object> {
@@ -136,8 +137,8 @@ fn an_expired_object_is_gone_unless_asked_for() {
     let o = disk.object("o");
     put(&o, 1, b"body", &[("X-Delete-At", "1000")]);
     assert!(matches!(open(&o), Found::Expired(t, _) if t == at(1)));
-    assert!(matches!(read::open(&o, at(999), false).unwrap(), Found::Object(_)));
-    assert!(matches!(read::open(&o, at(2_000), true).unwrap(), Found::Object(_)));
+    assert!(matches!(read::open(&o, at(999), false, Finder::Request).unwrap(), Found::Object(_)));
+    assert!(matches!(read::open(&o, at(2_000), true, Finder::Request).unwrap(), Found::Object(_)));
 }
 
 #[test]
@@ -170,7 +171,7 @@ fn quarantine_leaves_newer_versions() {
     // A reader finds version 1 damaged, and before it can say so version 3 is written. An old file lies about, too.
     put(&o, 3, b"good", &[]);
     fs::write(o.folder().join("0000000001.00000.data"), b"damaged").unwrap();
-    let moved = quarantine(&o, at(1), &"for this test").unwrap();
+    let moved = quarantine(&o, at(1), Finder::Request, &"for this test").unwrap().unwrap();
     assert_eq!((object(&o).length, files(&o)), (4, vec!["0000000003.00000.data".to_owned()]));
     assert!(moved.join("0000000001.00000.data").exists());
 }

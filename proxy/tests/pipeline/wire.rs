@@ -29,7 +29,7 @@ async fn it_serves_until_it_is_asked_to_stop() {
     let address = listener.local_addr().unwrap();
     let shutdown = CancellationToken::new();
     let proxy = Arc::clone(&rig.proxy);
-    let serving = tokio::spawn(apus_proxy::serve(proxy, Metrics::new("proxy"), listener, shutdown.clone()));
+    let serving = tokio::spawn(apus_proxy::serve(proxy, Metrics::new("proxy").into(), listener, shutdown.clone()));
     // A listing, its head alone, and a refusal.
     let get = |path: &str| format!("GET {path} HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n");
     let seen = exchange(address, &get("/v1/AUTH_test/c?format=xml")).await;

@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
-    /// Where other nodes reach this one, `HOST:PORT` in UDP, as the object rings say it (`replication_ip`,
-    /// `replication_port`). Without it, it is where the object server listens in TCP.
+    /// Where other nodes reach this one, `HOST:PORT` in UDP, as the rings of all roles of the process say it
+    /// (`replication_ip`, `replication_port`). Without it, each role is reached where its server listens in TCP.
     #[serde(default)]
     pub listen: Option<String>,
     /// This node's certificate, in PEM.

@@ -39,6 +39,7 @@ use apus_base::client::Rings;
 use apus_base::metrics::Metrics;
 use apus_base::policy::PolicyIndex;
 use apus_base::ring::{Device, Ring};
+use apus_object::pace::Pace;
 use futures_util::{StreamExt as _, stream};
 use prometheus_client::metrics::gauge::Gauge;
 use serde_json::json;
@@ -47,7 +48,6 @@ use tokio_util::sync::CancellationToken;
 use self::job::Job;
 use self::plan::Plan;
 use self::unfinished::Unfinished;
-use super::pace::Pace;
 use super::{MAX_DEVICES, Replicate};
 use apus_base::pass::{Filter, Pass, Progress, Report};
 

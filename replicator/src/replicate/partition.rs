@@ -4,6 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 
 use apus_base::ring::Device;
 use apus_base::wire::replication::{MAX_OFFERED, Offered, Outcome};
+use apus_object::outgoing;
 use apus_object::store::StoreError;
 use apus_object::store::index::{Entry, Table, Version};
 use apus_object::store::names::FileName;
@@ -135,7 +136,7 @@ impl Partition<'_> {
         if places.is_empty() {
             return BTreeSet::new();
         }
-        let file = |place: &Place| local::Source {
+        let file = |place: &Place| outgoing::Source {
             partition: self.number,
             hash: versions[place.0].hash,
             name: versions[place.0].files[place.1].clone(),
@@ -160,8 +161,8 @@ impl Partition<'_> {
     }
 
     /// The receiver says that a file is damaged: look, and if it is, move it out of the way.
-    async fn distrust(&self, source: local::Source) {
-        match local::quarantine_if_damaged(&self.run.shelf, source).await {
+    async fn distrust(&self, source: outgoing::Source) {
+        match outgoing::quarantine_if_damaged(&self.run.shelf, source).await {
             Ok(true) => self.run.progress.count("quarantined"),
             Ok(false) => self.run.progress.fail(),
             Err(error) => {

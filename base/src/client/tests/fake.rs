@@ -63,6 +63,8 @@ pub(super) enum Fault {
     Stalls(usize),
     /// It just ends, although `Content-Length` says more.
     Lies(usize),
+    /// So many bytes come, the first of them wrong, and then it breaks, as when a disk's damage is found at the end.
+    Rots(usize),
 }
 
 /// A request as a node saw it.
@@ -216,7 +218,7 @@ fn client_of(devices: Vec<Option<Device>>, config: ClientConfig, metrics: &Metri
         container: Arc::clone(&ring),
         objects: [(PolicyIndex(0), ring)].into_iter().collect(),
     };
-    let cluster = Arc::new(Cluster { hash_path, policies: Policies::default() });
+    let cluster = Arc::new(Cluster { hash_path, policies: Policies::default(), backend_tls: None });
     (ClusterClient::new(config, cluster, rings, metrics), object)
 }
 
@@ -374,6 +376,10 @@ impl Fault {
         let (sent, then): (Bytes, Body) = match self {
             Self::None => return body::full(data),
             Self::Lies(after) => return StreamBody::new(frames(data.slice(..after))).boxed_unsync(),
+            Self::Rots(after) => {
+                let rotten = [&[data[0] ^ 1], &data[1..after]].concat();
+                return Self::Breaks(after).body(rotten.into());
+            }
             Self::Breaks(after) => {
                 let broken = stream::iter([Err(BodyError::Source("broken".into()))]);
                 (data.slice(..after), StreamBody::new(broken).boxed_unsync())

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::fake::{Fake, patient};
-use crate::client::nodes::{Node, NodeIter};
+use crate::client::nodes::{NearFirst, Node, NodeIter};
 use crate::client::{Affinity, ClientConfig, RequestNodeCount, SortingMethod};
 
 fn nodes(fake: &Fake) -> NodeIter {
@@ -24,6 +24,25 @@ async fn primaries_by_affinity_then_handoffs() {
     let all: Vec<_> = nodes(&fake).collect();
     assert_eq!(devices(all[..3].iter().cloned()), ["d2", "d1", "d0"]);
     assert_eq!(devices(all.into_iter()).into_iter().collect::<BTreeSet<_>>().len(), 6);
+}
+
+#[tokio::test]
+async fn writes_ask_near_devices_first() {
+    let near = ClientConfig {
+        write_affinity: "r1z2, r1z4".parse().unwrap(),
+        write_affinity_node_count: RequestNodeCount::Nodes(3),
+        ..patient()
+    };
+    let fake = Fake::with(vec![], near).await;
+    let order = |write| devices(nodes(&fake).near_first(write));
+    assert_eq!(order(NearFirst::Put)[..4], ["d2", "d4", "d0", "d1"]);
+    assert_eq!(order(NearFirst::Delete)[..4], ["d2", "d0", "d1", "d4"]);
+    for write in [NearFirst::Put, NearFirst::Delete] {
+        assert_eq!(order(write).into_iter().collect::<BTreeSet<_>>().len(), 6);
+    }
+    // Without any there is no difference.
+    let fake = Fake::with(vec![], patient()).await;
+    assert_eq!(devices(nodes(&fake).near_first(NearFirst::Put))[..3], ["d0", "d1", "d2"]);
 }
 
 #[tokio::test]

@@ -94,6 +94,19 @@ async fn a_handoff_stands_in_before_the_first_byte() {
 }
 
 #[tokio::test]
+async fn a_busy_node_is_passed_over_and_not_blamed() {
+    let mut verbs = vec![Verb::Takes; 6];
+    verbs[0] = Verb::Says(529, vec![]);
+    let fake = Fake::start(verbs).await;
+    // More often than errors would be forgiven.
+    for _ in 0..12 {
+        assert_eq!(store(&fake, body::full(DATA)).await.unwrap().status, 201);
+    }
+    let asked = fake.wait_seen(48).await;
+    assert_eq!(asked.iter().filter(|seen| seen.node == 0).count(), 12);
+}
+
+#[tokio::test]
 async fn without_enough_nodes_the_body_is_not_read() {
     let mut verbs = vec![Verb::Says(503, vec![]); 6];
     verbs[2] = Verb::Takes;

@@ -17,6 +17,7 @@ use bytes::Bytes;
 use super::CRASH_POINTS;
 use crate::store::metadata::{CONTENT_LENGTH, CONTENT_TYPE, ETAG, TIMESTAMP};
 use crate::store::pending::{self, Pending};
+use crate::store::quarantine::Finder;
 use crate::store::{Found, Location, Metadata, Staged, read, rewrap, write};
 
 const POINT: &str = "APUS_TEST_POINT";
@@ -51,7 +52,9 @@ fn post(o: &Location, secs: u64) {
 }
 
 fn rewrap_data(o: &Location) {
-    let Found::Object(object) = read::open(o, Timestamp::from_secs(9), false).unwrap() else { panic!("an object") };
+    let Found::Object(object) = read::open(o, Timestamp::from_secs(9), false, Finder::Request).unwrap() else {
+        panic!("an object")
+    };
     let mut metadata = object.data_metadata.clone();
     metadata.set("X-Object-Meta-New", "n".repeat(8000));
     rewrap::data(o, &object, metadata, Reserve::Bytes(0)).unwrap();
@@ -89,7 +92,7 @@ fn victim() {
 
 /// What a reader sees: nothing, or the body's length and whether the POST is there.
 fn seen(o: &Location) -> Option<(u64, bool)> {
-    match read::open(o, Timestamp::from_secs(9), false).unwrap() {
+    match read::open(o, Timestamp::from_secs(9), false, Finder::Request).unwrap() {
         Found::Object(object) => Some((object.length, object.metadata.get("X-Object-Meta-New").is_some())),
         Found::Deleted(_) => None,
         other => panic!("torn: {other:?}"),

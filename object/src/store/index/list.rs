@@ -108,7 +108,8 @@ pub fn counting(names: &[String]) -> Vec<FileName> {
     counting.into_iter().filter_map(|name| FileName::parse_shared(name)).collect()
 }
 
-fn parse_hash(name: &str) -> Option<PathHash> {
+/// The hash that an object's folder is named by.
+pub fn parse_hash(name: &str) -> Option<PathHash> {
     let digits = name.len() == 32 && name.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
     let number = u128::from_str_radix(name, 16).ok().filter(|_| digits)?;
     Some(PathHash(number.to_be_bytes()))

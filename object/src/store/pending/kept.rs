@@ -43,6 +43,15 @@ pub struct Folder {
     pub outdated: Vec<PathBuf>,
 }
 
+/// How much waits on a device.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Waiting {
+    /// Updates, the newest of each object.
+    pub updates: u64,
+    /// The version of the oldest of them.
+    pub oldest: Option<Timestamp>,
+}
+
 /// Why an update cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub enum Unreadable {
@@ -96,6 +105,21 @@ pub fn list(folder: &Path) -> io::Result<Folder> {
     let (newest, outdated): (Vec<_>, Vec<_>) = named.into_iter().partition(|((hash, _), _)| seen.insert(hash.clone()));
     let paths = |files: Vec<((String, Timestamp), PathBuf)>| files.into_iter().map(|(_, path)| path).collect();
     Ok(Folder { newest: paths(newest), outdated: paths(outdated) })
+}
+
+/// How much waits for the objects of a policy, by the files' names.
+///
+/// # Errors
+/// What the disk says.
+pub fn waiting(device: &Path, policy: PolicyIndex) -> io::Result<Waiting> {
+    let mut waiting = Waiting::default();
+    for (_, folder) in folders(device)?.into_iter().filter(|(of, _)| *of == policy) {
+        let newest = list(&folder)?.newest;
+        waiting.updates += newest.len() as u64;
+        let versions = newest.iter().filter_map(|path| Some(parse(path.file_name()?.to_str()?)?.1));
+        waiting.oldest = waiting.oldest.into_iter().chain(versions).min();
+    }
+    Ok(waiting)
 }
 
 /// `<hash>-<timestamp>`.

@@ -8,13 +8,13 @@ use std::time::Duration;
 use apus_base::policy::PolicyIndex;
 use apus_base::ring::{Device, Ring};
 use apus_base::wire::replication::PartitionDigest;
+use apus_object::pace::Pace;
 use apus_object::store::index::{self, Entry, Table};
 use futures_util::{StreamExt as _, stream};
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::super::pace::Pace;
 use super::super::partition::{Partition, Side};
 use super::super::{Compared, Replicate, Run, local, side};
 use super::plan::Plan;

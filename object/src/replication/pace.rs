@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 /// Lets so many bytes through in a second, or any number.
 #[derive(Debug)]
-pub(super) struct Pace {
+pub struct Pace {
     /// Bytes in a second; 0 is no limit.
     rate: u64,
     /// When all that was let through is past.
@@ -15,12 +15,13 @@ pub(super) struct Pace {
 }
 
 impl Pace {
-    pub(super) fn new(rate: u64) -> Self {
+    /// For so many bytes in a second; 0 is no limit.
+    pub fn new(rate: u64) -> Self {
         Self { rate, free_at: Mutex::new(Instant::now()) }
     }
 
     /// Waits until these bytes may go. They are one piece: what goes over the rate delays the next.
-    pub(super) async fn take(&self, bytes: u64) {
+    pub async fn take(&self, bytes: u64) {
         if self.rate != 0 {
             tokio::time::sleep_until(self.reserve(bytes)).await;
         }
