@@ -76,7 +76,7 @@ pub(crate) async fn remove_empty(client: &ClusterClient, account: &str, containe
     match client.write(Method::DELETE, &Target::Container { account, container }, &headers).await {
         // Somebody was quicker, or a row has come meanwhile.
         Ok(outcome) => {
-            tracing::debug!(account, container, status = %outcome.best.status, "an empty container of a queue")
+            tracing::debug!(account, container, status = %outcome.best.status, "an empty container of a queue");
         }
         Err(error) => tracing::warn!(account, container, %error, "an empty container of a queue is not removed"),
     }

@@ -167,7 +167,7 @@ impl Reconciler {
             };
             let Some(last) = rows.last() else { break };
             (marker, is_empty) = (last.name.clone(), false);
-            let queued = rows.into_iter().filter_map(|row| self.queued(container, row, progress)).collect();
+            let queued = rows.iter().filter_map(|row| self.queued(container, row, progress)).collect();
             self.work(queued, progress, stop).await;
         }
         let hour = container.parse::<u64>().unwrap_or(u64::MAX);
@@ -178,7 +178,7 @@ impl Reconciler {
     }
 
     /// A row of the queue, if it is this reconciler's to do.
-    fn queued(&self, container: &str, row: listing::Entry, progress: &Progress) -> Option<Queued> {
+    fn queued(&self, container: &str, row: &listing::Entry, progress: &Progress) -> Option<Queued> {
         let Some(entry) = Entry::parse(&row.name, &row.content_type, &row.hash) else {
             tracing::error!(container, row = row.name, "a row of the reconciler's queue is no task");
             progress.fail();

@@ -126,7 +126,7 @@ impl Replicate {
         let rings = self.node.rings.load_full();
         for (policy, old) in from {
             let Some(new) = rings.objects.get(policy) else { continue };
-            let plan = match Plan::new(old, new) {
+            let plan = match plan(old, new).await {
                 Ok(plan) => plan,
                 Err(error) => {
                     tracing::error!(%error, policy = policy.0, "nothing can be moved");
@@ -173,7 +173,7 @@ impl Replicate {
             let mut jobs = Vec::new();
             for (policy, new) in rings.objects.iter().filter(|(policy, _)| filter.policy(**policy)) {
                 for kept in unfinished::recall(&self.node.devices, &name, *policy).await {
-                    match self.job((&name, *policy), kept, new, &mut plans) {
+                    match self.job((&name, *policy), kept, new, &mut plans).await {
                         Ok(job) => jobs.extend(job),
                         Err(error) => {
                             tracing::error!(%error, device = name, "a move cannot be finished");
@@ -190,7 +190,7 @@ impl Replicate {
     }
 
     /// A device's part of a move; none when it has none any more.
-    fn job(
+    async fn job(
         &self,
         (name, policy): (&str, PolicyIndex),
         kept: Unfinished,
@@ -199,12 +199,14 @@ impl Replicate {
     ) -> Result<Option<Job>, plan::InvalidMove> {
         let plan = match plans.get(kept.id()) {
             Some(plan) => Arc::clone(plan),
-            None => Arc::new(Plan::new(&kept.ring, new)?),
+            None => Arc::new(plan(&kept.ring, new).await?),
         };
         plans.insert(kept.id().to_owned(), Arc::clone(&plan));
         let device = self.own(&kept.ring).find(|device| device.device == name && plan.involves(device.id)).cloned();
         let Some(device) = device else {
-            kept.forget();
+            if let Ok(disk) = self.node.devices.get(name) {
+                kept.forget(&disk).await;
+            }
             return Ok(None);
         };
         Ok(Some(Job { policy, device, new: Arc::clone(new), plan, kept }))
@@ -230,6 +232,13 @@ impl Replicate {
             tracing::error!("the recon cache was not written");
         }
     }
+}
+
+/// A large ring has a million partitions, and other tasks would wait.
+async fn plan(old: &Arc<Ring>, new: &Arc<Ring>) -> Result<Plan, plan::InvalidMove> {
+    let (old, new) = (Arc::clone(old), Arc::clone(new));
+    let planned = tokio::task::spawn_blocking(move || Plan::new(&old, &new)).await;
+    planned.unwrap_or(Err(plan::InvalidMove::Interrupted))
 }
 
 /// What this process moves at the moment, so that its walk leaves that alone.

@@ -88,8 +88,11 @@ impl Working<'_> {
         self.push().await;
         self.hand_off().await;
         let whole = self.filter.partitions.is_empty() && !self.stop.is_cancelled();
-        if whole && failures == self.progress.report().failures() {
-            self.job.kept.forget();
+        if whole
+            && failures == self.progress.report().failures()
+            && let Ok(disk) = self.replicate.node.devices.get(&self.job.device.device)
+        {
+            self.job.kept.forget(&disk).await;
         }
     }
 

@@ -24,6 +24,9 @@ pub enum InvalidMove {
         "the old ring has 2^{0} partitions and the new one 2^{1}: a move is between rings of the same partition power"
     )]
     PartPower(u8, u8),
+    /// The process ends before there is a plan.
+    #[error("the plan was not finished")]
+    Interrupted,
 }
 
 /// A partition that is pushed to a device that has none of it.

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use apus_base::fs::Devices;
+use apus_base::fs::{Device as Disk, Devices};
 use apus_base::hash_path::PathHash;
 use apus_base::policy::PolicyIndex;
 use apus_base::ring::{Device, Ring};
@@ -34,7 +34,13 @@ impl Unfinished {
     }
 
     /// Its part is done. If that is not noted, it is looked at once more.
-    pub(super) fn forget(&self) {
+    pub(super) async fn forget(&self, disk: &Disk) {
+        let done = self.clone();
+        // A queue that is full is as if it were not noted.
+        let _ = disk.queue().run(move || done.remove()).await;
+    }
+
+    fn remove(&self) {
         if let Err(error) = std::fs::remove_file(&self.path) {
             tracing::warn!(%error, path = %self.path.display(), "a finished move cannot be forgotten");
         }
@@ -137,7 +143,7 @@ mod tests {
         let kept = read(&folder, PolicyIndex(0));
         assert_eq!(kept.len(), 2);
         assert_eq!(read(&folder, PolicyIndex(1)).len(), 1);
-        kept.iter().for_each(Unfinished::forget);
+        kept.iter().for_each(Unfinished::remove);
         assert!(read(&folder, PolicyIndex(0)).is_empty());
 
         for version in 0..KEPT as u64 + 2 {
