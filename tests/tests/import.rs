@@ -134,7 +134,12 @@ fn what_cannot_be_imported_is_said_by_name_and_the_rest_is_there() {
     let all = said(&output);
     let lines = |begin: &str| all.lines().filter(|line| line.starts_with(begin)).collect::<Vec<_>>().join("\n");
     let (refused, notes) = (lines("not imported:"), lines("note:"));
-    for part in ["disk image is malformed", "AUTH_test/divided on d0: it is divided into 2 shards", "AUTH_test/misplaced on d0", "1 pieces of erasure"] {
+    for part in [
+        "disk image is malformed",
+        "AUTH_test/divided on d0: it is divided into 2 shards",
+        "AUTH_test/misplaced on d0",
+        "1 pieces of erasure",
+    ] {
         assert!(refused.contains(part), "{part}: {all}");
     }
     assert_eq!(refused.lines().count(), 4, "{all}");
@@ -146,7 +151,8 @@ fn what_cannot_be_imported_is_said_by_name_and_the_rest_is_there() {
     cluster.node(0).start(None);
     let names = |container: &str| {
         let rows = cluster.rows("AUTH_test", container).remove(0);
-        rows.as_array().map(|rows| rows.iter().map(|row| row["name"].as_str().expect("a name").to_owned()).collect::<Vec<_>>())
+        rows.as_array()
+            .map(|rows| rows.iter().map(|row| row["name"].as_str().expect("a name").to_owned()).collect::<Vec<_>>())
     };
     let three = || Some(vec!["0000".to_owned(), "0001".to_owned(), "0002".to_owned()]);
     for container in ["drifted", "bad-row", "synced", "half-written"] {

@@ -168,12 +168,14 @@ fn a_server_that_hangs_is_passed_over_and_then_left_alone() {
 #[test]
 fn a_busy_server_sends_requests_elsewhere_and_is_not_blamed() {
     // Of four nodes one takes a request of each method now and then; its file says so while it runs.
-    let rates = "[backend_ratelimit]\nbackend_ratelimit_conf_path = \"backend-ratelimit.conf\"\nconfig_reload_interval = 0.1";
+    let rates =
+        "[backend_ratelimit]\nbackend_ratelimit_conf_path = \"backend-ratelimit.conf\"\nconfig_reload_interval = 0.1";
     let mut cluster = Cluster::builder().nodes(4).settings("object", rates).without_passes().start();
     let tester = cluster.tester();
     tester.make("c");
     stores(&tester, "before", 4);
-    let limit = "[backend_ratelimit]\nput_requests_per_device_per_second = 0.001\nget_requests_per_device_per_second = 0.001\n";
+    let limit =
+        "[backend_ratelimit]\nput_requests_per_device_per_second = 0.001\nget_requests_per_device_per_second = 0.001\n";
     let folder = cluster.node(1).config();
     let file = folder.parent().expect("a folder").join("backend-ratelimit.conf");
     std::fs::write(&file, limit).expect("a file");

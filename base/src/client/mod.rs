@@ -110,7 +110,8 @@ impl ClusterClient {
             containers,
             rings: ArcSwap::from_pointee(rings),
             pool,
-            limiter: ErrorLimiter::new(config.error_suppression_limit, config.error_suppression_interval).shown(metrics),
+            limiter: ErrorLimiter::new(config.error_suppression_limit, config.error_suppression_interval)
+                .shown(metrics),
             timings: Timings::new(config.timing_expiry),
             random: Random::new(),
             stats: Stats::new(metrics),

@@ -94,7 +94,8 @@ impl NodeIter {
         let is_near = |device: &&Device| near.has(device.region, device.zone);
         let primaries: Vec<_> = self.ring.primaries(self.partition).collect();
         let (near_primaries, far): (Vec<&Device>, Vec<&Device>) = primaries.iter().copied().partition(is_near);
-        let first = self.inner.config.write_affinity_node_count.of(primaries.len()).saturating_sub(near_primaries.len());
+        let first =
+            self.inner.config.write_affinity_node_count.of(primaries.len()).saturating_sub(near_primaries.len());
         let handoffs = match write {
             NearFirst::Put => first,
             NearFirst::Delete => self.inner.near_handoffs(&primaries),

@@ -193,7 +193,9 @@ impl<'a> Machine<'a> {
             b'g' => self.recall(slot()?)?,
             b'V' => self.push(Node::Str(text::unicode(line)?)),
             b'S' => self.push(Node::Bytes(text::quoted(line)?)),
-            b'F' => self.stack.push(Item::Float(words()?.parse().map_err(|_| Error::Malformed("a number that is none"))?)),
+            b'F' => {
+                self.stack.push(Item::Float(words()?.parse().map_err(|_| Error::Malformed("a number that is none"))?))
+            }
             _ => self.stack.push(match text::number(words()?)? {
                 Number::Bool(flag) => Item::Bool(flag),
                 Number::Int(int) => Item::Int(int),
@@ -370,7 +372,8 @@ impl<'a> Machine<'a> {
         let Some(Node::Tuple(args)) = self.heap.get(args) else {
             return Err(Error::Malformed("a call without a tuple of arguments"));
         };
-        if let (Callable::Reconstructor, [Item::Callable(class), Item::Callable(base), Item::Heap(at)]) = (callable, args.as_slice())
+        if let (Callable::Reconstructor, [Item::Callable(class), Item::Callable(base), Item::Heap(at)]) =
+            (callable, args.as_slice())
             && let (Callable::HeaderKeyDict, Callable::Dict) = (class, base)
             && matches!(self.heap.get(*at), Some(Node::Dict(_)))
         {

@@ -63,7 +63,9 @@ pub(super) fn number(line: &str) -> Result<Number, Error> {
     match line {
         "00" => Ok(Number::Bool(false)),
         "01" => Ok(Number::Bool(true)),
-        digits => digits.trim_end_matches('L').parse().map(Number::Int).map_err(|_| Error::Malformed("a number that is none")),
+        digits => {
+            digits.trim_end_matches('L').parse().map(Number::Int).map_err(|_| Error::Malformed("a number that is none"))
+        }
     }
 }
 

@@ -32,7 +32,10 @@ pub(super) async fn answer<S: Service>(server: &Server<S>, mut request: Request<
     let allowed = server.backend.rates.as_ref().is_none_or(|rates| rates.allows(request.method(), request.uri()));
     let response = match allowed {
         true => server.service.call(request, peer.address).await,
-        false => plain(TOO_MANY, "The server is incapable of performing the requested operation due to too many requests. Slow down."),
+        false => plain(
+            TOO_MANY,
+            "The server is incapable of performing the requested operation due to too many requests. Slow down.",
+        ),
     };
     server.watch.metrics.observe(&method, response.status().as_u16(), started.elapsed());
     drop(in_flight);

@@ -145,7 +145,9 @@ impl RateLimits {
         if rates.iter().all(|(_, rate)| *rate == 0.0) {
             return true;
         }
-        let Some((kind, rate)) = rates.into_iter().find(|(kind, _)| *kind == Some(method.as_str())) else { return true };
+        let Some((kind, rate)) = rates.into_iter().find(|(kind, _)| *kind == Some(method.as_str())) else {
+            return true;
+        };
         let Some(device) = device(method, uri) else { return true };
         let (now, buffer) = (Instant::now(), config.requests_per_device_rate_buffer);
         let mut paces = self.paces.lock().unwrap_or_else(PoisonError::into_inner);
@@ -200,7 +202,8 @@ impl Paces {
         due.0 = due.0.max(earliest);
         let allowed = due.0 <= now;
         if allowed {
-            due.0 += Duration::try_from_secs_f64(1.0 / rate).unwrap_or(Duration::MAX / 2).min(Duration::from_secs(86_400));
+            due.0 +=
+                Duration::try_from_secs_f64(1.0 / rate).unwrap_or(Duration::MAX / 2).min(Duration::from_secs(86_400));
         }
         allowed
     }
