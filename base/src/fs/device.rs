@@ -4,11 +4,11 @@
 //! was found when the process opened it still is: a removed folder, an unmounted disk (the empty mount point is another
 //! inode) or another disk in its place makes every request to it 507, so that the proxy goes to a handoff.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs::File;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use prometheus_client::metrics::counter::Counter;
 
@@ -49,6 +49,8 @@ pub struct Devices {
     flushes: Counter,
     pub(super) bell: Bell,
     open: RwLock<HashMap<String, Arc<Device>>>,
+    /// The names of those that were disks of their own when they were opened.
+    disks: Mutex<HashSet<String>>,
 }
 
 impl Devices {
@@ -60,6 +62,7 @@ impl Devices {
             flushes: Counter::default(),
             bell: Bell::default(),
             open: RwLock::default(),
+            disks: Mutex::default(),
         }
     }
 
@@ -85,7 +88,7 @@ impl Devices {
         let missing = || DeviceError::Missing(name.to_owned());
         let identity = identity(&path).ok_or_else(missing);
         let mut open = self.open.write().unwrap_or_else(PoisonError::into_inner);
-        let Ok(identity) = identity else {
+        let Some(identity) = identity.ok().filter(|identity| self.is_mounted(name, *identity)) else {
             open.remove(name);
             return Err(missing());
         };
@@ -103,6 +106,24 @@ impl Devices {
         });
         open.insert(name.to_owned(), Arc::clone(&device));
         Ok(device)
+    }
+
+    /// Whether a folder is what its name should be: where a disk was mounted, the empty mount point is no device, and what
+    /// would be written there would vanish below the disk when it comes back. A process that was started after the disk
+    /// went cannot know, unless another of its devices is a disk.
+    fn is_mounted(&self, name: &str, (filesystem, _): (u64, u64)) -> bool {
+        let mut disks = self.disks.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.is_disk(filesystem) {
+            disks.insert(name.to_owned());
+            return true;
+        }
+        !disks.contains(name)
+            && !self.names().iter().any(|n| identity(&self.root.join(n)).is_some_and(|(other, _)| self.is_disk(other)))
+    }
+
+    /// Whether that is another filesystem than the root's.
+    fn is_disk(&self, filesystem: u64) -> bool {
+        identity(&self.root).is_some_and(|(root, _)| root != filesystem)
     }
 
     /// The names of the folders that are there, in order; each may be a device. Lists one small folder.

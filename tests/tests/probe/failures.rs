@@ -100,3 +100,31 @@ fn a_damaged_copy_is_put_away_by_whoever_meets_it_and_brought_back() {
         assert_in_place(&cluster, 3);
     }
 }
+
+#[test]
+fn nothing_is_written_where_a_disk_was_mounted() {
+    const BYTES: u64 = 256 << 20;
+    let folder = tempfile::tempdir().expect("a folder");
+    if let Err(why) = Disk::new(folder.path(), BYTES) {
+        return println!("skipped: this machine lets us mount nothing: {why}");
+    }
+    let mut cluster = Cluster::builder().nodes(4).without_passes().on_disks(BYTES).start();
+    let tester = cluster.tester();
+    tester.make("c");
+    tester.store("c/before", "x");
+
+    // A disk is unmounted under its server; the empty mount point is no disk.
+    cluster.take_away(1);
+    for i in 0..20 {
+        tester.store(&format!("c/{i}"), "x");
+    }
+    let address = cluster.node(1).address("object");
+    Request::new(address, "GET", "/d1/0/AUTH_test/c/before").send().expect(507);
+    assert_eq!(std::fs::read_dir(cluster.device(1)).expect("a mount point").count(), 0);
+
+    // It comes back, and what it missed comes to it.
+    cluster.give_back(1);
+    cluster.pass("replicate");
+    assert_in_place(&cluster, 4);
+    (0..20).for_each(|i| drop(tester.get(&format!("c/{i}")).send().expect(200)));
+}
