@@ -6,6 +6,7 @@ use std::os::unix::fs::FileExt as _;
 use apus_base::hash_path::HashPath;
 use apus_object::store::attributes;
 use apus_tests::copies::{HASH_SUFFIX, assert_in_place, copies, ring};
+use apus_tests::mount::Disk;
 use apus_tests::{Cluster, Request, bytes, disk, md5_hex};
 
 /// More than what an object server reads at once, so that it has sent some before it knows.
