@@ -232,7 +232,7 @@ impl<R: Room> ListingAudit<R> {
             match asked {
                 Ok(0) => progress.count("asked"),
                 Ok(failures) => {
-                    tracing::warn!(peer = peer.tier_name(), failures, "a peer could not bring all of its copies")
+                    tracing::warn!(peer = peer.tier_name(), failures, "a peer could not bring all of its copies");
                 }
                 Err(error) => tracing::warn!(peer = peer.tier_name(), %error, "a peer was not asked for its copy"),
             }

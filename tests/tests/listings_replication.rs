@@ -399,9 +399,10 @@ fn a_device_whose_listings_cannot_be_opened_holds_up_nobody() {
     let (primaries, others) = cluster.places(C);
     let (broken, handoff) = (primaries[0], others[0]);
     cluster.node(broken).kill();
-    let current = cluster.device(broken).join("listings/CURRENT");
-    let good = fs::read(&current).expect("the file");
-    fs::write(&current, "MANIFEST-999999\n").expect("a damaged file");
+    // Not damaged, which would have them put aside and filled anew, but not to be had.
+    let (folder, away) = (cluster.device(broken).join("listings"), cluster.device(broken).join("away"));
+    fs::rename(&folder, &away).expect("renamed");
+    fs::write(&folder, "no folder").expect("a file in their place");
     cluster.node(broken).start(None);
     cluster.ask(broken, "GET", C).send().expect(507);
 
@@ -415,7 +416,8 @@ fn a_device_whose_listings_cannot_be_opened_holds_up_nobody() {
 
     // It is mended: what stood in comes home.
     cluster.node(broken).kill();
-    fs::write(&current, good).expect("the file");
+    fs::remove_file(&folder).expect("removed");
+    fs::rename(&away, &folder).expect("renamed back");
     cluster.node(broken).start(None);
     pass_everywhere(&mut cluster);
     assert_eq!(cluster.assert_in_place(C).names(), ["o"]);

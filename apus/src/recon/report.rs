@@ -109,7 +109,7 @@ mod tests {
 
     #[test]
     fn times_and_sizes() {
-        assert_eq!(date(1_792_552_670.9), "2026-10-21 00:37:50");
+        assert_eq!(date(1_792_552_670.9), "2026-10-21 03:17:50");
         assert_eq!(
             ["59 seconds", "1 minutes", "23 hours", "2 days"],
             [59.9, 60.0, 86399.0, 200_000.0].map(elapsed)[..]

@@ -185,7 +185,7 @@ async fn answer(output: ChildStdout, devices: Arc<Devices>, cluster: Arc<Cluster
         match parse(&line) {
             Some((device, named, why)) => put_away(&devices, &cluster, &device, named, why).await,
             None => {
-                tracing::warn!(line = %String::from_utf8_lossy(&line), "the audit watcher said what makes no sense")
+                tracing::warn!(line = %String::from_utf8_lossy(&line), "the audit watcher said what makes no sense");
             }
         }
     }

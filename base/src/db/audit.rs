@@ -164,7 +164,7 @@ fn rows<R: Row>(
         note(&mut sums.index, numbered.number, space, deleted, name);
         sums.last = sums.last.max(numbered.number);
         sums.rows += 1;
-        if sums.rows % ROWS_AT_ONCE == 0 && !go_on() {
+        if sums.rows.is_multiple_of(ROWS_AT_ONCE) && !go_on() {
             return Ok(Err(Verdict::Stopped));
         }
         scan.next();
@@ -233,7 +233,7 @@ pub async fn put_aside(database: &Database, id: ListingId, why: &str) -> Result<
         let (seen, rest) = written.await?;
         let removed = database.commit::<_, DbError, _>(move |tx| {
             // What was written meanwhile is not in the file yet.
-            if tx.get(&id.info())? != seen || !digest::replace_all(tx, id, rest)? {
+            if tx.get(&id.info())? != seen || !digest::replace_all(tx, id, &rest)? {
                 return Ok(false);
             }
             id.own().for_each(|prefix| tx.remove(prefix));

@@ -106,7 +106,7 @@ pub(super) fn without(view: &View<'_>, id: ListingId) -> Result<Rest, DbError> {
 ///
 /// # Errors
 /// When it cannot be read.
-pub(super) fn replace_all(tx: &mut Transaction<'_>, id: ListingId, rest: Rest) -> Result<bool, DbError> {
+pub(super) fn replace_all(tx: &mut Transaction<'_>, id: ListingId, rest: &Rest) -> Result<bool, DbError> {
     let key = place(id);
     if tx.get(&key)? != rest.seen {
         return Ok(false);

@@ -36,7 +36,9 @@ mod tests {
     fn swifts_words_for_what_was_counted() {
         let progress = Progress::default();
         (0..3).for_each(|_| progress.step());
-        (progress.count("partitions worked on"), progress.add("whole", 2), progress.fail());
+        progress.count("partitions worked on");
+        progress.add("whole", 2);
+        progress.fail();
         let told = entries(&progress.report());
         let stats = &told["replication_stats"];
         assert_eq!((&stats["attempted"], &stats["success"], &stats["failure"]), (&json!(3), &json!(2), &json!(1)));

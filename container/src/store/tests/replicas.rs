@@ -245,7 +245,7 @@ fn a_removed_copy_leaves_nothing_behind() {
     assert!(!store.commit(move |tx| replica::remove(tx, id, [1; 16])));
     let state = store.read(move |view| Ok(Info::load(view, id)?.unwrap().state));
     // Of two writers in one group the later finds it removed.
-    let (name_again, again) = (name.clone(), vec![row("a", 0, false)]);
+    let (name_again, again) = (name, vec![row("a", 0, false)]);
     assert!(store.commit(move |tx| {
         let removed = replica::remove(tx, id, state)?;
         Ok(removed && merge(tx, &name_again, id, None, &again)? == Merge::NoContainer)
