@@ -1,6 +1,7 @@
 //! This process's ends of the links between nodes: one for each address, and all of them answer for every role there is.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -14,7 +15,8 @@ use crate::error::StartError;
 /// The ends that are bound.
 #[derive(Default)]
 pub(crate) struct Links {
-    bound: Mutex<HashMap<SocketAddr, Arc<Link>>>,
+    /// With whether a role has it answer.
+    bound: Mutex<HashMap<SocketAddr, (Arc<Link>, bool)>>,
     /// What answers on all of them.
     pub(crate) front: Arc<Front>,
 }
@@ -34,16 +36,40 @@ impl Links {
         role: SocketAddr,
         identity: impl FnOnce() -> Result<Identity, StartError>,
     ) -> Result<Served, StartError> {
-        let said = config.listen.as_ref().map(|text| text.parse().map_err(|_| StartError::Address(text.clone())));
-        let own = said.transpose()?.unwrap_or(role);
         let mut bound = self.bound.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(link) = bound.get(&own) {
-            return Ok(Served { link: Arc::clone(link), front: None });
-        }
-        let link = Arc::new(Link::bind(own, &identity()?)?);
-        bound.insert(own, Arc::clone(&link));
-        Ok(Served { link, front: Some(Arc::clone(&self.front)) })
+        let (link, answers) = bind(&mut bound, address(config, role)?, identity)?;
+        let front = (!std::mem::replace(answers, true)).then(|| Arc::clone(&self.front));
+        Ok(Served { link, front })
     }
+
+    /// The same end, for who only asks.
+    pub(crate) fn asking(
+        &self,
+        config: &replicate::Config,
+        role: SocketAddr,
+        identity: impl FnOnce() -> Result<Identity, StartError>,
+    ) -> Result<Arc<Link>, StartError> {
+        let mut bound = self.bound.lock().unwrap_or_else(PoisonError::into_inner);
+        bind(&mut bound, address(config, role)?, identity).map(|(link, _)| link)
+    }
+}
+
+fn address(config: &replicate::Config, role: SocketAddr) -> Result<SocketAddr, StartError> {
+    let said = config.listen.as_ref().map(|text| text.parse().map_err(|_| StartError::Address(text.clone())));
+    Ok(said.transpose()?.unwrap_or(role))
+}
+
+/// The end at an address, and whether a role has it answer.
+fn bind(
+    bound: &mut HashMap<SocketAddr, (Arc<Link>, bool)>,
+    own: SocketAddr,
+    identity: impl FnOnce() -> Result<Identity, StartError>,
+) -> Result<(Arc<Link>, &mut bool), StartError> {
+    let (link, answers) = match bound.entry(own) {
+        Entry::Occupied(found) => found.into_mut(),
+        Entry::Vacant(none) => none.insert((Arc::new(Link::bind(own, &identity()?)?), false)),
+    };
+    Ok((Arc::clone(link), answers))
 }
 
 /// A role's part in replication: nothing without `[replication]`.

@@ -52,7 +52,8 @@ impl Node {
         server: SocketAddr,
         metrics: &Metrics,
     ) -> Result<Arc<ListingAudit<R>>, StartError> {
-        let asking = |config| Ok::<_, StartError>(Arc::new(Link::asking_from(server.ip(), &self.identity(config)?)?));
+        // A port of its own could be that of a role that starts next.
+        let asking = |config| self.links.asking(config, server, || self.identity(config));
         let node = listing::Node {
             databases: Arc::clone(&self.databases),
             cluster: Arc::clone(&self.cluster),
