@@ -59,7 +59,7 @@ pub(crate) enum DispersionCommand {
     Populate {
         #[command(flatten)]
         common: Common,
-        /// On how many percent of the partitions. [default: dispersion_coverage of [dispersion], or 1]
+        /// On how many percent of the partitions. [default: dispersion_coverage of `[dispersion]`, or 1]
         #[arg(long, value_name = "PERCENT")]
         coverage: Option<f64>,
         /// Leave out partitions that have something already, and so cover more.
@@ -93,13 +93,13 @@ pub(crate) struct Common {
     /// The configuration of any node, which has the rings.
     #[arg(long, value_name = "FILE")]
     config: PathBuf,
-    /// Where the user gets a token, instead of auth_url in [dispersion].
+    /// Where the user gets a token, instead of auth_url in `[dispersion]`.
     #[arg(short = 'A', long, value_name = "URL")]
     auth: Option<String>,
-    /// ACCOUNT:USER, instead of auth_user in [dispersion].
+    /// ACCOUNT:USER, instead of auth_user in `[dispersion]`.
     #[arg(short = 'U', long, value_name = "USER")]
     user: Option<String>,
-    /// The user's key, instead of auth_key in [dispersion].
+    /// The user's key, instead of auth_key in `[dispersion]`.
     #[arg(short = 'K', long, value_name = "KEY")]
     key: Option<String>,
     /// The storage policy, by name or index. [default: the cluster's]

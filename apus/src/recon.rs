@@ -84,7 +84,7 @@ pub(crate) struct ReconArguments {
     /// Whether the servers are what the rings say.
     #[arg(long, group = "checks")]
     validate_servers: bool,
-    /// Whether rings, swift.conf and [cluster] are the same everywhere as here.
+    /// Whether rings, swift.conf and `[cluster]` are the same everywhere as here.
     #[arg(long, group = "checks")]
     md5: bool,
     /// Sockets in use.

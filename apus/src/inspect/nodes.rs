@@ -18,7 +18,7 @@ const PLAIN: &AsciiSet = &NON_ALPHANUMERIC.remove(b'_').remove(b'.').remove(b'-'
 
 #[derive(Debug, Args)]
 pub(crate) struct NodesArguments {
-    /// [RING.ring.gz] ACCOUNT [CONTAINER [OBJECT]]; the names may also be one, ACCOUNT/CONTAINER/OBJECT.
+    /// `[RING.ring.gz] ACCOUNT [CONTAINER [OBJECT]]`; the names may also be one, ACCOUNT/CONTAINER/OBJECT.
     #[arg(num_args = 0..=4, value_name = "RING|NAME")]
     target: Vec<String>,
     /// Show all handoffs, not only as many as there are primaries.

@@ -29,7 +29,7 @@ pub(super) struct Facts {
     pub(super) differing: BTreeMap<String, Vec<String>>,
     /// Clocks that are not as here, in seconds.
     pub(super) clocks: BTreeMap<String, f64>,
-    /// Days until each certificate of [replication] here expires; none when it cannot be read.
+    /// Days until each certificate of `[replication]` here expires; none when it cannot be read.
     pub(super) certificates: BTreeMap<String, Option<i64>>,
     /// Seconds between two replication passes, as configured here; 0 is never.
     pub(super) interval: u64,
