@@ -1,6 +1,6 @@
 //! Replication of accounts and containers: every device brings its copies of these databases to the other devices that
 //! shall have them. The pass runs inside the process that serves them, since their files are open there alone; `apus pass
-//! replicate-listings` [asks](ask) that process.
+//! replicate-listings` [asks](apus_base::listing::ask) that process.
 //!
 //! # A pass, for each device of this node that the account or the container ring names
 //!

@@ -46,7 +46,7 @@ pub struct Info {
     pub hash: [u8; 16],
     /// The digest of its metadata, tombstones too; zeros while there is none.
     pub metadata_hash: [u8; 16],
-    /// The digest of all that copies must agree on, as the device's [`digest`](super::digest) counts it.
+    /// The digest of all that copies must agree on, as the device's [`digest`] counts it.
     pub state: [u8; 16],
     /// The counts of each policy that ever had a row.
     pub stats: BTreeMap<PolicyIndex, Stats>,

@@ -1,4 +1,4 @@
-//! Directed moves: after a ring change the partitions that belong elsewhere now are brought there by a [`plan`], at once, with a known
+//! Directed moves: after a ring change the partitions that belong elsewhere now are brought there by a [plan](mod@plan), at once, with a known
 //! amount of work, instead of when the walk comes across them.
 //!
 //! # One device's part
@@ -8,7 +8,7 @@
 //!    goes on where it was.
 //! 2. *Hand off.* What this device shall not hold any more is removed by the replicator's rule for handoffs: file by file, when every
 //!    new primary has confirmed it. Where the plan has another device push, this one waits for it; after a while without
-//!    any progress ([`PATIENCE`]) it gives what is lacking itself, for the other may be dead.
+//!    any progress (`PATIENCE` of the [job]) it gives what is lacking itself, for the other may be dead.
 //!
 //! A device that was removed from the ring has its part too, if its node still runs: the walk does not know it any more.
 //!
@@ -25,7 +25,7 @@
 //! * **The walk runs too.** It leaves to the move what the plan has, while that runs here; then it finds what is still lacking.
 //! * **A planned source has nothing of the partition**, since its disk was lost: the walk of another holder brings it.
 //!
-//! Listings do not move so yet: [`plan`] knows only rings, and would serve them as well.
+//! Listings do not move so yet: the [plan](mod@plan) knows only rings, and would serve them as well.
 
 mod job;
 pub mod plan;
