@@ -77,6 +77,9 @@ pub(super) async fn one(face: &Face<'_>, name: &ObjectName, version: Option<Vers
         Ok(deleted) => deleted,
         Err(error) => return Err(face.object_fault(&name.container, &name.object, version, error).await),
     };
+    if !deleted.existed && deleted.version.is_none() {
+        return Err(face.object_fault(&name.container, &name.object, version, Error::NotFound).await);
+    }
     if deleted.current == Some(Version::Null) {
         bring_back(face, call, name).await?;
     }

@@ -136,7 +136,9 @@ impl Asked {
             }
         }
         xml.text("MaxKeys", &self.max_keys.to_string());
-        if let Some(delimiter) = self.delimiter.as_deref().filter(|delimiter| !delimiter.is_empty()) {
+        // Swift shows an empty one of versions only.
+        let is_shown = |delimiter: &&str| !delimiter.is_empty() || matches!(self.form, Form::Versions { .. });
+        if let Some(delimiter) = self.delimiter.as_deref().filter(is_shown) {
             xml.text("Delimiter", &self.show(delimiter));
         }
         if self.is_escaped {

@@ -19,7 +19,7 @@ use crate::ops::large::{PARTS_COUNT, S3_ETAG, is_static};
 use crate::ops::versions::VERSION_ID;
 
 /// User metadata, in S3's words.
-pub const META: &str = "x-amz-meta-";
+pub(super) const META: &str = "x-amz-meta-";
 /// User metadata, in Swift's.
 const SWIFT_META: &str = "x-object-meta-";
 /// The checksum that an object was sent with: `CRC32 sOO8/Q==`.
@@ -43,7 +43,7 @@ const ANSWERED: [HeaderName; 6] = [ACCEPT_RANGES, CONTENT_LENGTH, CONTENT_TYPE, 
 ///
 /// # Errors
 /// When `Content-MD5` is none.
-pub fn stored(request: &HeaderMap) -> Result<HeaderMap, Fault> {
+pub(super) fn stored(request: &HeaderMap) -> Result<HeaderMap, Fault> {
     let mut headers = described(request);
     headers.extend(promised_md5(request)?);
     Ok(headers)
@@ -53,7 +53,7 @@ pub fn stored(request: &HeaderMap) -> Result<HeaderMap, Fault> {
 ///
 /// # Errors
 /// When `Content-MD5` is none.
-pub fn promised_md5(request: &HeaderMap) -> Result<HeaderMap, Fault> {
+pub(super) fn promised_md5(request: &HeaderMap) -> Result<HeaderMap, Fault> {
     let mut headers = HeaderMap::new();
     if let Some(md5) = content_md5(request)? {
         set(&mut headers, ETAG, &hex(&md5));
@@ -62,13 +62,13 @@ pub fn promised_md5(request: &HeaderMap) -> Result<HeaderMap, Fault> {
 }
 
 /// What an upload in parts hands on to the object that comes of it.
-pub fn kept(upload: &HeaderMap) -> HeaderMap {
+pub(super) fn kept(upload: &HeaderMap) -> HeaderMap {
     let is_kept = |name: &HeaderName| DESCRIBING.contains(name) || name.as_str().starts_with(SWIFT_META);
     crate::ops::headers::pick(upload, is_kept)
 }
 
 /// The same, without the MD5 of the body.
-pub fn described(request: &HeaderMap) -> HeaderMap {
+pub(super) fn described(request: &HeaderMap) -> HeaderMap {
     let mut headers = HeaderMap::new();
     let is_kept = |name: &HeaderName| {
         DESCRIBING.contains(name) || *name == CONTENT_TYPE || matches!(name.as_str(), DELETE_AT | "x-delete-after")
@@ -88,7 +88,7 @@ pub fn described(request: &HeaderMap) -> HeaderMap {
 }
 
 /// Keeps a checksum with the object.
-pub fn keep_checksum(headers: &mut HeaderMap, checksum: Option<&Checksum>) {
+pub(super) fn keep_checksum(headers: &mut HeaderMap, checksum: Option<&Checksum>) {
     let value = checksum.and_then(|c| c.value.as_ref().map(|value| format!("{} {value}", c.algorithm.name())));
     if let Some(value) = value {
         set(headers, CHECKSUM, &value);
@@ -96,7 +96,7 @@ pub fn keep_checksum(headers: &mut HeaderMap, checksum: Option<&Checksum>) {
 }
 
 /// Makes a copy of other bytes have no checksum.
-pub fn forget_checksum(headers: &mut HeaderMap) {
+pub(super) fn forget_checksum(headers: &mut HeaderMap) {
     headers.insert(CHECKSUM, HeaderValue::from_static(""));
 }
 
@@ -104,7 +104,7 @@ pub fn forget_checksum(headers: &mut HeaderMap) {
 ///
 /// # Errors
 /// When it is none.
-pub fn content_md5(request: &HeaderMap) -> Result<Option<Vec<u8>>, Fault> {
+pub(super) fn content_md5(request: &HeaderMap) -> Result<Option<Vec<u8>>, Fault> {
     let Some(value) = request.get("content-md5") else { return Ok(None) };
     let text = String::from_utf8_lossy(value.as_bytes());
     let text = text.trim_matches(|c| c <= ' ');
@@ -124,7 +124,7 @@ fn encoded(value: &HeaderValue) -> String {
 }
 
 /// The headers of an answer about an object, from those of an operation.
-pub fn shown(answer: &HeaderMap) -> HeaderMap {
+pub(super) fn shown(answer: &HeaderMap) -> HeaderMap {
     let mut headers = HeaderMap::new();
     for (name, value) in answer {
         if DESCRIBING.contains(name) || ANSWERED.contains(name) {
@@ -156,7 +156,7 @@ pub fn shown(answer: &HeaderMap) -> HeaderMap {
 }
 
 /// Shows the checksum that an object was sent with to who asks for it.
-pub fn show_checksum(answer: &HeaderMap, headers: &mut HeaderMap) {
+pub(super) fn show_checksum(answer: &HeaderMap, headers: &mut HeaderMap) {
     let Some((name, value)) = header(answer, CHECKSUM.as_str()).split_once(' ') else { return };
     if let Some(algorithm) = Algorithm::ALL.into_iter().find(|algorithm| algorithm.name() == name) {
         set(headers, HeaderName::from_static(algorithm.header()), value);
@@ -166,7 +166,7 @@ pub fn show_checksum(answer: &HeaderMap, headers: &mut HeaderMap) {
 
 /// The ETag of an object for S3, without quotes. One of a large object that S3 did not make has a dash too, by which clients
 /// know that it is no MD5.
-pub fn etag(answer: &HeaderMap) -> Option<String> {
+pub(super) fn etag(answer: &HeaderMap) -> Option<String> {
     let own = header(answer, S3_ETAG.as_str());
     let bare = header(answer, ETAG.as_str()).trim_matches('"');
     match (own.is_empty(), bare.is_empty()) {
@@ -178,14 +178,14 @@ pub fn etag(answer: &HeaderMap) -> Option<String> {
 }
 
 /// Writes a header whose value fits one; of others, nothing.
-pub fn set(headers: &mut HeaderMap, name: HeaderName, value: &str) {
+pub(super) fn set(headers: &mut HeaderMap, name: HeaderName, value: &str) {
     if let Ok(value) = HeaderValue::from_str(value) {
         headers.insert(name, value);
     }
 }
 
 /// A moment as answers in XML write it.
-pub fn xml_time(moment: Timestamp) -> String {
+pub(super) fn xml_time(moment: Timestamp) -> String {
     let mut text = Timestamp::from_secs(moment.secs_ceil()).isoformat();
     text.truncate("2026-01-02T03:04:05".len());
     // Writing into a String cannot fail.

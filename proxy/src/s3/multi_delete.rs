@@ -42,10 +42,10 @@ pub(super) async fn answer(face: &Face<'_>, payload: Payload) -> Answered {
         return Err(Fault::saying(Code::InvalidRequest, sentence));
     }
     let document_read = parse(&text, "Delete")?;
-    let (doomed, quiet) = read(&document_read)?;
-    if doomed.len() > most {
+    if document_read.all("Object").count() > most {
         return Err(Fault::new(Code::MalformedXml));
     }
+    let (doomed, quiet) = read(&document_read)?;
     let mut xml = Xml::new("DeleteResult");
     match delete::check_bucket(face).await {
         Err(fault) if fault.code == Code::AccessDenied => {

@@ -4,7 +4,7 @@ use std::num::NonZeroU32;
 
 use apus_base::body;
 use apus_base::range::{Ranges, content_range, resolve};
-use http::header::{CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, IF_MATCH, IF_NONE_MATCH, RANGE};
+use http::header::{ACCEPT_RANGES, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, IF_MATCH, IF_NONE_MATCH, RANGE};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode};
 
 use super::auth::header;
@@ -140,6 +140,7 @@ async fn read(face: &Face<'_>) -> Answered {
     if face.parts.method == Method::HEAD && head.status == StatusCode::OK {
         head.status = cut(&mut headers, &face.parts.headers)?;
     }
+    headers.insert(ACCEPT_RANGES, HeaderValue::from_static("bytes"));
     let contents = if face.parts.method == Method::HEAD { body::empty() } else { contents };
     let mut response = Response::new(contents);
     *response.status_mut() = head.status;

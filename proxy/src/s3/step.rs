@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use apus_base::body::Body;
+use apus_base::body::{self, Body};
 use apus_base::clock;
 use http::request::Parts;
-use http::{HeaderName, HeaderValue, Request, Response};
+use http::{HeaderName, HeaderValue, Method, Request, Response};
 
 use super::asked::{Asked, Query};
 use super::auth::{Claim, is_signed};
@@ -39,6 +39,9 @@ async fn answer(proxy: &Proxy, mut parts: Parts, body: Body) -> Response<Body> {
         tracing::debug!(trans_id, %fault, "a request is refused");
         fault.into_response(&trans_id)
     });
+    if parts.method == Method::HEAD && !response.status().is_success() {
+        *response.body_mut() = body::empty();
+    }
     if let Ok(id) = HeaderValue::from_str(&trans_id) {
         response.headers_mut().insert(REQUEST_ID, id.clone());
         response.headers_mut().insert(HOST_ID, id);
@@ -56,7 +59,7 @@ async fn done(proxy: &Proxy, parts: &mut Parts, body: Body) -> Result<Response<B
     let claim = Claim::of(parts, &query, config, clock::now())?;
     let asked = Asked::of(parts, query, config)?;
     rules::check(&claim, parts)?;
-    let plan = Plan::of(Some(&claim), &parts.method, &parts.headers)?;
+    let plan = Plan::of(&claim, &parts.method, &asked.query, &parts.headers)?;
     let user = proxy.auth.users.get(claim.access_key());
     let unknown = || Fault::new(Code::InvalidAccessKeyId).with("AWSAccessKeyId", claim.access_key());
     let user = user.ok_or_else(unknown)?;

@@ -81,7 +81,13 @@ pub fn is_signed(parts: &Parts) -> bool {
 /// The answer to a signature that is not right, with what a developer needs to find out why.
 fn mismatch(access_key: &str, signature: &str, string_to_sign: &str) -> Fault {
     let fault = Fault::new(Code::SignatureDoesNotMatch).with("AWSAccessKeyId", access_key);
-    fault.with("StringToSign", string_to_sign).with("SignatureProvided", signature)
+    let fault = fault.with("StringToSign", string_to_sign).with("SignatureProvided", signature);
+    fault.with("StringToSignBytes", spelled(string_to_sign))
+}
+
+/// The bytes of a text, which shows what looks alike in it.
+fn spelled(text: &str) -> String {
+    text.bytes().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().join(" ")
 }
 
 /// A header's text; empty if it has none.

@@ -11,7 +11,7 @@ use http::request::Parts;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_encode};
 use sha2::{Digest as _, Sha256};
 
-use super::{date, header, joined, mismatch};
+use super::{date, header, joined, mismatch, spelled};
 use crate::s3::asked::{Asked, Query};
 use crate::s3::code::Code;
 use crate::s3::config::Config;
@@ -156,12 +156,19 @@ impl Claim {
         let text = format!("{ALGORITHM}\n{}\n{}\n{}", self.moment, self.scope, hex(&Sha256::digest(&canonical)));
         let key =
             self.scope.split('/').fold(format!("AWS4{secret}").into_bytes(), |key, word| mac(&key, word.as_bytes()));
-        let chain =
-            Chain { key, moment: self.moment.clone(), scope: self.scope.clone(), previous: self.signature.clone() };
+        let chain = Chain {
+            key,
+            moment: self.moment.clone(),
+            scope: self.scope.clone(),
+            previous: self.signature.clone(),
+            access_key: self.access_key.clone(),
+            canonical,
+        };
         if chain.is_signature_of(&self.signature, &text) {
-            return Ok(chain);
+            Ok(chain)
+        } else {
+            Err(chain.mismatch(&self.signature, &text))
         }
-        Err(mismatch(&self.access_key, &self.signature, &text).with("CanonicalRequest", canonical))
     }
 
     fn canonical_request(&self, parts: &Parts, asked: &Asked) -> Result<String, Fault> {
@@ -253,34 +260,41 @@ pub struct Chain {
     moment: String,
     scope: String,
     previous: String,
+    /// For who has to find out why a signature is wrong.
+    access_key: String,
+    canonical: String,
 }
 
 impl Chain {
-    /// Whether the next piece of a body, which has this hash, was signed so.
-    pub fn is_next(&mut self, signature: &str, hash: &[u8]) -> bool {
-        let text = format!(
-            "{ALGORITHM}-PAYLOAD\n{}\n{}\n{}\n{}\n{}",
-            self.moment,
-            self.scope,
-            self.previous,
-            hex(&Sha256::digest(b"")),
-            hex(hash)
-        );
+    /// Takes the signature of the next piece of a body, whose hash is this in hexadecimal digits.
+    ///
+    /// # Errors
+    /// When it is another's.
+    pub fn next(&mut self, signature: &str, hash: &str) -> Result<(), Fault> {
+        let empty = hex(&Sha256::digest(b""));
+        let text = format!("{ALGORITHM}-PAYLOAD\n{}\n{}\n{}\n{empty}\n{hash}", self.moment, self.scope, self.previous);
         self.advance(signature, &text)
     }
 
-    /// Whether the trailers, `name:value` in lines, were signed so.
-    pub fn is_end(&mut self, signature: &str, trailers: &str) -> bool {
+    /// Takes the signature of the trailers, `name:value` in lines.
+    ///
+    /// # Errors
+    /// When it is another's.
+    pub fn end(&mut self, signature: &str, trailers: &str) -> Result<(), Fault> {
         let trailers = if trailers.is_empty() { "\n" } else { trailers };
         let hash = hex(&Sha256::digest(trailers));
         let text = format!("{ALGORITHM}-TRAILER\n{}\n{}\n{}\n{hash}", self.moment, self.scope, self.previous);
         self.advance(signature, &text)
     }
 
-    fn advance(&mut self, signature: &str, text: &str) -> bool {
-        let is_right = self.is_signature_of(signature, text);
+    fn advance(&mut self, signature: &str, text: &str) -> Result<(), Fault> {
         signature.clone_into(&mut self.previous);
-        is_right
+        if self.is_signature_of(signature, text) { Ok(()) } else { Err(self.mismatch(signature, text)) }
+    }
+
+    fn mismatch(&self, signature: &str, text: &str) -> Fault {
+        let fault = mismatch(&self.access_key, signature, text).with("CanonicalRequest", self.canonical.as_str());
+        fault.with("CanonicalRequestBytes", spelled(&self.canonical))
     }
 
     fn is_signature_of(&self, signature: &str, text: &str) -> bool {

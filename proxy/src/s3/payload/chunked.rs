@@ -23,7 +23,7 @@ use http_body::{Body as _, Frame};
 use sha2::{Digest as _, Sha256};
 
 use super::{failed, sizes};
-use crate::s3::auth::v4::Chain;
+use crate::s3::auth::v4::{Chain, hex};
 use crate::s3::code::Code;
 use crate::s3::fault::Fault;
 
@@ -185,7 +185,11 @@ impl Cutter {
                 }
                 Ok(None)
             }
-            Place::End => Err(incomplete()),
+            // Swift and AWS do not look at what is behind the end.
+            Place::End => {
+                rest.clear();
+                Ok(None)
+            }
         }
     }
 
@@ -224,8 +228,11 @@ impl Cutter {
         if size > self.left {
             return Err(sizes(self.total, (self.total - self.left).saturating_add(size)));
         }
-        if self.chain.is_some() {
-            self.signature = signature(parameters)?;
+        if let Some(chain) = &mut self.chain {
+            self.signature = match signature(parameters)? {
+                Some(signature) => signature,
+                None => return chain.next("", ""),
+            };
         }
         self.place = Place::Piece(size);
         if size == 0 {
@@ -237,16 +244,14 @@ impl Cutter {
 
     fn end_of_piece(&mut self) -> Result<(), Fault> {
         let Some(chain) = &mut self.chain else { return Ok(()) };
-        let hash = self.hash.finalize_reset();
-        if chain.is_next(&self.signature, &hash) { Ok(()) } else { Err(Fault::new(Code::SignatureDoesNotMatch)) }
+        chain.next(&self.signature, &hex(&self.hash.finalize_reset()))
     }
 
     /// A line behind the last piece; an empty one is the end.
     fn trailer(&mut self, line: &[u8]) -> Result<(), Fault> {
         if line.is_empty() {
             self.check_trailers()?;
-            self.place = Place::End;
-            return Ok(());
+            return self.finish();
         }
         if self.expected.is_empty() {
             return Err(incomplete());
@@ -273,9 +278,7 @@ impl Cutter {
         if let Some((signature, chain)) = signature.zip(self.chain.as_mut()).filter(|_| signed) {
             let others = self.found.iter().filter(|(name, _)| *name != TRAILER_SIGNATURE);
             let text: String = others.map(|(name, value)| format!("{name}:{value}\n")).collect();
-            if !chain.is_end(&signature, &text) {
-                return Err(Fault::new(Code::SignatureDoesNotMatch));
-            }
+            chain.end(&signature, &text)?;
             if text.is_empty() {
                 return Err(incomplete());
             }
@@ -287,25 +290,30 @@ impl Cutter {
     /// There are no more bytes. Behind the last piece, the empty line may be missing.
     fn end(&mut self) -> Result<(), Fault> {
         match self.place {
-            Place::End => {}
+            Place::End => return Ok(()),
             Place::Trailer if self.line.is_empty() => self.check_trailers()?,
             _ => return Err(incomplete()),
         }
+        self.finish()
+    }
+
+    fn finish(&mut self) -> Result<(), Fault> {
         self.place = Place::End;
         if self.left == 0 { Ok(()) } else { Err(sizes(self.total, self.total - self.left)) }
     }
 }
 
-fn signature(parameters: &str) -> Result<String, Fault> {
+/// The signature of a piece; `None` if what stands in its place is something else.
+fn signature(parameters: &str) -> Result<Option<String>, Fault> {
     if parameters.is_empty() {
         return Err(incomplete());
     }
     let (name, value) = parameters.split_once('=').unwrap_or((parameters, ""));
     if name.trim() != "chunk-signature" {
-        return Err(Fault::new(Code::SignatureDoesNotMatch));
+        return Ok(None);
     }
     let value = value.trim();
-    if value.is_empty() || value.contains(';') { Err(incomplete()) } else { Ok(value.to_owned()) }
+    if value.is_empty() || value.contains(';') { Err(incomplete()) } else { Ok(Some(value.to_owned())) }
 }
 
 #[cfg(test)]
@@ -337,7 +345,7 @@ mod tests {
         assert_eq!(fault("0\r\nx:y\r\n\r\n", 0).code, Code::MalformedTrailer);
         assert_eq!(fault("0\r\n\r\n", 0).code, Code::MalformedTrailer);
         assert_eq!(fault(&"0".repeat(2000), 0).code, Code::IncompleteBody);
-        assert_eq!(fault("0\r\nx-amz-checksum-crc32:a\r\n\r\nx", 0).code, Code::IncompleteBody);
+        assert!(cut(b"0\r\n\r\nx", 0, None, 3).is_ok());
         let short = fault("0\r\nx-amz-checksum-crc32:a\r\n\r\n", 5);
         assert_eq!(short.details[0], ("NumberBytesExpected", "5".to_owned()));
     }

@@ -15,6 +15,7 @@ use http::{HeaderMap, HeaderValue, Method};
 use http_body_util::BodyExt as _;
 use sha2::{Digest as _, Sha256};
 
+use super::asked::Query;
 use super::auth::v4::{Chain, hex};
 use super::auth::{Claim, header};
 use super::code::Code;
@@ -64,6 +65,8 @@ pub struct Plan {
     checksum: Option<Checksum>,
     /// How many bytes it has once it is decoded.
     length: Result<Option<u64>, BadLength>,
+    /// It comes in pieces, but no signature says how they begin.
+    unchained: bool,
 }
 
 /// A body that is checked as it goes by.
@@ -81,7 +84,7 @@ impl Plan {
     ///
     /// # Errors
     /// When they make no sense, or not together.
-    pub fn of(claim: Option<&Claim>, method: &Method, headers: &HeaderMap) -> Result<Self, Fault> {
+    pub fn of(claim: &Claim, method: &Method, query: &Query, headers: &HeaderMap) -> Result<Self, Fault> {
         let has_body = matches!(*method, Method::PUT | Method::POST);
         let checksum = if has_body { Checksum::promised(headers)? } else { None };
         let value = header(headers, SHA256);
@@ -90,16 +93,18 @@ impl Plan {
         if trailing && pieces.is_none() {
             return Err(Fault::new(Code::MalformedTrailer));
         }
-        let signed_by_header = claim.is_some_and(|claim| !claim.is_in_query() && matches!(claim, Claim::V4(_)));
-        let is_hash = value.len() == 64 && value.bytes().all(|b| b.is_ascii_hexdigit());
+        let unchained = pieces.is_some() && (claim.is_in_query() || matches!(claim, Claim::V2(_)));
         let whole = has_body && !value.is_empty() && value != UNSIGNED && pieces.is_none();
-        let sha256 = (whole && (is_hash || signed_by_header)).then(|| value.to_owned());
+        let sha256 = whole.then(|| value.to_owned());
         let length = match pieces {
             Some(_) => Ok(Some(decoded_length(headers)?)),
             None => crate::constraints::message_length(headers),
         };
         let sha256 = sha256.filter(|_| matches!(length, Ok(Some(_))));
-        Ok(Self { pieces, sha256, checksum, length })
+        // Of what completes an upload, a checksum is that of the whole object.
+        let is_of_body = *method == Method::PUT || query.has("delete");
+        let checksum = checksum.filter(|checksum| is_of_body || checksum.is_trailing());
+        Ok(Self { pieces, sha256, checksum, length, unchained })
     }
 
     /// The body that was promised; `chain` is what checks its pieces. Takes the encoding out of the headers.
@@ -107,7 +112,10 @@ impl Plan {
     /// # Errors
     /// When it has no bytes and is not what they promise.
     pub async fn apply(self, headers: &mut HeaderMap, chain: Option<Chain>, body: Body) -> Result<Payload, Fault> {
-        let Self { pieces, sha256, checksum, length } = self;
+        let Self { pieces, sha256, checksum, length, unchained } = self;
+        if unchained {
+            return Err(mismatch(header(headers, SHA256), &hash_of(body).await?));
+        }
         let mut expected = Vec::new();
         expected.extend(sha256.map(Expected::sha256));
         let (body, trailers) = match pieces {
@@ -153,7 +161,8 @@ pub fn check_sha256(claim: &Claim, headers: &HeaderMap) -> Result<(), Fault> {
     if let Some(pieces) = Pieces::of(value) {
         let length = decoded_length(headers)?;
         if !required {
-            return Err(pieces_without_chain(value, length, headers));
+            let sent = header(headers, CONTENT_LENGTH.as_str()).parse::<u64>().unwrap_or_default();
+            return if length < sent { Err(sizes(length, sent)) } else { Ok(()) };
         }
         return if pieces == Pieces::Unknown { Err(unknown(value)) } else { Ok(()) };
     }
@@ -169,13 +178,15 @@ pub fn check_sha256(claim: &Claim, headers: &HeaderMap) -> Result<(), Fault> {
     Ok(())
 }
 
-/// A body in pieces needs a signature to begin with, which only headers of version 4 give.
-fn pieces_without_chain(value: &str, length: u64, headers: &HeaderMap) -> Fault {
-    let sent = header(headers, CONTENT_LENGTH.as_str()).parse::<u64>().unwrap_or_default();
-    if length < sent {
-        return sizes(length, sent);
+/// A body in pieces needs a signature to begin with, which only headers of version 4 give; for S3 it is one with another hash.
+async fn hash_of(mut body: Body) -> Result<String, Fault> {
+    let mut hash = Sha256::new();
+    while let Some(frame) = body.frame().await {
+        if let Ok(data) = frame.map_err(broken)?.into_data() {
+            hash.update(&data);
+        }
     }
-    mismatch(value, "")
+    Ok(hex(&hash.finalize()))
 }
 
 fn unknown(value: &str) -> Fault {
@@ -240,11 +251,6 @@ pub fn broken(error: BodyError) -> Fault {
 
 fn failed(fault: Fault) -> BodyError {
     BodyError::Source(Box::new(fault))
-}
-
-/// The hash of a body that is in memory.
-pub fn sha256_hex(bytes: &[u8]) -> String {
-    hex(&Sha256::digest(bytes))
 }
 
 #[cfg(test)]
