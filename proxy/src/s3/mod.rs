@@ -45,7 +45,7 @@ use crate::ops::Call;
 use crate::ops::bulk::single;
 use crate::ops::container::ContainerName;
 use crate::ops::resource::ObjectName;
-use crate::swift::response::QUOTED;
+use crate::swift::response::{HTML, QUOTED};
 use asked::Asked;
 use code::Code;
 pub use config::Config;
@@ -115,6 +115,7 @@ impl Face<'_> {
     /// Reads a document out of the body; `None` if it is empty.
     async fn xml(&self, payload: Payload, most: usize) -> Result<Option<bytes::Bytes>, Fault> {
         if matches!(payload.length, Ok(Some(length)) if length > most as u64) {
+            payload::drain(payload).await;
             return Err(Fault::new(Code::MalformedXml));
         }
         let text = payload::read(payload.body, most).await?;
@@ -210,11 +211,11 @@ impl From<xml::BadXml> for Fault {
     }
 }
 
-/// An answer without a body. Swift's S3 says a type of these too, and its tests look for it.
+/// An answer without a body. Swift says a type of these too, and its tests look for it.
 fn empty(status: StatusCode) -> Response<Body> {
     let mut response = Response::new(body::empty());
     *response.status_mut() = status;
-    response.headers_mut().insert(CONTENT_TYPE, xml::TYPE);
+    response.headers_mut().insert(CONTENT_TYPE, HTML);
     response
 }
 

@@ -4,10 +4,14 @@ use std::num::NonZeroU32;
 
 use apus_base::body;
 use apus_base::range::{Ranges, content_range, resolve};
-use http::header::{ACCEPT_RANGES, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, IF_MATCH, IF_NONE_MATCH, RANGE};
+use apus_base::timestamp::Timestamp;
+use http::header::{
+    ACCEPT_RANGES, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH,
+    IF_UNMODIFIED_SINCE, RANGE,
+};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode};
 
-use super::auth::header;
+use super::auth::{date, header};
 use super::code::Code;
 use super::fault::Fault;
 use super::listing::version_id;
@@ -91,6 +95,12 @@ pub(super) fn conditions(request: &HeaderMap) -> HeaderMap {
         let more: String = bare.map(|tag| format!(", {tag}")).collect();
         set(&mut headers, name, &format!("{text}{more}"));
         headers.insert(ETAG_IS_AT, HeaderValue::from_name(S3_ETAG));
+    }
+    for name in [IF_MODIFIED_SINCE, IF_UNMODIFIED_SINCE] {
+        // Clients of S3 write dates in the forms of mail too.
+        if let Some(moment) = date::any(header(&headers, name.as_str())).and_then(|secs| u64::try_from(secs).ok()) {
+            set(&mut headers, name, &Timestamp::from_secs(moment).http_date());
+        }
     }
     headers
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use apus_base::body::{self, Body};
 use apus_base::clock;
+use http::header::CONTENT_LENGTH;
 use http::request::Parts;
 use http::{HeaderName, HeaderValue, Method, Request, Response};
 
@@ -41,6 +42,7 @@ async fn answer(proxy: &Proxy, mut parts: Parts, body: Body) -> Response<Body> {
     });
     if parts.method == Method::HEAD && !response.status().is_success() {
         *response.body_mut() = body::empty();
+        response.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
     }
     if let Ok(id) = HeaderValue::from_str(&trans_id) {
         response.headers_mut().insert(REQUEST_ID, id.clone());

@@ -16,7 +16,7 @@ pub(super) fn amz(text: &str) -> Option<i64> {
 }
 
 /// A moment in one of the forms of HTTP and mail, or as version 4 writes it.
-pub(super) fn any(text: &str) -> Option<i64> {
+pub(in crate::s3) fn any(text: &str) -> Option<i64> {
     let http = || httpdate::parse_http_date(text).ok().map(|moment| OffsetDateTime::from(moment).unix_timestamp());
     let mail = || OffsetDateTime::parse(text, &Rfc2822).ok().map(OffsetDateTime::unix_timestamp);
     let plain = format_description!("[year]-[month]-[day]T[hour]:[minute]:[second]");

@@ -4,7 +4,7 @@
 //! is signed is only what the claim says, so that whoever trusts another header of the request has to see that it is
 //! among them: version 4 refuses requests with `x-amz-*` headers that are not.
 
-mod date;
+pub(super) mod date;
 pub mod v2;
 pub mod v4;
 

@@ -28,6 +28,8 @@ use chunked::Chunked;
 const SHA256: &str = "x-amz-content-sha256";
 const DECODED_LENGTH: &str = "x-amz-decoded-content-length";
 const UNSIGNED: &str = "UNSIGNED-PAYLOAD";
+/// The longest body that is read although it is refused: some documents of clients that know no limits.
+const MAX_DRAINED_BYTES: u64 = 64 * 1024 * 1024;
 
 /// How a body in pieces is signed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -232,6 +234,15 @@ pub async fn read(body: Body, most: usize) -> Result<Bytes, Fault> {
         BodyError::TooLong(_) => Fault::new(Code::MalformedXml),
         error => broken(error),
     })
+}
+
+/// Reads what nobody wants, if it is not too much: most clients look for an answer only when all they have is sent.
+pub async fn drain(payload: Payload) {
+    if matches!(payload.length, Ok(Some(length)) if length > MAX_DRAINED_BYTES) {
+        return;
+    }
+    let mut body = payload.body;
+    while let Some(Ok(_)) = body.frame().await {}
 }
 
 /// Why a body broke off.
