@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use apus_base::client::Footers;
 use apus_base::timestamp::Timestamp;
 use base64::prelude::{BASE64_STANDARD, Engine as _};
 use http::header::{
@@ -14,7 +15,8 @@ use super::auth::header;
 use super::auth::v4::hex;
 use super::code::Code;
 use super::fault::Fault;
-use super::payload::checksum::{Algorithm, Checksum};
+use super::payload::Promise;
+use super::payload::checksum::Algorithm;
 use crate::ops::large::{PARTS_COUNT, S3_ETAG, is_static};
 use crate::ops::versions::VERSION_ID;
 
@@ -23,7 +25,8 @@ pub(super) const META: &str = "x-amz-meta-";
 /// User metadata, in Swift's.
 const SWIFT_META: &str = "x-object-meta-";
 /// The checksum that an object was sent with: `CRC32 sOO8/Q==`.
-const CHECKSUM: HeaderName = HeaderName::from_static("x-object-sysmeta-s3api-checksum");
+const CHECKSUM: HeaderName = HeaderName::from_static(CHECKSUM_NAME);
+const CHECKSUM_NAME: &str = "x-object-sysmeta-s3api-checksum";
 const DELETE_AT: &str = "x-delete-at";
 const CIPHER: &str = "x-backend-crypto-cipher";
 
@@ -87,11 +90,24 @@ pub(super) fn described(request: &HeaderMap) -> HeaderMap {
     headers
 }
 
-/// Keeps a checksum with the object.
-pub(super) fn keep_checksum(headers: &mut HeaderMap, checksum: Option<&Checksum>) {
-    let value = checksum.and_then(|c| c.value.as_ref().map(|value| format!("{} {value}", c.algorithm.name())));
-    if let Some(value) = value {
-        set(headers, CHECKSUM, &value);
+/// What keeps the checksum of a body with the object that it becomes.
+pub(super) fn checksum_behind(promise: Option<&Promise>) -> Option<Footers> {
+    let promise = promise?.clone();
+    let make = move || {
+        let mut headers = HeaderMap::new();
+        if let Some(text) = promise.text() {
+            set(&mut headers, CHECKSUM, &text);
+        }
+        Ok(headers)
+    };
+    Some(Footers { names: vec![CHECKSUM_NAME], make: Box::new(make) })
+}
+
+/// Shows in the answer to an upload the checksum that it had.
+pub(super) fn answer_checksum(headers: &mut HeaderMap, promise: Option<&Promise>) {
+    if let Some((name, value)) = promise.and_then(|promise| Some((promise.header(), promise.value()?))) {
+        set(headers, HeaderName::from_static(name), &value);
+        headers.insert("x-amz-checksum-type", HeaderValue::from_static("FULL_OBJECT"));
     }
 }
 

@@ -2,12 +2,12 @@
 
 use std::num::NonZeroU32;
 
-use apus_base::body;
+use apus_base::body::{self, Body};
 use apus_base::range::{Ranges, content_range, resolve};
 use apus_base::timestamp::Timestamp;
 use http::header::{
     ACCEPT_RANGES, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH,
-    IF_UNMODIFIED_SINCE, RANGE,
+    IF_UNMODIFIED_SINCE, LAST_MODIFIED, RANGE,
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode};
 
@@ -123,6 +123,7 @@ async fn read(face: &Face<'_>) -> Answered {
     };
     let (mut head, contents) = response.into_parts();
     let mut headers = metadata::shown(&head.headers);
+    headers.insert(ACCEPT_RANGES, HeaderValue::from_static("bytes"));
     match head.status {
         StatusCode::PRECONDITION_FAILED => return Err(Fault::new(Code::PreconditionFailed)),
         StatusCode::RANGE_NOT_SATISFIABLE => return Err(out_of_range(face, &head.headers)),
@@ -134,7 +135,7 @@ async fn read(face: &Face<'_>) -> Answered {
         }
         _ => {}
     }
-    if header(&face.parts.headers, "x-amz-checksum-mode") == "ENABLED" {
+    if head.status == StatusCode::OK && header(&face.parts.headers, "x-amz-checksum-mode") == "ENABLED" {
         metadata::show_checksum(&head.headers, &mut headers);
     }
     if !is_static(&head.headers) && face.part_number(Some(1), true)?.is_some() {
@@ -150,7 +151,6 @@ async fn read(face: &Face<'_>) -> Answered {
     if face.parts.method == Method::HEAD && head.status == StatusCode::OK {
         head.status = cut(&mut headers, &face.parts.headers)?;
     }
-    headers.insert(ACCEPT_RANGES, HeaderValue::from_static("bytes"));
     let contents = if face.parts.method == Method::HEAD { body::empty() } else { contents };
     let mut response = Response::new(contents);
     *response.status_mut() = head.status;
@@ -196,24 +196,23 @@ async fn store(face: &Face<'_>, payload: Payload) -> Answered {
     if let Some(condition) = request.get(IF_NONE_MATCH) {
         headers.insert(IF_NONE_MATCH, condition.clone());
     }
-    metadata::keep_checksum(&mut headers, payload.checksum.as_ref());
     let parts = face.request(Method::PUT, headers.clone());
     let checksum = payload.checksum.clone();
-    let stored = put(face.call(&parts), Put::new(face.object()?, headers, payload.length, payload.body)).await;
+    let behind = metadata::checksum_behind(checksum.as_ref());
+    let stored =
+        put(face.call(&parts), Put { behind, ..Put::new(face.object()?, headers, payload.length, payload.body) }).await;
     let stored = stored.map_err(|error| face.bucket_fault(error))?;
     let mut response = answered(&stored);
-    if let Some((name, value)) = checksum.and_then(|checksum| Some((checksum.header(), checksum.value?))) {
-        set(response.headers_mut(), HeaderName::from_static(name), &value);
-        response.headers_mut().insert("x-amz-checksum-type", HeaderValue::from_static("FULL_OBJECT"));
-    }
+    metadata::answer_checksum(response.headers_mut(), checksum.as_ref());
     Ok(response)
 }
 
 /// The answer to a stored object.
-pub(super) fn answered(stored: &Stored) -> Response<apus_base::body::Body> {
+pub(super) fn answered(stored: &Stored) -> Response<Body> {
     let mut response = empty(StatusCode::OK);
     if let Some(etag) = &stored.etag {
         set(response.headers_mut(), ETAG, &format!("\"{}\"", etag.trim_matches('"')));
+        set(response.headers_mut(), LAST_MODIFIED, &stored.written.http_date());
     }
     if let Some(version) = stored.version {
         set(response.headers_mut(), HeaderName::from_static("x-amz-version-id"), &version.to_string());

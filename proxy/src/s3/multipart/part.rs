@@ -1,7 +1,7 @@
 //! UploadPart and UploadPartCopy.
 
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
-use http::{HeaderMap, HeaderName, HeaderValue, Method};
+use http::{HeaderMap, HeaderValue, Method};
 
 use super::Upload;
 use crate::ops::put::{Put, put};
@@ -9,7 +9,6 @@ use crate::s3::auth::header;
 use crate::s3::code::Code;
 use crate::s3::copy::{Plan, range, result};
 use crate::s3::fault::Fault;
-use crate::s3::metadata::set;
 use crate::s3::payload::Payload;
 use crate::s3::{Answered, Face, metadata, object};
 
@@ -44,15 +43,14 @@ pub(in crate::s3) async fn answer(face: &Face<'_>, payload: Payload) -> Answered
     }
     let mut headers = HeaderMap::from_iter([(CONTENT_TYPE, PART_TYPE)]);
     headers.extend(metadata::promised_md5(&face.parts.headers)?);
-    metadata::keep_checksum(&mut headers, payload.checksum.as_ref());
     let request = face.request(Method::PUT, headers.clone());
     let checksum = payload.checksum.clone();
-    let stored = put(face.call(&request), Put::new(name, headers, payload.length, payload.body)).await;
+    let behind = metadata::checksum_behind(checksum.as_ref());
+    let stored =
+        put(face.call(&request), Put { behind, ..Put::new(name, headers, payload.length, payload.body) }).await;
     let stored = stored.map_err(|error| face.container_fault(&upload.container, error))?;
     let mut response = object::answered(&stored);
     response.headers_mut().remove("x-amz-version-id");
-    if let Some((name, value)) = checksum.and_then(|checksum| Some((checksum.header(), checksum.value?))) {
-        set(response.headers_mut(), HeaderName::from_static(name), &value);
-    }
+    metadata::answer_checksum(response.headers_mut(), checksum.as_ref());
     Ok(response)
 }

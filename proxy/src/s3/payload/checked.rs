@@ -5,7 +5,7 @@ use std::task::{Context, Poll, ready};
 
 use apus_base::body::{Body, BodyError};
 use bytes::Bytes;
-use http_body::{Body as _, Frame};
+use http_body::Frame;
 
 use super::checksum::{Algorithm, Checksum, Hasher};
 use super::chunked::Trailers;

@@ -19,7 +19,7 @@ use std::task::{Context, Poll, ready};
 
 use apus_base::body::{Body, BodyError};
 use bytes::{Buf as _, Bytes};
-use http_body::{Body as _, Frame};
+use http_body::Frame;
 use sha2::{Digest as _, Sha256};
 
 use super::{failed, sizes};

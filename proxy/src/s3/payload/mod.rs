@@ -23,13 +23,13 @@ use super::fault::Fault;
 use crate::constraints::BadLength;
 use checked::{Checked, Expected};
 use checksum::Checksum;
-use chunked::Chunked;
+use chunked::{Chunked, Trailers};
 
 const SHA256: &str = "x-amz-content-sha256";
 const DECODED_LENGTH: &str = "x-amz-decoded-content-length";
 const UNSIGNED: &str = "UNSIGNED-PAYLOAD";
 /// The longest body that is read although it is refused: some documents of clients that know no limits.
-const MAX_DRAINED_BYTES: u64 = 64 * 1024 * 1024;
+const MAX_DRAINED_BYTES: u64 = 128 * 1024 * 1024;
 
 /// How a body in pieces is signed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,8 +77,32 @@ pub struct Payload {
     pub body: Body,
     /// How many they are; `None` if only their end tells.
     pub length: Result<Option<u64>, BadLength>,
-    /// Their checksum, where it is promised before them.
-    pub checksum: Option<Checksum>,
+    /// Their checksum, if one is promised.
+    pub checksum: Option<Promise>,
+}
+
+/// A checksum that comes before or behind a body.
+#[derive(Clone, Debug)]
+pub struct Promise {
+    checksum: Checksum,
+    trailers: Option<Trailers>,
+}
+
+impl Promise {
+    /// The header that says it.
+    pub fn header(&self) -> &'static str {
+        self.checksum.header()
+    }
+
+    /// Its value in base64; behind a body, once that has ended.
+    pub fn value(&self) -> Option<String> {
+        self.checksum.value.clone().or_else(|| self.trailers.as_ref()?.get(self.header()))
+    }
+
+    /// `CRC32 sOO8/Q==`
+    pub fn text(&self) -> Option<String> {
+        Some(format!("{} {}", self.checksum.algorithm.name(), self.value()?))
+    }
 }
 
 impl Plan {
@@ -135,14 +159,14 @@ impl Plan {
                 (chunked.boxed_unsync(), Some(trailers))
             }
         };
-        expected.extend(checksum.as_ref().map(|checksum| Expected::checksum(checksum, trailers)));
+        expected.extend(checksum.as_ref().map(|checksum| Expected::checksum(checksum, trailers.clone())));
         let body = if expected.is_empty() { body } else { Checked::new(body, expected).boxed_unsync() };
         let body = match length {
             // Nobody may read a body of no bytes.
             Ok(Some(0)) => body::full(read(body, 0).await?),
             _ => body,
         };
-        Ok(Payload { body, length, checksum: checksum.filter(|checksum| !checksum.is_trailing()) })
+        Ok(Payload { body, length, checksum: checksum.map(|checksum| Promise { checksum, trailers }) })
     }
 }
 
