@@ -52,9 +52,7 @@ impl<A: Serialize + DeserializeOwned> Place<A> {
     pub fn due_in(&self, interval: Duration, now: u64) -> Duration {
         match self {
             Self::At { .. } => Duration::ZERO,
-            Self::Ended { began } => {
-                Duration::from_secs(began.saturating_add(interval.as_secs()).saturating_sub(now))
-            }
+            Self::Ended { began } => Duration::from_secs(began.saturating_add(interval.as_secs()).saturating_sub(now)),
         }
     }
 }
