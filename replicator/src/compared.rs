@@ -3,7 +3,7 @@
 //!
 //! Each peer device is asked once, for all partitions that it shares as a primary; then, where a primary's disk is gone, who stands
 //! in for it. One device may be both, of different partitions: what it said is joined, and a partition that it was not
-//! asked about with success never counts as the same, since what seems to be the same elsewhere may be removed here.
+//! asked about with success never counts as the same, since then nobody would bring it.
 
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap, HashSet};
