@@ -184,6 +184,33 @@ fn what_was_killed_in_the_middle_goes_on_where_it_was() {
 }
 
 #[test]
+fn a_mover_that_is_killed_goes_on_without_a_word_from_where() {
+    for point in ["move.pushed:3", "move.handed_off:2"] {
+        let mut cluster = growing(4, 3).start();
+        let tester = cluster.tester();
+        store_all(&tester);
+        let new = added(&mut cluster, 3);
+        let from = change_ring(&cluster, &[&["add", &new, "100"]]);
+        let from = from.to_str().unwrap();
+
+        // One of three dies in the middle of its part; what it gave away already is elsewhere.
+        let output = move_on(&mut cluster, [0], &["--from", from, "--crash-at", point]).remove(0);
+        assert!(output.status.code().is_none(), "it did not come to {point}: {}", said(&output));
+        read_all(&tester);
+
+        // It knows what it was doing, and the others do theirs.
+        let output = move_on(&mut cluster, [0], &[]).remove(0);
+        assert!(output.status.success() && !said(&output).starts_with("move: 0 of 0"), "{point}: {}", said(&output));
+        for output in move_on(&mut cluster, 1..4, &["--from", from]) {
+            assert!(output.status.success(), "{point}: {}", said(&output));
+        }
+        assert_in_place(&cluster, 4);
+        read_all(&tester);
+        assert!(said(&move_on(&mut cluster, [0], &[])[0]).starts_with("move: 0 of 0"));
+    }
+}
+
+#[test]
 fn a_target_that_is_down_fails_and_the_sources_keep_their_copies() {
     let mut cluster = growing(4, 3).start();
     let tester = cluster.tester();
