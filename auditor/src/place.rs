@@ -110,7 +110,8 @@ mod tests {
 
         #[test]
         fn a_partition_that_is_past_has_no_suffix_that_is_not(place in place(), policy in 0u32..4, partition in 0u32..4, suffix: u16) {
-            prop_assert!(!place.is_past_partition(policy, partition) || place.is_past(Suffix { policy, partition, suffix }));
+            let suffix = Suffix { policy, partition, suffix };
+            prop_assert!(!place.is_past_partition(policy, partition) || place.is_past(suffix));
         }
     }
 }

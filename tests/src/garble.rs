@@ -4,9 +4,12 @@
 use std::fs;
 use std::sync::Arc;
 
-use apus_base::db::{Databases, DbError, Get as _, Info, ListingId, Transaction};
+use apus_base::clock;
+use apus_base::db::codec::Encoder;
+use apus_base::db::{Databases, DbError, Get as _, Info, Kind, ListingId, Transaction};
 use apus_base::fs::{Devices, Reserve};
 use apus_base::policy::PolicyIndex;
+use apus_base::timestamp::Timestamp;
 
 use crate::cluster::Cluster;
 use crate::{disk, listing_copies};
@@ -34,6 +37,19 @@ impl Cluster {
             let mut info = Info::load(tx, id)?.expect("a database");
             info.stats.values_mut().next().expect("counts").rows += 1;
             info.store(tx, id)
+        });
+    }
+
+    /// Has a stopped node believe that its containers were passed over last so many seconds ago, as after a long time away.
+    #[track_caller]
+    pub fn set_seen(&mut self, node: usize, seconds_ago: u64) {
+        let seen = Timestamp::from_secs(clock::now().secs() - seconds_ago);
+        self.garble(node, move |tx| {
+            // When it was seen, when it was walked, and whether it is known to have been away: as the replicator's `times` has it.
+            let mut times = Encoder::new(1);
+            times.timestamp(seen).timestamp(seen).flag(false);
+            tx.put(Kind::Container.times(), times.finish());
+            Ok(())
         });
     }
 

@@ -61,7 +61,12 @@ fn change_ring(cluster: &Cluster, verbs: &[&[&str]]) -> PathBuf {
 
 /// Runs the moves of some nodes at once, as an operator would on all of them.
 fn move_on(cluster: &mut Cluster, nodes: impl IntoIterator<Item = usize>, arguments: &[&str]) -> Vec<Output> {
-    let commands = nodes.into_iter().map(|node| {
+    move_each(cluster, nodes.into_iter().map(|node| (node, arguments)))
+}
+
+/// The same, with arguments for each.
+fn move_each<'a>(cluster: &mut Cluster, nodes: impl Iterator<Item = (usize, &'a [&'a str])>) -> Vec<Output> {
+    let commands = nodes.map(|(node, arguments)| {
         let mut command = Command::new(tools::binary());
         command.args(["pass", "move", "--config"]).arg(cluster.node(node).config()).args(arguments);
         command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
@@ -199,11 +204,12 @@ fn a_mover_that_is_killed_goes_on_without_a_word_from_where() {
         read_all(&tester);
 
         // It knows what it was doing, and the others do theirs.
-        let output = move_on(&mut cluster, [0], &[]).remove(0);
-        assert!(output.status.success() && !said(&output).starts_with("move: 0 of 0"), "{point}: {}", said(&output));
-        for output in move_on(&mut cluster, 1..4, &["--from", from]) {
-            assert!(output.status.success(), "{point}: {}", said(&output));
-        }
+        let others: &[&str] = &["--from", from];
+        let each = (0..4).map(|node| (node, if node == 0 { &[] } else { others }));
+        let outputs = move_each(&mut cluster, each);
+        let lines: Vec<String> = outputs.iter().map(said).collect();
+        assert!(outputs.iter().all(|output| output.status.success()), "{point}: {lines:?}");
+        assert!(!lines[0].starts_with("move: 0 of 0"), "{point}: {lines:?}");
         assert_in_place(&cluster, 4);
         read_all(&tester);
         assert!(said(&move_on(&mut cluster, [0], &[])[0]).starts_with("move: 0 of 0"));
