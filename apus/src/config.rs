@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use apus_base::cluster::{Cluster, ClusterConfig};
-use apus_base::link::{BackendTls, BackendTlsConfig};
+use apus_base::link::{BackendTls, IdentityFiles};
 use serde::{Deserialize, Serialize};
 
 use crate::error::StartError;
@@ -30,7 +30,7 @@ pub(crate) struct NodeConfig {
     #[serde(default)]
     pub(crate) object: apus_object::Config,
     /// Without it, storage servers speak plain HTTP with whoever reaches them.
-    pub(crate) backend_tls: Option<BackendTlsConfig>,
+    pub(crate) backend_tls: Option<IdentityFiles>,
     /// Without it, no object is replicated.
     pub(crate) replication: Option<apus_replicator::replicate::Config>,
     #[serde(default)]
@@ -117,7 +117,8 @@ impl NodeConfig {
             tls.files_mut().for_each(|file| *file = folder.join(&file));
         }
         if let Some(replication) = &mut config.replication {
-            for file in [&mut replication.certificate, &mut replication.key, &mut replication.ca] {
+            let files = [&mut replication.certificate, &mut replication.key, &mut replication.ca];
+            for file in files.into_iter().chain(&mut replication.crl) {
                 *file = folder.join(&file);
             }
         }

@@ -2,11 +2,12 @@
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use apus_base::db::replica::Room;
-use apus_base::link::{Identity, Link};
+use apus_base::link::{Identity, IdentityFiles, Link};
 use apus_replicator::{Front, Listings, Replicate, replicate};
 use tokio_util::sync::CancellationToken;
 
@@ -51,6 +52,15 @@ impl Links {
     ) -> Result<Arc<Link>, StartError> {
         let mut bound = self.bound.lock().unwrap_or_else(PoisonError::into_inner);
         bind(&mut bound, address(config, role)?, identity).map(|(link, _)| link)
+    }
+
+    /// Puts changed certificates to use on all ends, for as long as it is awaited.
+    pub(crate) async fn watch(&self, files: &IdentityFiles) -> Infallible {
+        let renew = |identity: &Identity| {
+            let bound = self.bound.lock().unwrap_or_else(PoisonError::into_inner);
+            bound.values().try_for_each(|(link, _)| link.renew(identity))
+        };
+        files.watch(renew).await
     }
 }
 

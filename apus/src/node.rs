@@ -20,7 +20,7 @@ use apus_base::db::replica::Room;
 use apus_base::db::{Databases, Kind};
 use apus_base::fs::Devices;
 use apus_base::here::Here;
-use apus_base::link::{Identity, Link};
+use apus_base::link::{Identity, IdentityFiles, Link};
 use apus_base::listing::receiver::ListingReceiver;
 use apus_base::metrics::Metrics;
 use apus_base::pass::Filter;
@@ -337,9 +337,14 @@ impl Node {
 
     /// Who this node is to others; whoever is kept from backend requests does not replicate either.
     fn identity(&self, config: &replicate::Config) -> Result<Identity, StartError> {
-        let crl = self.config.backend_tls.as_ref().and_then(|tls| tls.crl.as_deref());
-        let identity = Identity::read(&config.certificate, &config.key, &config.ca).and_then(|own| own.without(crl));
-        identity.map_err(|error| StartError::Link(error.into()))
+        self.identity_files(config).identity().map_err(|error| StartError::Link(error.into()))
+    }
+
+    fn identity_files(&self, config: &replicate::Config) -> IdentityFiles {
+        let backends = || self.config.backend_tls.as_ref().and_then(|tls| tls.crl.clone());
+        let crl = config.crl.clone().or_else(backends);
+        let (certificate, key, ca) = (config.certificate.clone(), config.key.clone(), config.ca.clone());
+        IdentityFiles { certificate, key, ca, crl }
     }
 
     pub(crate) fn updater(&self, metrics: &Metrics) -> Updater {
@@ -451,11 +456,23 @@ impl Node {
         }
     }
 
-    /// Puts changed certificates for backend requests to use, for as long as it is awaited.
+    /// Puts changed certificates for backend requests and for replication to use, for as long as it is awaited.
     pub(crate) async fn watch_certificates(&self) -> Infallible {
-        match &self.cluster.backend_tls {
-            Some(tls) => Arc::clone(tls).watch().await,
-            None => std::future::pending().await,
+        let backend = async {
+            match &self.cluster.backend_tls {
+                Some(tls) => tls.watch().await,
+                None => std::future::pending().await,
+            }
+        };
+        let links = async {
+            match &self.config.replication {
+                Some(config) => self.links.watch(&self.identity_files(config)).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            never = backend => never,
+            never = links => never,
         }
     }
 

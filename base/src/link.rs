@@ -3,12 +3,14 @@
 //! Whoever has a certificate of the cluster's CA is a node of the cluster, and nobody else gets past the handshake; both ends
 //! show one. All certificates carry the same name, [`NODE_NAME`]: belonging to the cluster is what counts, and addresses
 //! change. A connection to a peer is kept and shared by all streams to it; each exchange is a stream of its own, so a long
-//! transfer holds up no question. What a peer may do is limited: streams at once, bytes in flight, silence.
+//! transfer holds up no question. What a peer may do is limited: streams at once, bytes in flight, silence. With new
+//! certificates ([`Link::renew`]) all connections are made anew, so a node that was revoked is out within seconds.
 //!
 //! What can fail: the peer is not there or not one of us ([`LinkError::Connect`]), it falls silent ([`LinkError::Silent`]), or says
 //! what is no message. All are the peer's; the connection is made anew by whoever asks next.
 
 mod expiry;
+mod files;
 mod identity;
 mod reset;
 mod stream;
@@ -20,14 +22,16 @@ use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use quinn::{Connection, Endpoint, EndpointConfig, IdleTimeout, TransportConfig, VarInt};
+use arc_swap::ArcSwap;
+use quinn::{ClientConfig, Connection, Endpoint, EndpointConfig, IdleTimeout, ServerConfig, TransportConfig, VarInt};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 pub use expiry::{certificate_expiry, serial};
+pub use files::IdentityFiles;
 pub use identity::{Identity, IdentityError, NODE_NAME};
 pub use stream::{Receiver, Sender, Stream};
-pub use tls::{BackendTls, BackendTlsConfig};
+pub use tls::BackendTls;
 
 use crate::wire::replication::InvalidMessage;
 
@@ -75,6 +79,9 @@ pub enum LinkError {
 #[derive(Debug)]
 pub struct Link {
     endpoint: Endpoint,
+    client: ArcSwap<ClientConfig>,
+    /// Cancelled when peers have to show their certificates anew.
+    renewed: ArcSwap<CancellationToken>,
     connections: Mutex<HashMap<SocketAddr, Connection>>,
 }
 
@@ -90,8 +97,7 @@ impl Link {
     /// # Errors
     /// When the address is taken or the identity cannot be used.
     pub fn bind(address: SocketAddr, identity: &Identity) -> Result<Self, LinkError> {
-        let mut server = quinn::ServerConfig::with_crypto(identity.server()?);
-        server.transport_config(transport());
+        let server = server(identity)?;
         let failed = |error| LinkError::Bind(address, error);
         let socket = std::net::UdpSocket::bind(address).map_err(failed)?;
         let runtime = quinn::default_runtime().ok_or_else(|| failed(std::io::Error::other("no runtime")))?;
@@ -121,11 +127,24 @@ impl Link {
         Self::with(Endpoint::client(own).map_err(|error| LinkError::Bind(own, error))?, identity)
     }
 
-    fn with(mut endpoint: Endpoint, identity: &Identity) -> Result<Self, LinkError> {
-        let mut client = quinn::ClientConfig::new(identity.client()?);
-        client.transport_config(transport());
-        endpoint.set_default_client_config(client);
-        Ok(Self { endpoint, connections: Mutex::default() })
+    fn with(endpoint: Endpoint, identity: &Identity) -> Result<Self, LinkError> {
+        let client = ArcSwap::from_pointee(client(identity)?);
+        Ok(Self { endpoint, client, renewed: ArcSwap::default(), connections: Mutex::default() })
+    }
+
+    /// Shows, and trusts, what an identity says now, for an end that was made by [`Link::bind`]. Streams that are open may end,
+    /// for ten seconds at most.
+    ///
+    /// # Errors
+    /// When the identity cannot be used; then nothing changes.
+    pub fn renew(&self, identity: &Identity) -> Result<(), IdentityError> {
+        let (client, server) = (client(identity)?, server(identity)?);
+        self.client.store(Arc::new(client));
+        self.endpoint.set_server_config(Some(server));
+        // Each ends when its last stream has.
+        self.lock().clear();
+        self.renewed.swap(Arc::default()).cancel();
+        Ok(())
     }
 
     /// Opens a stream to the node that answers on `host` (a name or an IP) and `port`.
@@ -142,7 +161,8 @@ impl Link {
         {
             return Ok(Stream::new(send, receive));
         }
-        let connecting = self.endpoint.connect(address, NODE_NAME).map_err(|e| failed(&e))?;
+        let client = ClientConfig::clone(&self.client.load());
+        let connecting = self.endpoint.connect_with(client, address, NODE_NAME).map_err(|e| failed(&e))?;
         let connected = tokio::time::timeout(CONNECT, connecting).await.map_err(|_| failed(&"no answer"))?;
         let connection = connected.map_err(|e| failed(&e))?;
         let (send, receive) = connection.open_bi().await.map_err(|e| failed(&e))?;
@@ -184,10 +204,12 @@ impl Link {
                 incoming.refuse();
                 continue;
             }
+            // Before the handshake: when it was by certificates that change meanwhile, it is made again.
+            let renewed = self.renewed.load_full();
             let (answerer, streams, shutdown) = (Arc::clone(&answerer), streams.clone(), shutdown.clone());
             tokio::spawn(async move {
                 match incoming.await {
-                    Ok(connection) => accept_streams(connection, answerer, streams, shutdown).await,
+                    Ok(connection) => accept_streams(connection, answerer, streams, (shutdown, renewed)).await,
                     Err(error) => tracing::warn!(%error, "a peer was refused"),
                 }
             });
@@ -209,16 +231,34 @@ async fn accept_streams<A: Answerer>(
     connection: Connection,
     answerer: Arc<A>,
     streams: TaskTracker,
-    shutdown: CancellationToken,
+    (shutdown, renewed): (CancellationToken, Arc<CancellationToken>),
 ) {
+    let own = TaskTracker::new();
     loop {
         let stream = tokio::select! {
             () = shutdown.cancelled() => return,
+            () = renewed.cancelled() => break,
             stream = connection.accept_bi() => stream,
         };
         let Ok((send, receive)) = stream else { return };
-        streams.spawn(Arc::clone(&answerer).answer(Stream::new(send, receive)));
+        streams.spawn(own.track_future(Arc::clone(&answerer).answer(Stream::new(send, receive))));
     }
+    own.close();
+    // Those that take longer are cut off.
+    let _ = tokio::time::timeout(GRACE, own.wait()).await;
+    connection.close(VarInt::from_u32(0), b"there are new certificates");
+}
+
+fn client(identity: &Identity) -> Result<ClientConfig, IdentityError> {
+    let mut client = ClientConfig::new(identity.client()?);
+    client.transport_config(transport());
+    Ok(client)
+}
+
+fn server(identity: &Identity) -> Result<ServerConfig, IdentityError> {
+    let mut server = ServerConfig::with_crypto(identity.server()?);
+    server.transport_config(transport());
+    Ok(server)
 }
 
 fn transport() -> Arc<TransportConfig> {

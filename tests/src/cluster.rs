@@ -13,7 +13,7 @@ use std::process::{Command, Output};
 use tempfile::TempDir;
 use toml::{Table, Value};
 
-use crate::http::Request;
+use crate::http::{Request, Response};
 use crate::mount::Disk;
 use crate::net::Network;
 use crate::process::{Exit, Process};
@@ -484,16 +484,16 @@ impl Cluster {
     /// What each node's own container server lists, asked without the proxy: the rows with all their columns.
     #[track_caller]
     pub fn rows(&self, account: &str, container: &str) -> Vec<serde_json::Value> {
-        self.rows_of(account, container, "format=json")
+        let rows = |answer: Response| if answer.body.is_empty() { serde_json::Value::Null } else { answer.json() };
+        self.listings(account, container, "format=json").into_iter().map(rows).collect()
     }
 
-    /// The same with a query of the story's own.
+    /// What each node's own container server answers when it is asked for a listing with that query.
     #[track_caller]
-    pub fn rows_of(&self, account: &str, container: &str, query: &str) -> Vec<serde_json::Value> {
+    pub fn listings(&self, account: &str, container: &str, query: &str) -> Vec<Response> {
         let ask = |(i, node): (usize, &Node)| {
             let target = format!("/{}/0/{account}/{container}?{query}", device(i));
-            let answer = Request::new(node.address("container"), "GET", target).send();
-            if answer.body.is_empty() { serde_json::Value::Null } else { answer.json() }
+            Request::new(node.address("container"), "GET", target).send()
         };
         self.nodes.iter().enumerate().map(ask).collect()
     }

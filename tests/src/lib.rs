@@ -9,6 +9,7 @@ pub mod certificate;
 pub mod cluster;
 pub mod copies;
 pub mod disk;
+pub mod garble;
 pub mod http;
 pub mod listing_copies;
 pub mod mount;

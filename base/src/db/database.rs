@@ -182,6 +182,10 @@ impl Inner {
         if batch.is_empty() {
             return Ok(());
         }
+        // The failed group may be found in the log when it is read next, so nothing that does not know of it may follow it.
+        if self.failed.load(Ordering::Relaxed) {
+            return Err(DbError::Closed);
+        }
         crash::point(CRASH_POINTS[0]);
         let mut options = WriteOptions::default();
         options.set_sync(true);
@@ -207,5 +211,31 @@ fn make_folder(folder: &Path, device: &Path) -> std::io::Result<()> {
         Ok(()) => std::fs::File::open(device)?.sync_all(),
         Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
         Err(error) => Err(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::db::{Databases, DbError};
+    use crate::fs::{Devices, Reserve};
+
+    #[tokio::test]
+    async fn nothing_is_written_behind_a_group_that_failed() {
+        let root = tempfile::tempdir().unwrap();
+        std::fs::create_dir(root.path().join("d1")).unwrap();
+        let databases = Databases::new(Arc::new(Devices::new(root.path(), 2)), Reserve::Bytes(0));
+        let put = |tx: &mut Transaction<'_>| {
+            tx.put(b"a".to_vec(), b"1".to_vec());
+            Ok::<_, DbError>(())
+        };
+        let failed = databases.get_writable("d1").await.unwrap();
+        failed.inner.failed.store(true, Ordering::Relaxed);
+        // It waited in the queue when the group before it failed.
+        assert!(failed.committer.commit(put).await.is_err());
+        assert_eq!(failed.inner.get(b"a").unwrap(), None);
+        drop(failed);
+        // Opened anew, the device takes writes again.
+        databases.get_writable("d1").await.unwrap().commit(put).await.unwrap();
     }
 }

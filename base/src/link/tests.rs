@@ -107,6 +107,27 @@ async fn strangers_are_refused_on_both_ends() {
     assert!(matches!(ask(&asking, &impostor).await, Err(LinkError::Connect(..))));
 }
 
+#[tokio::test]
+async fn with_new_certificates_peers_show_theirs_again() {
+    let (ours, theirs) = (Authority::new(), Authority::new());
+    let (answering, _stop) = serving(&ours.issue());
+    let asking = Link::asking(&ours.issue()).unwrap();
+    assert!(ask(&asking, &answering).await.is_ok());
+    let kept = asking.lock().values().next().cloned().unwrap();
+
+    // What is kept ends, though nothing is wrong with it; the next question makes another.
+    answering.renew(&ours.issue()).unwrap();
+    kept.closed().await;
+    assert!(ask(&asking, &answering).await.is_ok());
+
+    // The cluster has another CA now, so nobody with a certificate of the old one gets in, nor is asked.
+    answering.renew(&theirs.issue()).unwrap();
+    asking.lock().values().next().cloned().unwrap().closed().await;
+    assert!(ask(&asking, &answering).await.is_err());
+    let ours = serving(&ours.issue()).0;
+    assert!(matches!(ask(&answering, &ours).await, Err(LinkError::Connect(..))));
+}
+
 #[test]
 fn files_that_are_no_identity_are_named() {
     let authority = Authority::new();
@@ -119,11 +140,14 @@ fn files_that_are_no_identity_are_named() {
 }
 
 impl Authority {
-    /// The node that was issued last, with its files.
-    fn backend_tls(&self) -> BackendTls {
+    /// The files of the node that was issued last.
+    fn files(&self) -> IdentityFiles {
         let path = |name: &str| self.folder.path().join(name);
-        let (certificate, key, ca) = (path("node.pem"), path("node.key"), path("ca.pem"));
-        BackendTls::load(BackendTlsConfig { certificate, key, ca, crl: None }).unwrap()
+        IdentityFiles { certificate: path("node.pem"), key: path("node.key"), ca: path("ca.pem"), crl: None }
+    }
+
+    fn backend_tls(&self) -> BackendTls {
+        BackendTls::load(self.files()).unwrap()
     }
 }
 
@@ -141,16 +165,19 @@ async fn new_certificates_for_backend_requests_are_used_and_broken_ones_are_not(
     authority.issue();
     let (asking, answering) = (authority.backend_tls(), authority.backend_tls());
     let first = handshake(&asking, &answering).await.unwrap();
-    let seen = answering.look(None);
-    assert!(!first.is_cancelled());
+    let files = authority.files();
+    let (seen, changed) = files.look(None);
+    assert!(changed.is_none() && files.look(Some(seen)).1.is_none() && !first.is_cancelled());
 
     // Another certificate of the same CA: whoever came by the old one comes again.
     authority.issue();
-    let seen = answering.look(Some(seen));
+    let (seen, changed) = files.look(Some(seen));
+    answering.renew(&changed.unwrap().unwrap()).unwrap();
     assert!(first.is_cancelled());
     let second = handshake(&asking, &answering).await.unwrap();
     std::fs::write(authority.folder.path().join("node.pem"), "nonsense").unwrap();
-    answering.look(Some(seen));
+    let (_, changed) = files.look(Some(seen));
+    assert!(changed.unwrap().and_then(|identity| answering.renew(&identity)).is_err());
     assert!(!second.is_cancelled() && handshake(&asking, &answering).await.is_ok());
 
     // Strangers are refused on both ends.

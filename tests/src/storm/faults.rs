@@ -13,7 +13,7 @@ use rustix::process::Signal;
 
 use super::history::History;
 use super::plan::{Act, Injury, Outage, Round, Trouble};
-use super::{LISTINGS_ARE_REPLICATED, REPLICATION, Settings};
+use super::{REPLICATION, Settings};
 use crate::cluster::Node;
 use crate::net::Network;
 use crate::{Cluster, PATIENCE, Request, disk, md5_hex};
@@ -187,8 +187,8 @@ impl<'a> Breaker<'a> {
             Injury::Flip(many) => self.damage(node, many, rng, flip),
             Injury::Truncate(many) => self.damage(node, many, rng, truncate),
             Injury::Scramble(many) => self.damage(node, many, rng, scramble),
-            Injury::Replace if LISTINGS_ARE_REPLICATED => self.replace(node),
-            Injury::Empty | Injury::Replace => self.empty(node),
+            Injury::Empty => self.empty(node),
+            Injury::Replace => self.replace(node),
         }
     }
 

@@ -8,7 +8,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use fastrand::Rng;
 use serde_json::{Value, json};
 
-use super::LISTINGS_ARE_REPLICATED;
 use super::history::{Content, History, Seen, What, content_type};
 use crate::{Request, Response, Session, bytes, md5_hex};
 
@@ -68,7 +67,7 @@ impl<'a> Client<'a> {
             90..92 => self.get(&format!("{container}/short-lived{few}")),
             92..95 => self.get(&format!("{container}/copy{few}")),
             95..97 => self.list(container),
-            97..99 if LISTINGS_ARE_REPLICATED => self.container(few),
+            97..99 => self.container(few),
             97.. => self.request("HEAD account", "HEAD", "", |r| r).map_or((), drop),
         }
     }

@@ -24,12 +24,8 @@ use history::History;
 use load::{CONTAINERS, Client, MAX_LIFE_SECONDS, SEGMENTS};
 use plan::Round;
 
-/// Whether listings are brought back to a device that lost them. As long as they are not, a storm destroys objects only.
-pub const LISTINGS_ARE_REPLICATED: bool = true;
-
 /// The passes that bring copies to where they belong.
-const REPLICATION: &[&str] =
-    if LISTINGS_ARE_REPLICATED { &["replicate", "replicate-listings"] } else { &["replicate"] };
+const REPLICATION: [&str; 2] = ["replicate", "replicate-listings"];
 
 /// A disk that is to be filled: room for what a long storm leaves on it.
 const DISK_BYTES: u64 = 1 << 30;

@@ -9,20 +9,22 @@ use serde_json::Value;
 
 use super::history::{History, Seen};
 use super::load::{CONTAINERS, SEGMENTS};
-use super::{LISTINGS_ARE_REPLICATED, REPLICATION, Settings};
+use super::{REPLICATION, Settings};
 use crate::{Cluster, PATIENCE, Response, Session, copies};
 
 /// Rounds of all passes until nothing is left to do: more than enough, so that only a fault needs more.
 const MOST_ROUNDS: usize = 10;
 /// Names in a page of a listing.
 const PAGE: usize = 1000;
+/// What a container server counts.
+const COUNTS: [&str; 2] = ["X-Container-Object-Count", "X-Container-Bytes-Used"];
 
 /// Lets every pass run on every node until nothing is left to do.
 pub fn settle(cluster: &Cluster, history: &History) {
     let mut left = String::new();
     for _ in 0..MOST_ROUNDS {
         left.clear();
-        for pass in ["update", "expire", "update"].iter().chain(REPLICATION) {
+        for pass in ["update", "expire", "update"].iter().chain(&REPLICATION) {
             left.push_str(&cluster.try_pass(pass));
         }
         if left.is_empty() && cluster.pending_updates().is_empty() {
@@ -43,12 +45,10 @@ pub fn judge(cluster: &Cluster, history: &History, settings: &Settings, sessions
     for (container, rows) in &replicas {
         listed(history, container, rows, &finals);
     }
-    if LISTINGS_ARE_REPLICATED {
-        same_replicas(history, &replicas);
-        all().for_each(|container| seen_rows(history, &sessions[0], container, &finals));
-        let boxes = containers(history, &sessions[0]);
-        stats(history, &sessions[0], &replicas, &finals, boxes);
-    }
+    same_replicas(history, &replicas);
+    all().for_each(|container| seen_rows(history, &sessions[0], container, &finals));
+    let boxes = containers(history, &sessions[0]);
+    stats(history, &sessions[0], &replicas, &finals, boxes);
     for policy in 0..settings.policies.len() {
         for wrong in copies::misplaced(cluster, settings.nodes, policy) {
             history.violation(wrong);
@@ -56,39 +56,48 @@ pub fn judge(cluster: &Cluster, history: &History, settings: &Settings, sessions
     }
 }
 
-/// The rows of the replicas of each container, by name.
-type Listings = BTreeMap<&'static str, Vec<Rows>>;
+/// The replicas of each container, by name.
+type Listings = BTreeMap<&'static str, Vec<Replica>>;
 type Rows = BTreeMap<String, Value>;
 
-/// What each container server that has a container says of it.
-fn replicas(cluster: &Cluster, container: &str) -> Vec<Rows> {
+/// What one container server says of a container that it has.
+struct Replica {
+    node: usize,
+    rows: Rows,
+    /// How many objects and bytes there are, as it counts them.
+    counts: [String; 2],
+}
+
+/// Asks all container servers.
+fn replicas(cluster: &Cluster, container: &str) -> Vec<Replica> {
     let page = |marker: &str| {
         let query = format!("format=json&limit={PAGE}&marker={marker}");
-        cluster.rows_of("AUTH_test", container, &query)
+        cluster.listings("AUTH_test", container, &query)
     };
+    let rows_of = |answer: &Response| answer.json().as_array().cloned().unwrap_or_default();
     let mut replicas = Vec::new();
-    for (node, first) in page("").into_iter().enumerate() {
-        let Value::Array(mut rows) = first else { continue };
-        let mut all = Rows::new();
-        while let Some(last) = rows.last().map(|row| text(row, "name").to_owned()) {
-            all.extend(rows.into_iter().map(|row| (text(&row, "name").to_owned(), row)));
-            rows = page(&last)[node].as_array().cloned().unwrap_or_default();
+    for (node, first) in page("").into_iter().enumerate().filter(|(_, first)| first.status == 200) {
+        let counts = COUNTS.map(|name| first.need(name).to_owned());
+        let mut rows = Rows::new();
+        let mut more = rows_of(&first);
+        while let Some(last) = more.last().map(|row| text(row, "name").to_owned()) {
+            rows.extend(more.into_iter().map(|row| (text(&row, "name").to_owned(), row)));
+            more = page(&last).get(node).filter(|next| next.status == 200).map(rows_of).unwrap_or_default();
         }
-        replicas.push(all);
+        replicas.push(Replica { node, rows, counts });
     }
     replicas
 }
 
-/// Every object is listed, and nothing else: by every replica, once they tell each other what they missed; till then a
-/// replica whose server was killed may have missed a row, but not all of them.
-fn listed(history: &History, container: &str, replicas: &[Rows], finals: &Final) {
+/// Every object is listed, and nothing else, by every replica.
+fn listed(history: &History, container: &str, replicas: &[Replica], finals: &Final) {
     let there: BTreeSet<&str> =
         finals.keys().filter_map(|path| path.strip_prefix(container)?.strip_prefix('/')).collect();
-    let named: BTreeSet<&str> = replicas.iter().flat_map(|rows| rows.keys().map(String::as_str)).collect();
+    let named: BTreeSet<&str> = replicas.iter().flat_map(|replica| replica.rows.keys().map(String::as_str)).collect();
     for name in named.union(&there) {
-        let listing = replicas.iter().filter(|rows| rows.contains_key(*name)).count();
+        let listing = replicas.iter().filter(|replica| replica.rows.contains_key(*name)).count();
         let wanted = if there.contains(name) { replicas.len() } else { 0 };
-        let fits = listing == wanted || (!LISTINGS_ARE_REPLICATED && 0 < listing && listing < replicas.len());
+        let fits = listing == wanted;
         let path = format!("{container}/{name}");
         if !fits && !history.is_certain(&path) {
             println!("note: the last write of {path} was not acknowledged, and {listing} replicas list the object");
@@ -108,13 +117,15 @@ fn same_replicas(history: &History, listings: &Listings) {
         if replicas.len() != 3 {
             history.violation(format!("{container} has {} replicas", replicas.len()));
         }
-        if let Some(other) = replicas.iter().find(|rows| **rows != replicas[0]) {
+        let Some((first, others)) = replicas.split_first() else { continue };
+        for other in others.iter().filter(|other| other.rows != first.rows) {
             let of = |rows: &Rows, name: &str| rows.get(name).map_or("nothing".to_owned(), Value::to_string);
-            let names: BTreeSet<_> = other.keys().chain(replicas[0].keys()).collect();
-            let differs = names.into_iter().filter(|name| other.get(*name) != replicas[0].get(*name));
-            let shown: Vec<_> =
-                differs.take(5).map(|name| format!("{} / {}", of(&replicas[0], name), of(other, name))).collect();
-            history.violation(format!("the replicas of the listing of {container} differ: {shown:#?}"));
+            let names: BTreeSet<_> = other.rows.keys().chain(first.rows.keys()).collect();
+            let differs = names.into_iter().filter(|name| other.rows.get(*name) != first.rows.get(*name));
+            let shown = differs.take(5).map(|name| format!("{} / {}", of(&first.rows, name), of(&other.rows, name)));
+            let shown: Vec<_> = shown.collect();
+            history
+                .violation(format!("nodes {} and {} list {container} differently: {shown:#?}", first.node, other.node));
         }
     }
 }
@@ -241,24 +252,20 @@ fn stored(session: &Session, container: &str, row: &Value, finals: &Final) -> u6
 /// The counts of containers and of the account are those of the rows. Accounts are told a little later, so this one is
 /// asked for them until they are right, or patience ends.
 fn stats(history: &History, session: &Session, listings: &Listings, finals: &Final, boxes: usize) {
-    let bytes = |container: &str, rows: &Rows| rows.values().map(|row| stored(session, container, row, finals)).sum();
-    let bytes: BTreeMap<&str, u64> =
-        listings.iter().filter_map(|(name, replicas)| Some((*name, bytes(name, replicas.first()?)))).collect();
-    let listed: BTreeMap<_, _> =
-        listings.iter().filter_map(|(name, replicas)| Some((name, replicas.first()?))).collect();
-    for (container, rows) in &listed {
-        let head = session.head(container).send().expect(204);
-        let said = ["X-Container-Object-Count", "X-Container-Bytes-Used"].map(|name| head.need(name).to_owned());
-        let counted = [rows.len().to_string(), bytes[*container].to_string()];
-        if said != counted {
-            history.violation(format!("{container} says {said:?} objects and bytes, and lists {counted:?}"));
+    let (mut all_rows, mut all_bytes) = (0, 0);
+    for (container, replicas) in listings {
+        let Some(rows) = replicas.first().map(|replica| &replica.rows) else { continue };
+        let bytes: u64 = rows.values().map(|row| stored(session, container, row, finals)).sum();
+        let counted = [rows.len().to_string(), bytes.to_string()];
+        for Replica { node, counts, .. } in replicas.iter().filter(|replica| replica.counts != counted) {
+            history.violation(format!(
+                "node {node} says {counts:?} objects and bytes in {container}, and lists {counted:?}"
+            ));
         }
+        (all_rows, all_bytes) = (all_rows + rows.len(), all_bytes + bytes);
     }
-    let wanted = [
-        (listed.len() + boxes).to_string(),
-        listed.values().map(|rows| rows.len()).sum::<usize>().to_string(),
-        bytes.values().sum::<u64>().to_string(),
-    ];
+    let listed = listings.values().filter(|replicas| !replicas.is_empty()).count();
+    let wanted = [(listed + boxes).to_string(), all_rows.to_string(), all_bytes.to_string()];
     let names = ["X-Account-Container-Count", "X-Account-Object-Count", "X-Account-Bytes-Used"];
     let said = || session.head("").send().expect(204);
     let deadline = Instant::now() + PATIENCE;

@@ -36,7 +36,6 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use apus_base::hash_path::HashPath;
 use apus_tests::copies::{self, assert_in_place};
-use apus_tests::storm::LISTINGS_ARE_REPLICATED;
 use apus_tests::{Cluster, ClusterBuilder, PATIENCE, Request, Response, Session};
 
 /// Four nodes, of which three should have an object: two of these, and the third with the one that is a handoff. As in Swift's
@@ -104,9 +103,7 @@ impl Halves {
     fn heal(&mut self) {
         self.cluster.pass("replicate");
         self.cluster.pass("update");
-        if LISTINGS_ARE_REPLICATED {
-            self.cluster.pass("replicate-listings");
-        }
+        self.cluster.pass("replicate-listings");
         assert_in_place(&self.cluster, 4);
         assert!(self.cluster.pending_updates().is_empty());
     }

@@ -1,7 +1,6 @@
 //! Metadata that was written while half of the replicas were away: data, metadata and content type are each the newest
 //! that anybody wrote, whoever had what.
 
-use apus_tests::storm::LISTINGS_ARE_REPLICATED;
 use apus_tests::{Request, Session};
 
 use super::Halves;
@@ -30,11 +29,8 @@ fn expect_everywhere(halves: &mut Halves, body: &str, content_type: &str, colour
             "on node {node}"
         );
     }
-    // A write that reached two nodes told two replicas of the listing.
     let row = halves.row();
-    if LISTINGS_ARE_REPLICATED {
-        assert_eq!((&row["content_type"], &row["bytes"]), (&content_type.into(), &body.len().into()), "{row}");
-    }
+    assert_eq!((&row["content_type"], &row["bytes"]), (&content_type.into(), &body.len().into()), "{row}");
 }
 
 #[test]
@@ -132,5 +128,5 @@ fn a_deletion_outdoes_a_later_post_to_data_that_is_older() {
     });
     halves.heal();
     halves.tester.get("c/o").send().expect(404);
-    assert!(!LISTINGS_ARE_REPLICATED || halves.listing() == 0);
+    assert_eq!(halves.listing(), 0);
 }

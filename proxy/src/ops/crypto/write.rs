@@ -7,6 +7,7 @@ use apus_base::body::Body;
 use apus_base::client::{Footers, PutError};
 use apus_base::crypto::header::{BODY_META, ETAG, ETAG_MAC, LISTED_ETAG, USER_META, USER_META_PREFIX};
 use apus_base::crypto::{BodyKey, Cipher, CryptoError, Meta, ObjectKeys, seal, seal_with_id};
+use apus_base::hex::hex;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use http_body_util::BodyExt as _;
 use md5::{Digest as _, Md5};
@@ -183,13 +184,4 @@ fn body_items(items: &mut HeaderMap, plain: &Plaintext, keys: &ObjectKeys, etag:
 
 fn listed_item(items: &mut HeaderMap, keys: &ObjectKeys, text: &[u8]) -> Result<(), CryptoError> {
     set(items, LISTED_ETAG, &seal_with_id(text, &keys.container, &keys.id)?)
-}
-
-fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write as _;
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        // Writing into a String cannot fail.
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }
