@@ -40,7 +40,7 @@ pub(super) fn check_skew(signed: i64, now: Timestamp, config: &Config) -> Result
 #[cfg(test)]
 mod tests {
     use super::*;
-    use proptest::prelude::*;
+    use proptest::proptest;
 
     #[test]
     fn moments_are_read_in_each_form() {
