@@ -95,7 +95,7 @@ pub(super) async fn put(
 ) -> Result<Response<Body>, Refusal> {
     let headers = call.parts.headers.clone();
     let json = read(call, &headers, body).await?;
-    let slo = PutSlo { segments: parse(&json, name)?, name: name.clone(), headers };
+    let slo = PutSlo { segments: parse(&json, name)?, name: name.clone(), headers, condition: None };
     drop(json);
     if !asked.heartbeat {
         let done = put_slo(call, slo).await.map_err(|error| refused(call, error))?;

@@ -25,6 +25,7 @@ fn put(fake: &Fake, body: Body) -> PutObject<'_> {
         max_length: 1 << 30,
         expect_etag: None,
         footers: None,
+        may_be_later: true,
     }
 }
 
