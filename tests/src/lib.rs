@@ -10,6 +10,7 @@ pub mod cluster;
 pub mod copies;
 pub mod disk;
 pub mod http;
+pub mod linear;
 pub mod listing_copies;
 pub mod mount;
 pub mod net;

@@ -72,7 +72,11 @@ pub(super) async fn remove_current(
 ) -> Result<Deleted, Error> {
     let removed = match condition {
         Some(condition) => remove_if(call, name, condition).await,
-        None => remove_now(call, name).await,
+        None => {
+            let mut headers = call.write_headers().0;
+            headers.extend(call.parts.headers.get(IF_DELETE_AT).map(|at| (IF_DELETE_AT, at.clone())));
+            remove_now(call, name, headers).await
+        }
     };
     match removed {
         Ok(()) => Ok(Deleted { existed: true, ..Deleted::default() }),
@@ -82,22 +86,20 @@ pub(super) async fn remove_current(
 }
 
 /// Removes what is at a name. Where a conditional write keeps it out, it is done after that.
-async fn remove_now(call: Call<'_>, name: &ObjectName) -> Result<(), Error> {
+///
+/// # Errors
+/// As [`remove`], and `Contended`.
+pub(super) async fn remove_now(call: Call<'_>, name: &ObjectName, mut headers: HeaderMap) -> Result<(), Error> {
     let container = call.container_of(name).await?;
     let target = Target::Object(name.target(container.policy));
-    let mut after = Timestamp::ZERO;
     for _ in 0..MAX_FENCES {
-        let (mut headers, now) = call.write_headers();
-        if now < after {
-            headers.insert(TIMESTAMP, timestamp_value(after));
-        }
-        if let Some(expiry) = call.parts.headers.get(IF_DELETE_AT) {
-            headers.insert(IF_DELETE_AT, expiry.clone());
-        }
         let best = call.proxy.client.write(Method::DELETE, &target, &headers).await?.best;
         let fence = if call.may_be_later() { fenced_by(&best.headers) } else { None };
         match fence.filter(|_| !best.status.is_success()) {
-            Some(fence) => after = Timestamp::from_ticks(fence.ticks() + 1),
+            Some(fence) => {
+                let later = call.version().max(Timestamp::from_ticks(fence.ticks() + 1));
+                headers.insert(TIMESTAMP, timestamp_value(later));
+            }
             None if best.status.is_success() => return Ok(()),
             None => return Err(refused(&best)),
         }

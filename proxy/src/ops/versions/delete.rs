@@ -12,7 +12,7 @@ use super::{DELETE_MARKER, Version, VersionError};
 use crate::error::Error;
 use crate::ops::Call;
 use crate::ops::condition::Condition;
-use crate::ops::delete::{Deleted, IF_DELETE_AT, look, remove, remove_current, remove_if};
+use crate::ops::delete::{Deleted, IF_DELETE_AT, look, remove, remove_current, remove_if, remove_now};
 use crate::ops::duplicate::newest;
 use crate::ops::put::{Put, store};
 use crate::ops::resource::{ObjectName, Resource};
@@ -58,7 +58,7 @@ async fn mark_deleted(
     }
     let done = match condition {
         Some(condition) => remove_if(call, name, condition).await,
-        None => remove(call, name, headers).await,
+        None => remove_now(call, name, headers).await,
     };
     if matches!(done, Err(Error::Unmet { .. } | Error::Contended)) {
         // Somebody else was first; the marker that was stored for nothing goes.
