@@ -195,11 +195,7 @@ impl Proposal {
     ///
     /// # Errors
     /// Those of `meets`.
-    pub fn looked<E>(
-        &mut self,
-        votes: &[Vote],
-        meets: impl FnOnce(usize) -> Result<bool, E>,
-    ) -> Result<Step, E> {
+    pub fn looked<E>(&mut self, votes: &[Vote], meets: impl FnOnce(usize) -> Result<bool, E>) -> Result<Step, E> {
         let after = votes.iter().map(|vote| vote.newest.max(vote.version)).max().unwrap_or_default();
         self.judge(votes, Step::Fence(after), meets)
     }
@@ -250,12 +246,7 @@ impl Proposal {
     }
 
     /// What to do about the newest version: `met` if it meets the condition.
-    fn judge<E>(
-        &mut self,
-        votes: &[Vote],
-        met: Step,
-        meets: impl FnOnce(usize) -> Result<bool, E>,
-    ) -> Result<Step, E> {
+    fn judge<E>(&mut self, votes: &[Vote], met: Step, meets: impl FnOnce(usize) -> Result<bool, E>) -> Result<Step, E> {
         let newest = (0..votes.len()).max_by_key(|i| votes[*i].version);
         let Some(newest) = newest.filter(|_| votes.len() >= self.majority()) else {
             return Ok(self.failed(Failure::NoMajority));

@@ -147,9 +147,8 @@ mod tests {
 
     #[test]
     fn a_write_wants_a_match_or_none() {
-        let permits = |name: HeaderName, value: &str, etag: Option<&str>| {
-            conditions(&[(name, value.into())]).permit_write(etag)
-        };
+        let permits =
+            |name: HeaderName, value: &str, etag: Option<&str>| conditions(&[(name, value.into())]).permit_write(etag);
         let cases = [(None, [false, false, true, true]), (Some("a"), [true, true, false, false])];
         for (etag, expected) in cases.into_iter().chain([(Some("b"), [true, false, false, true])]) {
             let of = |name: &HeaderName| [permits(name.clone(), "*", etag), permits(name.clone(), "\"a\"", etag)];

@@ -281,8 +281,8 @@ impl World {
             }
             Message::Write { written, value } => {
                 // A newer plain version is as good as this one having been there before it.
-                let taken = may_enter(written, replica.fence)
-                    && (written > replica.version || !replica.version.is_ballot());
+                let taken =
+                    may_enter(written, replica.fence) && (written > replica.version || !replica.version.is_ballot());
                 if taken {
                     replica.take(written, value);
                 }

@@ -48,7 +48,11 @@ impl Turns {
 /// What is to be written.
 enum Write {
     /// What these primaries hold under this token, and when it expires.
-    Held { token: HeaderValue, holders: Vec<bool>, delete_at: Option<HeaderValue> },
+    Held {
+        token: HeaderValue,
+        holders: Vec<bool>,
+        delete_at: Option<HeaderValue>,
+    },
     Tombstone,
 }
 

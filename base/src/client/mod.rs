@@ -48,7 +48,7 @@ pub use conditional::Meets;
 pub use config::{ClientConfig, InvalidNodeCount, RequestNodeCount};
 pub use info::{AccountInfo, ContainerInfo, Info, Usage};
 pub use order::{Affinity, InvalidAffinity, Locality, SortingMethod};
-pub use put::{fence as fenced_by, Footers, PutError, PutObject, PutOutcome};
+pub use put::{Footers, PutError, PutObject, PutOutcome, fence as fenced_by};
 pub use read::Heard;
 pub use target::{ObjectPath, Rings, Target};
 pub use write::WriteOutcome;

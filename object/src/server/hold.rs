@@ -59,11 +59,7 @@ impl Held {
         if held.len() >= MAX_HELD || held.contains_key(&token) {
             return Err(Refusal::Plain(StatusCode::SERVICE_UNAVAILABLE, "Too much is held already".into()));
         }
-        let is_first = held.is_empty();
         held.insert(token, hold);
-        if is_first {
-            tokio::spawn(self.clone().sweep());
-        }
         Ok(())
     }
 
@@ -78,15 +74,11 @@ impl Held {
         held.get(token).is_some_and(is_its).then(|| held.remove(token)).flatten()
     }
 
-    /// Lets go of what nobody commits, while anything is held.
-    async fn sweep(self) {
+    /// Lets go of what nobody commits, for as long as it runs.
+    pub(super) async fn sweep(self) {
         loop {
             tokio::time::sleep(SWEEP_INTERVAL).await;
-            let mut held = self.lock();
-            held.retain(|_, hold| hold.since.elapsed() < HOLD_LIFE);
-            if held.is_empty() {
-                return;
-            }
+            self.lock().retain(|_, hold| hold.since.elapsed() < HOLD_LIFE);
         }
     }
 }

@@ -76,7 +76,8 @@ pub async fn serve(
     shutdown: CancellationToken,
 ) {
     start::sweep(&devices).await;
-    let sweeping = tokio::spawn(start::sweep_fences(Arc::clone(&devices)));
+    let held = hold::Held::default();
+    let sweeping = [tokio::spawn(start::sweep_fences(Arc::clone(&devices))), tokio::spawn(held.clone().sweep())];
     let limits =
         Limits { connections: config.max_connections, patience: config.client_timeout, grace: config.shutdown_grace };
     let pool = Pool::new(Timeouts { connect: config.conn_timeout, response: config.node_timeout }, &cluster);
@@ -89,11 +90,11 @@ pub async fn serve(
         cluster,
         batches,
         counters,
-        held: Default::default(),
+        held,
         rewrapping: Default::default(),
     })));
     apus_base::serve::serve_backend(listener, server, watch, limits, backend, shutdown).await;
-    sweeping.abort();
+    sweeping.iter().for_each(tokio::task::JoinHandle::abort);
 }
 
 impl Server {

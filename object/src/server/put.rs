@@ -120,13 +120,7 @@ async fn store(
 }
 
 /// Writes the tail and checks the whole. Blocking.
-fn finish(
-    server: &Server,
-    put: &Put,
-    mut upload: Upload,
-    tail: &Tail,
-    described: HeaderMap,
-) -> Result<Ready, Refusal> {
+fn finish(server: &Server, put: &Put, mut upload: Upload, tail: &Tail, described: HeaderMap) -> Result<Ready, Refusal> {
     upload.write(&tail.chunks)?;
     let length = upload.staged.length();
     server.counters.bytes_in.inc_by(length);

@@ -99,11 +99,8 @@ mod tests {
         let plain = ("etag", "md5");
         assert_eq!(etag(&[plain]), "md5");
         assert_eq!(etag(&[plain, ("x-object-sysmeta-slo-etag", "slo")]), "slo");
-        let link = [
-            plain,
-            ("x-object-sysmeta-symlink-target", "c/o"),
-            ("x-object-sysmeta-symlink-target-etag", "target"),
-        ];
+        let link =
+            [plain, ("x-object-sysmeta-symlink-target", "c/o"), ("x-object-sysmeta-symlink-target-etag", "target")];
         assert_eq!(etag(&link), "target");
         assert_eq!(etag(&[plain, ("x-object-sysmeta-slo-etag", "slo"), ("x-object-sysmeta-s3api-etag", "s3")]), "s3");
     }

@@ -120,7 +120,10 @@ mod tests {
         let kept = ["content-type", "x-delete-at", "x-object-meta-a", "x-object-sysmeta-b", "x-static-large-object"];
         assert_eq!(names, kept);
         assert!(kept.iter().all(|name| again[*name] == shown[*name]));
-        assert_eq!((&again["x-timestamp"], &again["x-backend-replication"]), (&shown["x-timestamp"], &"true".parse().unwrap()));
+        assert_eq!(
+            (&again["x-timestamp"], &again["x-backend-replication"]),
+            (&shown["x-timestamp"], &"true".parse().unwrap())
+        );
         assert!(!again.contains_key("etag") && !again.contains_key("date"));
     }
 }

@@ -56,7 +56,8 @@ impl Backend {
             "PUT" | "POST" | "DELETE" if self.broken.lock().unwrap().contains(&names) => 503,
             "FENCE" => return attended(kept.get(&names)),
             "COMMIT" => {
-                let held = headers.get("x-backend-hold").map(|token| vec!["held".into(), token.to_str().unwrap().into()]);
+                let held =
+                    headers.get("x-backend-hold").map(|token| vec!["held".into(), token.to_str().unwrap().into()]);
                 match held.map(|held| kept.remove(&held).unwrap()) {
                     Some(held) => drop(kept.insert(names, held)),
                     None => drop(kept.remove(&names)),
@@ -76,7 +77,8 @@ impl Backend {
                 let headers = headers.into_iter().filter_map(|(name, value)| Some((name?, value)));
                 let mut headers: HeaderMap = headers.collect();
                 headers.insert("etag", etag.clone());
-                let held = headers.get("x-backend-hold").map(|token| vec!["held".into(), token.to_str().unwrap().into()]);
+                let held =
+                    headers.get("x-backend-hold").map(|token| vec!["held".into(), token.to_str().unwrap().into()]);
                 kept.insert(held.unwrap_or(names), (headers, body));
                 return Response::builder().status(201).header("etag", etag).body(body::empty()).unwrap();
             }
