@@ -19,7 +19,7 @@
 //!    and whose files are all older than T promises, on stable storage: nothing older than T gets in any more, from
 //!    clients, replication or anybody. It answers its state as of after the promise. The proxy takes the newest version of all
 //!    answers; the condition has to be met by that, and a majority has to have promised.
-//! 4. *Commit.* What is held becomes the version T wherever no fence is above T. When a majority has it on stable storage
+//! 4. *Commit.* What is held becomes the version T wherever no fence is above T and nothing newer is there. When a majority has it on stable storage
 //!    it is acknowledged. The listing is told of the row as of any PUT's.
 //!
 //! A primary is asked by `FENCE` (without a timestamp it only looks) and by `COMMIT`; what is held comes by a PUT with
@@ -70,8 +70,7 @@
 //!   clock are neither promised nor committed. So a promise outlives every commit that needs it if no two clocks of the
 //!   cluster are more than 40 minutes apart. Beyond that conditional writes are refused or may be wrong; an object with a plain version
 //!   from the future takes no conditional write until that time is near.
-//! * *A 201 that was never seen*: a plain write may supersede at once what was committed, also with a timestamp between promise and
-//!   commit. It counts as written after it.
+//! * *A 201 that was never seen*: a plain write may supersede at once what was committed. It counts as written after it.
 //!
 //! # What is not promised
 //!
@@ -119,9 +118,16 @@ pub fn may_promise(ballot: Timestamp, fence: Timestamp, newest: Timestamp) -> bo
     ballot > fence && ballot > newest
 }
 
-/// Whether a version gets in, given the fence.
-pub fn may_enter(written: Timestamp, fence: Timestamp) -> bool {
-    written >= fence
+/// Whether a version that nobody has promised anything about gets in, given the fence and the newest version. What a ballot
+/// has made stands for its fence, which is gone by then.
+pub fn may_enter(written: Timestamp, fence: Timestamp, version: Timestamp) -> bool {
+    written >= fence && (written >= version || !version.is_ballot())
+}
+
+/// Whether a ballot is committed, given the fence and the newest version: a newer one may have come in place of another that
+/// stood for a promise.
+pub fn may_commit(ballot: Timestamp, fence: Timestamp, version: Timestamp) -> bool {
+    ballot >= fence && ballot > version
 }
 
 /// What one primary says.

@@ -108,8 +108,8 @@ impl Search<'_> {
                 return true;
             }
             done[i / 64] &= !(1 << (i % 64));
-            // What changes nothing may as well happen now: if that leads nowhere, nothing does.
-            if next == state && operation.must_happen() {
+            // What never changes anything may as well happen now: if that leads nowhere, nothing does.
+            if matches!(operation.said, Said::Unmet | Said::Sees(_)) {
                 break;
             }
         }
@@ -159,6 +159,11 @@ mod tests {
         assert!(check(&[one, delete(2, 3), two]).is_ok());
         assert!(check(&[one, delete(6, 7), two]).is_err());
         assert!(check(&[one, delete(2, 9), two]).is_ok(), "the deletion overlaps");
+        let early = [operation(0, 9, Ask::Write(None), Said::Done), create(1, 9, 1, Said::Done)];
+        assert!(
+            check(&[&early[..], &[create(10, 11, 2, Said::Done)]].concat()).is_ok(),
+            "it was deleted where it mattered"
+        );
         let stale = operation(6, 7, Ask::Read, Said::Sees(Some(1)));
         assert!(check(&[one, delete(2, 3), two, stale]).is_err());
     }

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use apus_base::ballot::{Commits, Failure, Proposal, Step, Vote, majority, may_enter, may_promise};
+use apus_base::ballot::{Commits, Failure, Proposal, Step, Vote, majority, may_commit, may_enter, may_promise};
 use apus_base::timestamp::Timestamp;
 use apus_tests::linear::{Ask, Operation, Said, Value, check};
 use fastrand::Rng;
@@ -226,7 +226,7 @@ impl World {
         let (from, to) = (self.replicas[self.rng.usize(..3)].clone(), self.rng.usize(..3));
         let to = &mut self.replicas[to];
         let may = !from.is_down && !to.is_down && from.version > to.version;
-        if may && (may_enter(from.version, to.fence) || self.fault == Fault::Forgetful) {
+        if may && (may_enter(from.version, to.fence, to.version) || self.fault == Fault::Forgetful) {
             to.take(from.version, from.value);
         }
     }
@@ -235,7 +235,8 @@ impl World {
     fn lose_patience(&mut self) {
         let at_work: Vec<_> = (0..self.proxies.len()).filter(|i| self.proxies[*i].is_at_work()).collect();
         if !at_work.is_empty() {
-            self.conclude(at_work[self.rng.usize(..at_work.len())]);
+            let drawn = self.rng.usize(..at_work.len());
+            self.conclude(at_work[drawn]);
         }
     }
 
@@ -263,7 +264,6 @@ impl World {
     fn serve(&mut self, envelope: Envelope) -> Option<Message> {
         let is_forgetful = self.fault == Fault::Forgetful;
         let replica = &mut self.replicas[envelope.replica];
-        let may_enter = |written, fence| may_enter(written, fence) || is_forgetful;
         match envelope.message {
             _ if replica.is_down => None,
             Message::Attend { ballot } => {
@@ -274,15 +274,15 @@ impl World {
                 Some(Message::Voted { vote, value: replica.value })
             }
             Message::Commit { ballot, token } => {
-                let may = may_enter(ballot, replica.fence);
+                let may = may_commit(ballot, replica.fence, replica.version) || is_forgetful;
                 let held = if may { replica.held.remove(&token) } else { None };
                 held.into_iter().for_each(|value| replica.take(ballot, value));
-                Some(Message::Took { taken: held.is_some() })
+                // Who asks twice is told twice.
+                Some(Message::Took { taken: held.is_some() || replica.version == ballot })
             }
             Message::Write { written, value } => {
                 // A newer plain version is as good as this one having been there before it.
-                let taken =
-                    may_enter(written, replica.fence) && (written > replica.version || !replica.version.is_ballot());
+                let taken = may_enter(written, replica.fence, replica.version) || is_forgetful;
                 if taken {
                     replica.take(written, value);
                 }

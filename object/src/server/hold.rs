@@ -122,9 +122,19 @@ pub(super) async fn commit(server: Arc<Server>, request: Request<Body>) -> Resul
     let Some(token) = token(&head.headers)? else {
         return update::to_the_end(delete::commit(server, target, ballot, head.headers)).await;
     };
-    let missing = || Refusal::Plain(StatusCode::NOT_FOUND, "Nothing is held under that token".into());
-    let hold = server.held.take(&token, &target).ok_or_else(missing)?;
+    let Some(hold) = server.held.take(&token, &target) else { return is_committed(&target, ballot).await };
     update::to_the_end(async move { show(&server, token, hold, ballot, &head.headers).await }).await
+}
+
+/// Whoever asks twice is told twice: no two versions have the same ballot.
+async fn is_committed(target: &Target, ballot: Timestamp) -> Result<Response<Body>, Refusal> {
+    let location = target.location.clone();
+    let looked = move || fence::attend(&location, None, || read::list(&location));
+    let version = target.location.device.queue().run(looked).await??.found.newest();
+    if version == ballot {
+        return Ok(empty(StatusCode::CREATED, HeaderMap::new()));
+    }
+    Err(Refusal::Plain(StatusCode::NOT_FOUND, "Nothing is held under that token".into()))
 }
 
 async fn show(
@@ -152,7 +162,7 @@ struct Shown {
 /// Names the version, unless a fence forbids it. Blocking.
 fn name(server: &Server, token: String, hold: Hold, ballot: Timestamp) -> Result<(Arc<Put>, Shown), Refusal> {
     let location = hold.put.target.location.clone();
-    let entry = match fence::enter(&location, ballot) {
+    let entry = match fence::enter_ballot(&location, ballot) {
         Err(refused @ StoreError::Fenced(_)) => {
             server.held.lock().insert(token, hold);
             return Err(refused.into());

@@ -28,7 +28,7 @@ use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use apus_base::ballot::{FENCE_LIFE, may_enter, may_promise};
+use apus_base::ballot::{FENCE_LIFE, may_commit, may_enter, may_promise};
 use apus_base::crash;
 use apus_base::fs::{Device, TmpFile, Writing};
 use apus_base::timestamp::{TICKS_PER_SECOND, Timestamp};
@@ -63,11 +63,23 @@ pub struct Attended<T> {
 /// Comes in as the writer of a version. Blocking.
 ///
 /// # Errors
-/// `Fenced` when a newer ballot was promised, or what the disk says.
+/// `Fenced` when a newer ballot was promised, or has made the newest version; or what the disk says.
 pub fn enter(location: &Location, written: Timestamp) -> Result<Entry, StoreError> {
+    enter_if(location, |fence, version| may_enter(written, fence, version))
+}
+
+/// Comes in to commit a ballot. Blocking.
+///
+/// # Errors
+/// `Fenced` when a newer ballot was promised, or a newer version is there; or what the disk says.
+pub fn enter_ballot(location: &Location, ballot: Timestamp) -> Result<Entry, StoreError> {
+    enter_if(location, |fence, version| may_commit(ballot, fence, version))
+}
+
+fn enter_if(location: &Location, may: impl Fn(Timestamp, Timestamp) -> bool) -> Result<Entry, StoreError> {
     let entry = Entry { _writing: location.device.writing(location.hash.0) };
-    let fence = current(location)?;
-    if may_enter(written, fence) { Ok(entry) } else { Err(StoreError::Fenced(fence)) }
+    let (fence, version) = (current(location)?, read::list(location)?.newest());
+    if may(fence, version) { Ok(entry) } else { Err(StoreError::Fenced(fence.max(version))) }
 }
 
 /// The fence of an object; zero if there is none. Blocking.

@@ -45,7 +45,9 @@ async fn what_is_held_is_seen_by_nobody_before_its_commit() {
     assert_eq!(read.header("x-backend-data-timestamp"), ballot.internal());
     // The version is as good as the fence, which is gone; and nothing is held any more.
     assert!(!node.files().iter().any(|file| file.starts_with("fences")));
-    assert_eq!(node.commit(Some("t"), ballot).await.status, 404);
+    let later = Timestamp::from_ticks(ballot.ticks() + 1).as_ballot(7);
+    assert_eq!(node.commit(Some("t"), later).await.status, 404);
+    assert_eq!(node.commit(Some("t"), ballot).await.status, 201, "who asks twice is told twice");
 }
 
 #[tokio::test]

@@ -87,7 +87,11 @@ fn what_is_older_than_a_promise_does_not_get_in() {
     assert_eq!(put(&o, ballot(9)).unwrap(), Committed::Done);
     clear(&o, ballot(9));
     assert_eq!((fences(&disk), ask(&o, None).found.newest()), (0, ballot(9)));
+    // Also then nothing older gets in, and once something plain is above it no older ballot does.
+    assert!(matches!(put(&o, at(9)), Err(StoreError::Fenced(fence)) if fence == ballot(9)));
     assert_eq!(put(&o, at(10)).unwrap(), Committed::Done);
+    assert!(matches!(enter_ballot(&o, ballot(8)), Err(StoreError::Fenced(fence)) if fence == at(10)));
+    assert!(enter_ballot(&o, ballot(10)).is_ok());
 }
 
 #[test]
