@@ -12,7 +12,7 @@ export APUS_VENV := $(VENV)
 export APUS_SWIFT_PYTHON := $(VENV)/bin/python
 CARGO := cargo
 # nextest isolates and limits the stories better; cargo's own runner does where it is not installed.
-TEST := $(shell cargo nextest --version >/dev/null 2>&1 && echo "nextest run" || echo "test --no-fail-fast")
+TEST := $(shell cargo nextest --version >/dev/null 2>&1 && echo "nextest run --no-fail-fast" || echo "test --no-fail-fast")
 UP ?=
 SMALL ?= 100000
 LARGE_MIB ?= 2048
@@ -34,7 +34,7 @@ test: build python
 
 test-swift: build python
 	@./tools/fetch-swift $(VENV) $(CACHE)/swift-sources
-	APUS_SWIFT_SOURCES=$(CACHE)/swift-sources $(CARGO) test --release --locked -p apus-tests --test swift_suite -- --ignored --nocapture --test-threads 1
+	APUS_SWIFT_SOURCES=$(CACHE)/swift-sources $(CARGO) test --release --locked -p apus-tests --test swift_suite --test s3_suite -- --ignored --nocapture --test-threads 1
 
 storm: build
 	STORM_SEED=$(SEED) STORM_MINUTES=$(MINUTES) $(CARGO) test --release --locked -p apus-tests --test storm -- --ignored --nocapture --test-threads 1

@@ -12,6 +12,7 @@
 use std::fs;
 use std::path::Path;
 
+use apus_base::hex::hex;
 use apus_base::link::{NODE_NAME, serial};
 use rcgen::{
     BasicConstraints, CertificateParams, CertificateRevocationListParams, DistinguishedName, DnType,
@@ -58,7 +59,7 @@ pub(crate) fn revoke(folder: &Path, node: &str) -> Result<(), StartError> {
     let serial = serial(&certificate).ok_or(StartError::NoCertificate { path: certificate })?;
     let path = folder.join("revoked");
     let mut revoked = fs::read_to_string(&path).unwrap_or_default();
-    let serial: String = serial.iter().map(|byte| format!("{byte:02x}")).collect();
+    let serial = hex(&serial);
     if !revoked.lines().any(|line| line == serial) {
         revoked.push_str(&format!("{serial}\n"));
         write(&path, &revoked, 0o644)?;

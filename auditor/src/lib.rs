@@ -1,7 +1,7 @@
 //! The auditor room: every pass that reads to distrust.
 //!
 //! [`object`] reads every object of a node's devices and moves to quarantine what is not what was written; who repairs is told
-//! by the store. It goes at a share of the disk's time ([`pace`]) and remembers its place ([`place`]). [`watch`] are those who
+//! by the store. [`listing`] does the same with accounts and containers. Both go at a share of the disk's time ([`pace`]) and remember their place ([`place`]). [`watch`] are those who
 //! look on: an operator's program, and the one that looks for objects that no container lists.
 
 mod config;
@@ -14,4 +14,4 @@ pub mod watch;
 pub use config::{Config, InvalidConfig};
 
 /// The places where the crash tests kill an audit.
-pub const CRASH_POINTS: &[&str] = &[object::AUDITED];
+pub const CRASH_POINTS: &[&str] = &[object::AUDITED, listing::AUDITED];

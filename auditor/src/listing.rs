@@ -1,11 +1,14 @@
 //! The audit of accounts and containers, inside the process that has them open.
 //!
 //! Every database of a device is read to its end and compared with its own sums ([`check`](db::check)). One that is damaged is put aside, and the
-//! nodes that have another copy are asked at once to bring it. When the files under them all are damaged, the listings of
-//! the device are put aside as a whole, and everything is brought; but only if there are other copies. The server answers
-//! meanwhile: what is not there is asked of another replica.
+//! nodes that have another copy are asked at once to bring it ([`bring`]). When the files under them all are damaged, the listings of
+//! the device are put aside as a whole, by the audit or by whoever cannot open them, and everything is brought; but only if
+//! there are other copies. The server answers meanwhile: what is not there is asked of another replica.
 //!
-//! It reads at a share of the disk's time as the audit of objects does. A pass takes minutes at most, so it keeps no place.
+//! It reads at a share of the disk's time, and notes its place on the device, as the audit of objects does.
+
+mod bring;
+mod walk;
 
 use std::marker::PhantomData;
 use std::sync::Arc;
@@ -14,24 +17,31 @@ use std::time::{Duration, Instant};
 use apus_base::client::Rings;
 use apus_base::clock;
 use apus_base::cluster::Cluster;
-use apus_base::db::audit::{self as db, Verdict};
 use apus_base::db::replica::Room;
-use apus_base::db::{Database, Databases, DbError, Kind, ListingId};
-use apus_base::hash_path::PathHash;
+use apus_base::db::{BegunAnew, Databases, DbError, Kind};
+use apus_base::fs::Device;
 use apus_base::here::Here;
 use apus_base::link::Link;
-use apus_base::listing::ask;
 use apus_base::metrics::Metrics;
-use apus_base::pass::{Filter, Pass, Progress};
+use apus_base::pass::{Cursor, Filter, Pass, Progress};
 use apus_base::recon::ReconCache;
-use apus_base::ring::{Device, Ring};
+use apus_base::ring::Ring;
 use arc_swap::ArcSwap;
 use prometheus_client::metrics::counter::Counter;
 use serde_json::json;
+use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 
 use crate::Config;
-use crate::pace::Pace;
+use crate::place::Place;
+use walk::Walk;
+
+/// Where a crash test kills an audit: a database has been looked at.
+pub const AUDITED: &str = "audit.listing.done";
+/// A device that was never audited waits no longer than this for its first audit.
+const FIRST_AUDIT: Duration = Duration::from_secs(3600);
+/// Between two audits, even if the disk takes no note of the first.
+const LEAST_REST: Duration = Duration::from_secs(60);
 
 /// What an audit of listings works with.
 pub struct Node {
@@ -54,6 +64,8 @@ pub struct ListingAudit<R> {
     config: Config,
     node: Node,
     counters: Counters,
+    /// What was brought of the listings that were put aside as a whole; held while more of it is.
+    brought: Mutex<BegunAnew>,
     room: PhantomData<R>,
 }
 
@@ -73,170 +85,56 @@ impl<R: Room> ListingAudit<R> {
             "Databases that an audit put aside or could not read",
             counters.failed.clone(),
         );
-        Self { config, node, counters, room: PhantomData }
+        Self { config, node, counters, brought: Mutex::default(), room: PhantomData }
     }
 
-    /// Runs for ever, for the first time some part of the interval after the start.
+    /// Runs for ever. What is put aside as a whole meanwhile, by whomever, is brought at once.
     pub async fn run(&self, stop: &CancellationToken) {
+        tokio::join!(self.audit(stop), self.bring_all_lost(stop));
+    }
+
+    /// Audits for ever: goes on where an earlier process stopped, and then once in each interval.
+    async fn audit(&self, stop: &CancellationToken) {
         let interval = self.config.listing_interval;
         if interval.is_zero() || self.config.interval.is_zero() {
             return;
         }
         let mut part = [0];
-        // Without any randomness it is the whole interval.
+        // Without any randomness all nodes begin at once, which is only unfriendly.
         let _ = getrandom::fill(&mut part);
-        let mut rest = interval.mul_f64(1.0 - f64::from(part[0]) / 256.0);
+        let first = interval.min(FIRST_AUDIT).mul_f64(f64::from(part[0]) / 256.0);
+        let mut rest = self.until_next().unwrap_or(first);
         loop {
             tokio::select! {
                 () = stop.cancelled() => return,
                 () = tokio::time::sleep(rest) => {}
             }
             self.once(&Filter::default(), &Progress::default(), stop).await;
-            rest = interval;
+            rest = self.until_next().unwrap_or(interval).max(LEAST_REST);
         }
     }
 
-    fn ring(&self, kind: Kind) -> Arc<Ring> {
+    /// How long until the first device of this node has to be audited; `None` when none ever was.
+    fn until_next(&self) -> Option<Duration> {
+        let now = clock::now().secs();
+        let devices = self.own_devices(&Filter::default()).into_iter();
+        let devices = devices.filter_map(|name| self.node.databases.devices().get(&name).ok());
+        let places = devices.filter_map(|device| Place::<String>::load(&cursor::<R>(&device)));
+        places.map(|place| place.due_in(self.config.listing_interval, now)).min()
+    }
+
+    fn own_devices(&self, filter: &Filter) -> Vec<String> {
+        let ring = self.ring();
+        let own = ring.devices().iter().flatten().filter(|device| self.node.here.has(device));
+        own.map(|device| device.device.clone()).filter(|name| filter.device(name)).collect()
+    }
+
+    fn ring(&self) -> Arc<Ring> {
         let rings = self.node.rings.load();
-        Arc::clone(match kind {
+        Arc::clone(match R::KIND {
             Kind::Account => &rings.account,
             Kind::Container => &rings.container,
         })
-    }
-
-    async fn device(&self, ring: &Ring, device: &str, filter: &Filter, progress: &Progress, stop: &CancellationToken) {
-        match self.databases(ring, device, filter, progress, stop).await {
-            Ok(()) => {}
-            Err(DbError::Damaged(why)) => self.set_aside(device, &why, progress).await,
-            Err(error) => self.failed(device, &error, progress),
-        }
-    }
-
-    /// Goes over all databases of a device. An error is one of the device, or of all of its listings.
-    async fn databases(
-        &self,
-        ring: &Ring,
-        device: &str,
-        filter: &Filter,
-        progress: &Progress,
-        stop: &CancellationToken,
-    ) -> Result<(), DbError> {
-        let database = self.node.databases.get(device).await?;
-        self.node.databases.forget_cached(&database).await;
-        let mut pace = Pace::new(self.config.disk_share, Instant::now());
-        let mut after = None;
-        while !stop.is_cancelled() {
-            let page = database.read(move |view| db::databases(view, R::KIND, after)).await?;
-            let Some(last) = page.last() else { break };
-            after = Some(*last);
-            for hash in page.into_iter().filter(|hash| filter.partition(ring.partition(&hash.0))) {
-                progress.expect(1);
-                let verdict;
-                (verdict, pace) = self.check(&database, hash, pace, stop).await?;
-                self.judge(ring, &database, hash, verdict, progress).await;
-                progress.step();
-            }
-        }
-        Ok(())
-    }
-
-    async fn check(
-        &self,
-        database: &Database,
-        hash: PathHash,
-        mut pace: Pace,
-        stop: &CancellationToken,
-    ) -> Result<(Verdict, Pace), DbError> {
-        let (cluster, stop) = (Arc::clone(&self.node.cluster), stop.clone());
-        let id = ListingId { kind: R::KIND, hash };
-        let checking = database.read_slowly::<_, DbError, _>(move |view| {
-            let mut since = Instant::now();
-            let mut go_on = || {
-                if let Some(rest) = pace.spent(since.elapsed(), Instant::now()) {
-                    std::thread::sleep(rest);
-                }
-                since = Instant::now();
-                !stop.is_cancelled()
-            };
-            let verdict = db::check::<R::Row>(view, &cluster.hash_path, id, &mut go_on)?;
-            go_on();
-            Ok((verdict, pace))
-        });
-        checking.await
-    }
-
-    async fn judge(
-        &self,
-        ring: &Ring,
-        database: &Arc<Database>,
-        hash: PathHash,
-        verdict: Verdict,
-        progress: &Progress,
-    ) {
-        match verdict {
-            Verdict::Gone | Verdict::Stopped => {}
-            Verdict::Sound(rows) => {
-                progress.count("sound");
-                progress.add("rows", rows);
-                self.counters.passed.inc();
-            }
-            Verdict::Damaged(why) => {
-                self.counters.failed.inc();
-                match db::put_aside(database, ListingId { kind: R::KIND, hash }, &why).await {
-                    Ok(_) => {
-                        progress.count("quarantined");
-                        let partition = ring.partition(&hash.0);
-                        self.bring((R::KIND, ring), database.device().name(), Some(partition), progress).await;
-                    }
-                    Err(error) => self.failed(database.device().name(), &error, progress),
-                }
-            }
-        }
-    }
-
-    async fn set_aside(&self, device: &str, why: &str, progress: &Progress) {
-        self.counters.failed.inc();
-        match self.node.databases.set_aside(device, why).await {
-            Ok(()) => {
-                progress.count("devices quarantined");
-                // Accounts and containers of a device are in the same files.
-                for kind in [Kind::Account, Kind::Container] {
-                    self.bring((kind, &self.ring(kind)), device, None, progress).await;
-                }
-            }
-            Err(error) => self.failed(device, &error, progress),
-        }
-    }
-
-    /// Asks those who have other copies to bring them: of one partition, or of all.
-    async fn bring(&self, (kind, ring): (Kind, &Ring), device: &str, partition: Option<u32>, progress: &Progress) {
-        let Some(link) = &self.node.link else {
-            return tracing::warn!(
-                "there is no [replication] in the configuration, so what was put aside is not repaired"
-            );
-        };
-        // Asking this very device, where it has a ring's other port, costs one question for nothing.
-        let is_other = |peer: &&Device| peer.device != device || !self.node.here.has(peer);
-        let peers: Vec<&Device> = match partition {
-            Some(partition) => ring.primaries(partition).filter(is_other).collect(),
-            None => ring.devices().iter().flatten().filter(is_other).collect(),
-        };
-        for peer in peers {
-            let filter = Filter {
-                devices: [peer.device.clone()].into(),
-                partitions: partition.into_iter().collect(),
-                ..Filter::default()
-            };
-            let host = (peer.replication_ip.as_str(), peer.replication_port);
-            let asked = ask::ask(link, host, ask::What::Replicate, kind, &filter, |_| {}).await;
-            match asked {
-                Ok(0) => progress.count("asked"),
-                Ok(failures) => {
-                    tracing::warn!(peer = peer.tier_name(), failures, "a peer could not bring all of its copies");
-                }
-                Err(error) => tracing::warn!(peer = peer.tier_name(), %error, "a peer was not asked for its copy"),
-            }
-        }
     }
 
     fn failed(&self, device: &str, error: &DbError, progress: &Progress) {
@@ -263,18 +161,25 @@ impl<R: Room> ListingAudit<R> {
     }
 }
 
+/// Where the audit of a device is noted.
+fn cursor<R: Room>(device: &Device) -> Cursor {
+    Cursor::new(device.path(), &format!("audit-{}", R::SERVER))
+}
+
 impl<R: Room> Pass for ListingAudit<R> {
     const NAME: &'static str = "audit";
 
     async fn once(&self, filter: &Filter, progress: &Progress, stop: &CancellationToken) {
-        let (ring, started) = (self.ring(R::KIND), Instant::now());
+        let (ring, started) = (self.ring(), Instant::now());
         #[expect(clippy::cast_precision_loss, reason = "a time for people")]
         let began = clock::now().ticks() as f64 / 1e5;
-        let own = ring.devices().iter().flatten().filter(|device| self.node.here.has(device));
-        let devices: Vec<String> = own.map(|device| device.device.clone()).filter(|name| filter.device(name)).collect();
-        for device in devices {
-            self.device(&ring, &device, filter, progress, stop).await;
+        for name in self.own_devices(filter) {
+            match self.node.databases.devices().get(&name) {
+                Ok(device) => Walk::begin(self, &ring, device, progress, stop).run(filter).await,
+                Err(missing) => self.failed(&name, &missing.into(), progress),
+            }
         }
+        self.bring_lost(progress).await;
         if filter.is_everything() && !stop.is_cancelled() {
             self.tell_recon(began, started.elapsed(), progress).await;
         }

@@ -27,7 +27,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::Config;
 use crate::pace::Pace;
-use crate::place::Place;
+use crate::place::{Place, Suffix};
 use crate::watch::{Mode, Watcher};
 use counters::{Counters, Stats};
 use walk::Walk;
@@ -104,19 +104,15 @@ impl ObjectAudit {
     fn until_next(&self) -> Option<Duration> {
         let now = clock::now().secs();
         let places = self.own_devices(&Filter::default()).into_iter().filter_map(|(device, _)| self.place(&device));
-        let due = places.map(|place| match place {
-            Place::At { .. } => 0,
-            Place::Ended { began } => began.saturating_add(self.interval().as_secs()).saturating_sub(now),
-        });
-        due.min().map(Duration::from_secs)
+        places.map(|place| place.due_in(self.interval(), now)).min()
     }
 
     fn cursor(&self, device: &Device) -> Cursor {
         Cursor::new(device.path(), &format!("audit-{}", self.mode.name()))
     }
 
-    fn place(&self, device: &Device) -> Option<Place> {
-        self.cursor(device).load().and_then(|line| Place::parse(line.trim()))
+    fn place(&self, device: &Device) -> Option<Place<Suffix>> {
+        Place::load(&self.cursor(device))
     }
 
     /// The devices of this node that are there, with the policies that each has objects of.

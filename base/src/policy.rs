@@ -1,8 +1,12 @@
 //! Storage policies: which ring an object's data follows.
 
+mod claim;
+
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
+
+pub use claim::Claim;
 
 /// The number of a storage policy; 0 is the one that data from before policies belongs to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

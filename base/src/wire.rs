@@ -18,6 +18,11 @@ use crate::timestamp::{RowTimestamps, Timestamp};
 /// worse for it.
 pub const TOO_MANY_BACKEND_REQUESTS: u16 = 529;
 
+/// Whether a text says yes: the words that Swift's `config_true_value` takes for true.
+pub fn is_yes(text: &str) -> bool {
+    ["true", "1", "yes", "on", "t", "y"].iter().any(|yes| text.eq_ignore_ascii_case(yes))
+}
+
 /// Header names between servers, in lower case as `http` wants them.
 pub mod header {
     /// The number of the storage policy that a request is about.

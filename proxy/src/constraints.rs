@@ -7,6 +7,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, header};
 use serde::{Deserialize, Serialize};
 
 use apus_base::timestamp::Timestamp;
+pub use apus_base::wire::is_yes;
 
 /// The largest `X-Delete-At`: what ten digits can say.
 const LAST_DELETE_AT_SECS: i128 = 9_999_999_999;
@@ -251,11 +252,6 @@ fn integer(value: &HeaderValue) -> Option<i128> {
 /// Whether a header says yes.
 pub fn is_true(headers: &HeaderMap, name: &str) -> bool {
     headers.get(name).and_then(|value| value.to_str().ok()).is_some_and(is_yes)
-}
-
-/// Whether a text says yes, in one of Swift's spellings.
-pub fn is_yes(text: &str) -> bool {
-    ["true", "1", "yes", "on", "t", "y"].iter().any(|yes| text.eq_ignore_ascii_case(yes))
 }
 
 /// The length of a request's body, `None` when it is chunked.

@@ -2,6 +2,7 @@
 //!
 //! Each pass is a module of its own and knows nothing of the others; [`apus_base::pass`] is what they share.
 
+mod compared;
 pub mod expire;
 mod front;
 mod listing;
@@ -19,7 +20,7 @@ pub use listings::Listings;
 pub use replicate::Replicate;
 pub use share::Share;
 
-/// The places where the crash tests kill a pass that updates, expires or reaps.
+/// The places where the crash tests kill a pass.
 pub const CRASH_POINTS: &[&str] = &[
     update::BEFORE_REMOVE,
     update::REMOVED,
@@ -29,4 +30,6 @@ pub const CRASH_POINTS: &[&str] = &[
     reap::CONTAINER_DELETED,
     reconcile::MOVED,
     reconcile::CLEANED,
+    replicate::moves::PUSHED,
+    replicate::moves::HANDED_OFF,
 ];

@@ -69,7 +69,7 @@ mod reclaim;
 mod times;
 mod told;
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::HashSet;
 use std::marker::PhantomData;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -93,15 +93,15 @@ use prometheus_client::metrics::counter::Counter;
 use tokio_util::sync::CancellationToken;
 
 pub use database::CRASH_POINTS;
-use partition::{Partition, Side};
+use partition::Partition;
+use peer::PeerError;
 use times::Times;
 
+use crate::compared::{Around, Compared};
 use crate::replicate::Config;
 
 /// Devices that are replicated at the same time.
 const MAX_DEVICES: usize = 8;
-/// Peers that are asked at the same time for one device.
-const MAX_ASKED: usize = 16;
 
 /// The pass over one kind of listings.
 pub struct Listings<R> {
@@ -155,16 +155,6 @@ pub(crate) struct Run<'a, R> {
     times: Times,
     /// Peers that broke off or did not answer: not asked again in this run, since each time takes seconds.
     lost: Mutex<HashSet<u32>>,
-}
-
-/// What a peer device said of the partitions that it shares with this one.
-enum Compared {
-    /// These differ.
-    Differing(HashSet<u32>),
-    /// Nothing.
-    Away,
-    /// Its node is there, its disk is not.
-    NoDevice,
 }
 
 /// The ring of a kind.
@@ -295,15 +285,9 @@ impl<R: Room> Run<'_, R> {
         self.progress.expect(partitions.len() as u64);
         let digests =
             partitions.iter().map(|(number, digest)| PartitionDigest { partition: **number, digest: **digest });
-        let mut compared = self.compare(digests.clone(), |partition| self.others(partition)).await;
-        let stand_ins = self.compare(digests, |partition| self.stand_ins(partition, &compared)).await;
-        // A device that stands in for one partition may be a primary of others.
-        for (id, more) in stand_ins {
-            match (compared.get_mut(&id), more) {
-                (Some(Compared::Differing(known)), Compared::Differing(more)) => known.extend(more),
-                (_, more) => _ = compared.insert(id, more),
-            }
-        }
+        let digests: Vec<_> = digests.collect();
+        let ask = |device, digests| self.compare_with(device, digests);
+        let compared = Compared::of(self.around(), &digests, self.progress, ask).await;
         let work = partitions.into_iter().map(|(number, _)| self.partition(*number, &compared));
         let at_once = self.pass.config.concurrency.max(1);
         stream::iter(work).for_each_concurrent(at_once, |partition| partition.replicate(stop)).await;
@@ -317,58 +301,20 @@ impl<R: Room> Run<'_, R> {
         }
     }
 
-    fn partition(&self, number: u32, compared: &HashMap<u32, Compared>) -> Partition<'_, R> {
-        let targets: Vec<Device> =
-            self.others(number).into_iter().chain(self.stand_ins(number, compared)).cloned().collect();
-        let side = |target: &Device| match compared.get(&target.id) {
-            Some(Compared::Differing(differing)) if differing.contains(&number) => Side::Differs,
-            Some(Compared::Differing(_)) => Side::Same,
-            _ => Side::Away,
-        };
-        let sides = targets.iter().map(side).collect();
-        let home = self.ring.primaries(number).any(|primary| primary.id == self.device.id);
-        Partition { run: self, number, home, targets, sides }
+    fn partition(&self, number: u32, compared: &Compared) -> Partition<'_, R> {
+        let targets = self.around().targets(number, compared);
+        let sides = targets.iter().map(|target| compared.side(target.id, number)).collect();
+        Partition { run: self, number, home: self.around().is_home(number), targets, sides }
     }
 
-    /// The primaries of a partition but for this device.
-    fn others(&self, partition: u32) -> Vec<&Device> {
-        self.ring.primaries(partition).filter(|primary| primary.id != self.device.id).collect()
+    /// This device in its ring.
+    fn around(&self) -> Around<'_> {
+        Around { ring: &self.ring, own: self.device }
     }
 
-    /// The devices that stand in for primaries whose disk is gone, so that there are as many copies as before: the first
-    /// handoffs, of which this device may be one.
-    fn stand_ins(&self, partition: u32, compared: &HashMap<u32, Compared>) -> Vec<&Device> {
-        let is_gone = |primary: &&&Device| matches!(compared.get(&primary.id), Some(Compared::NoDevice));
-        let gone = self.others(partition).iter().filter(is_gone).count();
-        self.ring.handoffs(partition).take(gone).filter(|handoff| handoff.id != self.device.id).collect()
-    }
-
-    /// Asks each peer device which of the partitions shared with it differ.
-    async fn compare<'r>(
-        &'r self,
-        digests: impl Iterator<Item = PartitionDigest>,
-        sharers: impl Fn(u32) -> Vec<&'r Device>,
-    ) -> HashMap<u32, Compared> {
-        let mut shared: BTreeMap<u32, Vec<PartitionDigest>> = BTreeMap::new();
-        for digest in digests {
-            for device in sharers(digest.partition) {
-                shared.entry(device.id).or_default().push(digest);
-            }
-        }
-        let asked = stream::iter(shared).map(|(id, digests)| self.compare_with(id, digests));
-        asked.buffer_unordered(MAX_ASKED).collect().await
-    }
-
-    async fn compare_with(&self, id: u32, digests: Vec<PartitionDigest>) -> (u32, Compared) {
-        let Some(device) = self.ring.device(id) else { return (id, Compared::Away) };
-        match self.peer(device).compare(self.count.life, self.ring.part_power(), &digests).await {
-            Ok(differing) => (id, Compared::Differing(differing)),
-            Err(error) => {
-                tracing::warn!(peer = device.tier_name(), %error, "a peer cannot be compared with");
-                self.progress.fail();
-                (id, if error.is_missing_device() { Compared::NoDevice } else { Compared::Away })
-            }
-        }
+    /// Asks a peer device which of the partitions shared with it differ.
+    async fn compare_with(&self, device: &Device, digests: Vec<PartitionDigest>) -> Result<HashSet<u32>, PeerError> {
+        self.peer(device).compare(self.count.life, self.ring.part_power(), &digests).await
     }
 
     /// Whether this device is still no primary of a partition, by the newest ring.

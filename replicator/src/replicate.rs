@@ -57,7 +57,7 @@ mod peer;
 pub mod plan;
 mod told;
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::HashSet;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -83,12 +83,13 @@ use tokio_util::sync::CancellationToken;
 
 pub use config::Config;
 use moves::Moving;
-use partition::{Partition, Side};
+use partition::Partition;
+use peer::PeerError;
+
+use crate::compared::{Around, Compared, Said, Side};
 
 /// Devices that are replicated at the same time.
 const MAX_DEVICES: usize = 8;
-/// Peers that are asked at the same time for one device.
-const MAX_ASKED: usize = 16;
 
 /// The pass.
 pub struct Replicate {
@@ -140,25 +141,6 @@ pub(crate) struct Run<'a> {
     lost: Mutex<HashSet<u32>>,
     /// How fast it may push.
     pace: &'a Pace,
-}
-
-/// How a device compares in a partition.
-fn side(compared: &HashMap<u32, Compared>, id: u32, partition: u32) -> Side {
-    match compared.get(&id) {
-        Some(Compared::Differing(differing)) if differing.contains(&partition) => Side::Differs,
-        Some(Compared::Differing(_)) => Side::Same,
-        _ => Side::Away,
-    }
-}
-
-/// What a peer device said of the partitions that it shares with this one.
-enum Compared {
-    /// These differ.
-    Differing(HashSet<u32>),
-    /// Nothing.
-    Away,
-    /// Its node is there, its disk is not.
-    NoDevice,
 }
 
 impl Replicate {
@@ -292,9 +274,9 @@ impl Run<'_> {
         self.progress.expect(partitions.len() as u64);
         let digests =
             partitions.iter().map(|(number, entry)| PartitionDigest { partition: **number, digest: entry.digest });
-        let mut compared = self.compare(digests.clone(), |partition| self.others(partition)).await;
-        let stand_ins = self.compare(digests, |partition| self.stand_ins(partition, &compared)).await;
-        compared.extend(stand_ins);
+        let ask = |device, digests| self.compare_with(device, digests);
+        let digests: Vec<_> = digests.collect();
+        let compared = Compared::of(self.around(), &digests, self.progress, ask).await;
         self.note_others(&compared);
         let work = partitions.into_iter().map(|(number, entry)| self.partition(*number, *entry, &compared));
         let at_once = self.replicate.config.concurrency.max(1);
@@ -313,81 +295,39 @@ impl Run<'_> {
     }
 
     /// Counts the peer devices that gave no answer or have no disk.
-    fn note_others(&self, compared: &HashMap<u32, Compared>) {
-        for answer in compared.values() {
-            match answer {
-                Compared::Differing(_) => {}
-                Compared::Away => self.progress.count("peers away"),
-                Compared::NoDevice => self.progress.count("peers without a disk"),
+    fn note_others(&self, compared: &Compared) {
+        for said in compared.said() {
+            match said {
+                Said::Differing(_) => {}
+                Said::Away => self.progress.count("peers away"),
+                Said::NoDevice => self.progress.count("peers without a disk"),
             }
         }
     }
 
-    fn partition(&self, number: u32, entry: Entry, compared: &HashMap<u32, Compared>) -> Partition<'_> {
-        let targets: Vec<Device> =
-            self.others(number).into_iter().chain(self.stand_ins(number, compared)).cloned().collect();
+    fn partition(&self, number: u32, entry: Entry, compared: &Compared) -> Partition<'_> {
+        let targets = self.around().targets(number, compared);
         let side = |target: &Device| match self.replicate.moving.is_to(self.shelf.policy, number, target.id) {
             true => Side::Away,
-            false => side(compared, target.id, number),
+            false => compared.side(target.id, number),
         };
         let sides = targets.iter().map(side).collect();
-        Partition { run: self, number, entry, home: self.is_home(number), targets, sides }
+        Partition { run: self, number, entry, home: self.around().is_home(number), targets, sides }
     }
 
-    /// Whether this device is one of a partition's primaries.
-    fn is_home(&self, partition: u32) -> bool {
-        self.ring.primaries(partition).any(|primary| self.is_own(primary))
-    }
-
-    /// By its place: its id may be from an older ring, and mean another now.
-    fn is_own(&self, device: &Device) -> bool {
-        moves::plan::is_same(device, self.device)
+    /// This device in its ring.
+    fn around(&self) -> Around<'_> {
+        Around { ring: &self.ring, own: self.device }
     }
 
     /// Whether a directed move hands the partition off.
     fn is_left_to_a_move(&self, partition: u32) -> bool {
-        self.replicate.moving.is_any_of(self.shelf.policy, partition) && !self.is_home(partition)
+        self.replicate.moving.is_any_of(self.shelf.policy, partition) && !self.around().is_home(partition)
     }
 
-    /// The primaries of a partition but for this device.
-    fn others(&self, partition: u32) -> Vec<&Device> {
-        self.ring.primaries(partition).filter(|primary| !self.is_own(primary)).collect()
-    }
-
-    /// The devices that stand in for primaries whose disk is gone, so that there are as many copies as before: the first
-    /// handoffs, of which this device may be one.
-    fn stand_ins(&self, partition: u32, compared: &HashMap<u32, Compared>) -> Vec<&Device> {
-        let is_gone = |primary: &&&Device| matches!(compared.get(&primary.id), Some(Compared::NoDevice));
-        let gone = self.others(partition).iter().filter(is_gone).count();
-        self.ring.handoffs(partition).take(gone).filter(|handoff| !self.is_own(handoff)).collect()
-    }
-
-    /// Asks each peer device which of the partitions shared with it differ.
-    async fn compare<'r>(
-        &'r self,
-        digests: impl Iterator<Item = PartitionDigest>,
-        sharers: impl Fn(u32) -> Vec<&'r Device>,
-    ) -> HashMap<u32, Compared> {
-        let mut shared: BTreeMap<u32, Vec<PartitionDigest>> = BTreeMap::new();
-        for digest in digests {
-            for device in sharers(digest.partition) {
-                shared.entry(device.id).or_default().push(digest);
-            }
-        }
-        let asked = stream::iter(shared).map(|(id, digests)| self.compare_with(id, digests));
-        asked.buffer_unordered(MAX_ASKED).collect().await
-    }
-
-    async fn compare_with(&self, id: u32, digests: Vec<PartitionDigest>) -> (u32, Compared) {
-        let Some(device) = self.ring.device(id) else { return (id, Compared::Away) };
-        match self.peer(device).compare(&digests).await {
-            Ok(differing) => (id, Compared::Differing(differing)),
-            Err(error) => {
-                tracing::warn!(peer = device.tier_name(), %error, "a peer cannot be compared with");
-                self.progress.fail();
-                (id, if error.is_missing_device() { Compared::NoDevice } else { Compared::Away })
-            }
-        }
+    /// Asks a peer device which of the partitions shared with it differ.
+    async fn compare_with(&self, device: &Device, digests: Vec<PartitionDigest>) -> Result<HashSet<u32>, PeerError> {
+        self.peer(device).compare(&digests).await
     }
 
     /// Whether this device is still no primary of a partition, by the newest ring.

@@ -3,11 +3,13 @@
 use std::collections::BTreeMap;
 use std::fs;
 
+use apus_base::db::{Kind, ListingId};
 use apus_base::hash_path::HashPath;
 use apus_base::ring::Ring;
 use serde_json::Value;
 
 use crate::cluster::Cluster;
+use crate::copies::HASH_SUFFIX;
 use crate::http::{Request, Response};
 
 /// What a node's own server says of an account or a container.
@@ -44,6 +46,16 @@ fn role(path: &str) -> &'static str {
     if path.contains('/') { "container" } else { "account" }
 }
 
+/// The name of an account or a container in the databases.
+pub(crate) fn id(path: &str) -> ListingId {
+    let salt = HashPath::new("", HASH_SUFFIX);
+    let decoded = percent_decode(path);
+    match decoded.split_once('/') {
+        Some((account, container)) => ListingId { kind: Kind::Container, hash: salt.container(account, container) },
+        None => ListingId { kind: Kind::Account, hash: salt.account(&decoded) },
+    }
+}
+
 impl Cluster {
     /// Asks a node's own account or container server, about `account` or `account/container`, percent-encoded.
     #[track_caller]
@@ -61,12 +73,7 @@ impl Cluster {
 
     /// The nodes whose devices are the primaries, and in the order of the ring the others.
     pub fn places(&self, path: &str) -> (Vec<usize>, Vec<usize>) {
-        let salt = HashPath::new("", "changeme");
-        let decoded = percent_decode(path);
-        let hash = match decoded.split_once('/') {
-            Some((account, container)) => salt.container(account, container),
-            None => salt.account(&decoded),
-        };
+        let ListingId { hash, .. } = id(path);
         let ring = fs::read(self.rings().join(format!("{}.ring.gz", role(path)))).expect("a ring");
         let ring = Ring::from_bytes(&ring).expect("a ring");
         let partition = ring.partition(&hash.0);

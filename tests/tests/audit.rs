@@ -35,7 +35,7 @@ fn said(output: &Output) -> String {
 
 /// The records of what a node has in quarantine.
 fn reasons(cluster: &Cluster, node: usize) -> Vec<serde_json::Value> {
-    let files = disk::files(&cluster.device(node).join("quarantined/objects"));
+    let files = disk::files(&cluster.device(node).join("quarantined"));
     let records = files.iter().filter(|path| path.ends_with(".reason"));
     records.map(|path| serde_json::from_slice(&fs::read(path).unwrap()).unwrap()).collect()
 }
@@ -226,12 +226,6 @@ fn a_program_looks_on_and_what_it_does_not_want_is_put_away() {
     assert_eq!(copies(&cluster, 0).len(), 3);
 }
 
-/// The files of a node's listings whose names end so; the node is stopped.
-fn listing_files(cluster: &Cluster, node: usize, ending: &str) -> Vec<PathBuf> {
-    let files = disk::files(&cluster.device(node).join("listings"));
-    files.into_iter().filter(|path| path.to_str().is_some_and(|path| path.contains(ending))).collect()
-}
-
 #[test]
 fn damaged_listings_are_put_aside_and_brought_from_another_copy() {
     let mut cluster = cluster().start();
@@ -247,11 +241,7 @@ fn damaged_listings_are_put_aside_and_brought_from_another_copy() {
         assert!(cluster.copy(2, "AUTH_test/c").is_some());
     }
     cluster.node(2).stop();
-    for table in listing_files(&cluster, 2, ".sst") {
-        let mut bytes = fs::read(&table).unwrap();
-        (40..bytes.len() / 2).step_by(61).for_each(|at| bytes[at] ^= 0x20);
-        fs::write(&table, bytes).unwrap();
-    }
+    assert!(cluster.garble_files(2, ".sst") > 0);
     cluster.node(2).start(None);
 
     // Who finds them damaged, the audit or whoever opens them, puts them aside; the others bring theirs.
@@ -260,14 +250,118 @@ fn damaged_listings_are_put_aside_and_brought_from_another_copy() {
     assert!(cluster.device(2).join("quarantined/listings").exists(), "{}", said(&output));
     assert_eq!(cluster.assert_in_place("AUTH_test/c"), good, "{}", said(&output));
     cluster.assert_in_place("AUTH_test");
+}
 
-    // Once more, so that they cannot even be opened: the first who asks finds them empty, and replication fills them.
-    cluster.node(2).stop();
-    for manifest in listing_files(&cluster, 2, "MANIFEST") {
-        fs::write(manifest, b"?").unwrap();
+#[test]
+fn listings_that_cannot_be_opened_come_back_without_anybodys_pass() {
+    let mut cluster = cluster().start();
+    let tester = cluster.tester();
+    store_some(&tester, 30);
+    tester.make("sound");
+    cluster.pass("replicate-listings");
+    let good = LISTINGS.map(|path| cluster.assert_in_place(path));
+    for (round, damaged) in ["MANIFEST", ".sst"].into_iter().enumerate() {
+        // Opened anew, it has all in tables. Then it dies, and its disk is not what it was.
+        for _ in 0..2 {
+            cluster.node(2).stop();
+            cluster.node(2).start(None);
+            assert!(cluster.copy(2, "AUTH_test/c").is_some());
+        }
+        cluster.node(2).kill();
+        assert!(cluster.garble_files(2, damaged) > 0);
+        cluster.node(2).start(None);
+
+        // Whoever opens them finds that, and both servers have their listings brought.
+        for path in LISTINGS {
+            cluster.ask(2, "HEAD", path).send();
+        }
+        for _ in 0..2 {
+            cluster.node(2).process().wait_for_log(&["the other copies of what was put aside were asked for"]);
+        }
+        assert_eq!(LISTINGS.map(|path| cluster.assert_in_place(path)), good, "{damaged}");
+        assert_eq!(fs::read_dir(cluster.device(2).join("quarantined/listings")).unwrap().count(), round + 1);
     }
-    cluster.node(2).start(None);
-    assert_eq!(cluster.copy(2, "AUTH_test/c"), None);
-    cluster.node(0).pass("replicate-listings", &[]);
-    assert_eq!(cluster.assert_in_place("AUTH_test/c"), good);
+}
+
+/// A container that is damaged, one that is not, and their account.
+const LISTINGS: [&str; 3] = ["AUTH_test/c", "AUTH_test/sound", "AUTH_test"];
+
+#[test]
+fn a_container_that_is_not_what_its_sums_say_is_replaced_at_once_and_no_other_touched() {
+    let mut cluster = cluster().start();
+    let tester = cluster.tester();
+    store_some(&tester, 20);
+    tester.make("sound");
+    cluster.pass("replicate-listings");
+    let good = LISTINGS.map(|path| cluster.assert_in_place(path));
+
+    // One row is another, and later one row too many is counted; RocksDB's checksums know nothing of that.
+    let damages: [fn(&mut Cluster); 2] =
+        [|cluster| cluster.garble_row(1, "AUTH_test/c", "o7"), |cluster| cluster.garble_stats(1, "AUTH_test/c")];
+    for damage in damages {
+        cluster.node(1).stop();
+        damage(&mut cluster);
+        cluster.node(1).start(None);
+        assert_ne!(cluster.copy(1, "AUTH_test/c").as_ref(), Some(&good[0]));
+
+        // When the pass has ended it is whole again, and nobody else ran any.
+        let output = cluster.node(1).pass("audit", &[]);
+        assert!(output.status.success(), "{}", said(&output));
+        assert!(said(&output).contains("asked 2, quarantined 1, "), "{}", said(&output));
+        assert_eq!(LISTINGS.map(|path| cluster.assert_in_place(path)), good);
+    }
+
+    // What was put away says why; the next pass finds all sound.
+    let records = reasons(&cluster, 1);
+    assert!(records.len() == 2 && records.iter().all(|record| record["name"] == "/AUTH_test/c"), "{records:?}");
+    let has = |why: &str| records.iter().any(|record| record["why"].as_str().unwrap().contains(why));
+    assert!(has("the digest") && has("it says"), "{records:?}");
+    let output = cluster.node(1).pass("audit", &[]);
+    assert!(!said(&output).contains("quarantined"), "{}", said(&output));
+}
+
+#[test]
+fn a_server_audits_its_listings_by_itself() {
+    let mut cluster = Cluster::builder().settings("auditor", "listing_interval = 1\ndisk_share = 1.0").start();
+    let tester = cluster.tester();
+    store_some(&tester, 5);
+    tester.make("sound");
+    cluster.pass("replicate-listings");
+    let good = LISTINGS.map(|path| cluster.assert_in_place(path));
+    cluster.node(0).stop();
+    cluster.garble_row(0, "AUTH_test/c", "o3");
+    cluster.node(0).start(None);
+    cluster.node(0).process().wait_for_log(&["quarantined", "the digest"]);
+    cluster.node(0).process().wait_for_log(&["the other copies", "container"]);
+    assert_eq!(LISTINGS.map(|path| cluster.assert_in_place(path)), good);
+}
+
+#[test]
+fn an_audit_of_listings_that_was_killed_goes_on_where_it_was() {
+    const CONTAINERS: usize = 30;
+    let mut cluster = cluster().start();
+    let tester = cluster.tester();
+    (0..CONTAINERS).for_each(|i| tester.make(&format!("c{i}")));
+    cluster.pass("replicate-listings");
+
+    // The server dies in the middle of it.
+    cluster.node(0).stop();
+    cluster.node(0).start(Some(&format!("{}:20", apus_auditor::listing::AUDITED)));
+    let output = cluster.node(0).pass("audit", &[]);
+    assert!(!output.status.success(), "{}", said(&output));
+    cluster.node(0).exited();
+    cluster.node(0).start(None);
+
+    let databases = |output: &Output| -> usize {
+        let said = said(output);
+        let sound = said.rsplit("sound ").next().and_then(|rest| rest.split(',').next()).and_then(|n| n.parse().ok());
+        sound.unwrap_or_else(|| panic!("{said}"))
+    };
+    let output = cluster.node(0).pass("audit", &[]);
+    assert!(output.status.success() && said(&output).contains("resumed 1"), "{}", said(&output));
+    assert!((1..20).contains(&databases(&output)), "{}", said(&output));
+
+    // The one after that begins at the beginning.
+    let output = cluster.node(0).pass("audit", &[]);
+    assert!(databases(&output) == CONTAINERS && !said(&output).contains("resumed"), "{}", said(&output));
 }

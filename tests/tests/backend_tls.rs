@@ -53,6 +53,12 @@ fn whoever_has_no_certificate_of_the_cluster_is_refused() {
     while metrics(object, &cluster.ca(), "node2").is_some() {
         assert!(started.elapsed() < PATIENCE, "the new list of revoked certificates was never used");
     }
+    // Nor may it replicate any more.
+    tester.store("c/q", "more");
+    let started = std::time::Instant::now();
+    while cluster.node(2).pass("replicate", &[]).status.success() {
+        assert!(started.elapsed() < PATIENCE, "a revoked node still replicates");
+    }
     assert!(metrics(object, &cluster.ca(), "node0").is_some());
     assert_eq!(tester.get("c/o").send().expect(200).text(), "stored");
 }

@@ -10,7 +10,7 @@ use apus_base::clock;
 use apus_base::policy::PolicyIndex;
 use apus_base::timestamp::{RowTimestamps, Timestamp};
 use apus_base::wire::{ObjectRow, RowUpdate, UpdateBatch};
-use apus_tests::{Cluster, ClusterBuilder, PATIENCE, tools};
+use apus_tests::{Cluster, ClusterBuilder, Copy, PATIENCE, tools};
 
 const PASS: &str = "replicate-listings";
 /// The container of most stories.
@@ -308,6 +308,47 @@ fn what_was_deleted_does_not_come_back_from_a_node_that_was_away() {
     let said = pass(&mut cluster, 0);
     assert!(said.contains("replicate-containers") && said.contains("rows 1, "), "{said}");
     assert_eq!(cluster.assert_in_place(C).state, forgotten.state);
+}
+
+#[test]
+fn what_was_deleted_and_forgotten_does_not_come_back_from_a_device_that_was_away_too_long() {
+    let mut cluster = quiet().nodes(4).settings("replication", "reclaim_age = 0").start();
+    let tester = cluster.tester();
+    tester.make("c");
+    tester.store("c/o", "to be deleted");
+    tester.store("c/stays", "x");
+    pass_everywhere(&mut cluster);
+
+    // A node goes away for longer than tombstones are kept, and another takes its place.
+    let (primaries, others) = cluster.places(C);
+    let (away, rest) = (primaries[0], [primaries[1], primaries[2], others[0]]);
+    cluster.node(away).kill();
+    tester.delete("c/o").send().expect(204);
+    let (builder, device) = (cluster.rings().join("container.builder"), format!("d{away}"));
+    for arguments in [&["set_weight", &device, "0"][..], &["rebalance", "-f"]] {
+        tools::run(Command::new(tools::binary()).arg("ring").arg(&builder).args(arguments));
+    }
+    for node in rest {
+        cluster.node(node).kill();
+        cluster.node(node).start(None);
+    }
+    assert!(!cluster.places(C).0.contains(&away));
+    for _ in 0..3 {
+        // Accounts are still its own, too, so the others say that it is away.
+        rest.iter().for_each(|node| _ = cluster.node(*node).pass(PASS, &[]));
+    }
+    let forgotten = rest.map(|node| cluster.copy(node, C));
+    assert!(forgotten.iter().all(|copy| *copy == forgotten[0]), "{forgotten:#?}");
+
+    // Hours later it comes back with a row that nobody knows to be deleted: it keeps it, and says so.
+    cluster.set_seen(away, 3 * 3600);
+    cluster.node(away).start(None);
+    let output = cluster.node(away).pass(PASS, &[]);
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(!output.status.success() && said.contains("stale 1"), "{said}");
+    rest.iter().for_each(|node| _ = cluster.node(*node).pass(PASS, &[]));
+    assert_eq!(rest.map(|node| cluster.copy(node, C)), forgotten);
+    assert_eq!(forgotten[0].as_ref().map(Copy::names), Some(vec!["stays".to_owned()]));
 }
 
 #[test]

@@ -61,7 +61,12 @@ fn change_ring(cluster: &Cluster, verbs: &[&[&str]]) -> PathBuf {
 
 /// Runs the moves of some nodes at once, as an operator would on all of them.
 fn move_on(cluster: &mut Cluster, nodes: impl IntoIterator<Item = usize>, arguments: &[&str]) -> Vec<Output> {
-    let commands = nodes.into_iter().map(|node| {
+    move_each(cluster, nodes.into_iter().map(|node| (node, arguments)))
+}
+
+/// The same, with arguments for each.
+fn move_each<'a>(cluster: &mut Cluster, nodes: impl Iterator<Item = (usize, &'a [&'a str])>) -> Vec<Output> {
+    let commands = nodes.map(|(node, arguments)| {
         let mut command = Command::new(tools::binary());
         command.args(["pass", "move", "--config"]).arg(cluster.node(node).config()).args(arguments);
         command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
@@ -181,6 +186,34 @@ fn what_was_killed_in_the_middle_goes_on_where_it_was() {
     assert!(outputs.iter().all(|output| output.status.success()), "{:?}", outputs.iter().map(said).collect::<Vec<_>>());
     assert_in_place(&cluster, 4);
     read_all(&tester);
+}
+
+#[test]
+fn a_mover_that_is_killed_goes_on_without_a_word_from_where() {
+    for point in ["move.pushed:3", "move.handed_off:2"] {
+        let mut cluster = growing(4, 3).start();
+        let tester = cluster.tester();
+        store_all(&tester);
+        let new = added(&mut cluster, 3);
+        let from = change_ring(&cluster, &[&["add", &new, "100"]]);
+        let from = from.to_str().unwrap();
+
+        // One of three dies in the middle of its part; what it gave away already is elsewhere.
+        let output = move_on(&mut cluster, [0], &["--from", from, "--crash-at", point]).remove(0);
+        assert!(output.status.code().is_none(), "it did not come to {point}: {}", said(&output));
+        read_all(&tester);
+
+        // It knows what it was doing, and the others do theirs.
+        let others: &[&str] = &["--from", from];
+        let each = (0..4).map(|node| (node, if node == 0 { &[] } else { others }));
+        let outputs = move_each(&mut cluster, each);
+        let lines: Vec<String> = outputs.iter().map(said).collect();
+        assert!(outputs.iter().all(|output| output.status.success()), "{point}: {lines:?}");
+        assert!(!lines[0].starts_with("move: 0 of 0"), "{point}: {lines:?}");
+        assert_in_place(&cluster, 4);
+        read_all(&tester);
+        assert!(said(&move_on(&mut cluster, [0], &[])[0]).starts_with("move: 0 of 0"));
+    }
 }
 
 #[test]

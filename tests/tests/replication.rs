@@ -214,20 +214,38 @@ fn a_damaged_copy_is_not_spread_but_put_away_and_replaced() {
     assert_eq!((copies(&cluster, 0), copies(&cluster, 1)), (good.clone(), good));
 }
 
+/// How many copies the objects on some nodes have among these.
+fn holders(cluster: &Cluster, among: &[usize]) -> BTreeSet<usize> {
+    let mut copies_of = BTreeMap::new();
+    let names = among.iter().flat_map(|node| copies(cluster, *node).into_keys());
+    names.for_each(|name| *copies_of.entry(name).or_insert(0) += 1);
+    copies_of.into_values().collect()
+}
+
+#[test]
+fn one_that_stands_in_for_a_lost_disk_gets_what_it_lacks_as_a_primary_too() {
+    let mut cluster = Cluster::builder().nodes(4).start();
+    let tester = cluster.tester();
+    tester.make("c");
+    cluster.node(1).kill();
+    store_all(&tester, "o");
+    cluster.node(1).start(None);
+    cluster.take_away(0);
+
+    // Of what was stored while it was down it lacks what it shall have, and it stands in for the rest.
+    for node in [2, 3] {
+        assert!(!cluster.node(node).pass("replicate", &[]).status.success(), "a disk is gone and nobody said so");
+    }
+    assert_eq!(holders(&cluster, &[1, 2, 3]), [3].into(), "not everything has three copies");
+    fs::remove_dir_all(cluster.device(0).with_extension("away")).unwrap();
+}
+
 #[test]
 fn a_handoff_stands_in_for_a_lost_disk_until_there_is_a_new_one() {
     let mut cluster = Cluster::builder().nodes(4).start();
     let tester = cluster.tester();
     tester.make("c");
     store_all(&tester, "o");
-    let holders = |cluster: &Cluster, among: &[usize]| {
-        let mut copies_of = BTreeMap::new();
-        among
-            .iter()
-            .flat_map(|node| copies(cluster, *node).into_keys())
-            .for_each(|name| *copies_of.entry(name).or_insert(0) += 1);
-        copies_of.into_values().collect::<BTreeSet<_>>()
-    };
     cluster.take_away(0);
     assert!(holders(&cluster, &[1, 2, 3]).contains(&2));
     for node in 1..4 {

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use apus_base::cluster::{Cluster, ClusterConfig};
 use apus_base::policy::{Policies, Policy, PolicyIndex};
 use apus_base::ring::Ring;
+use apus_base::wire::is_yes;
 use configparser::ini::{Ini, IniDefault};
 use serde::Serialize;
 
@@ -127,7 +128,7 @@ impl SwiftConf {
 
 fn policy(ini: &Ini, section: &str, index: PolicyIndex) -> Policy {
     let says = |key: &str| ini.get(section, key).unwrap_or_default();
-    let yes = |key: &str| matches!(says(key).to_ascii_lowercase().as_str(), "true" | "1" | "yes" | "on" | "t" | "y");
+    let yes = |key: &str| is_yes(&says(key));
     let aliases = says("aliases").split(',').map(str::trim).filter(|a| !a.is_empty()).map(str::to_owned).collect();
     Policy { index, name: says("name"), aliases, default: yes("default"), deprecated: yes("deprecated") }
 }

@@ -5,6 +5,7 @@ use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
 use apus_base::hash_path::PathHash;
+use apus_base::hex::hex;
 use apus_base::policy::PolicyIndex;
 use apus_object::store::attributes::{self, Attributes};
 use apus_object::store::metadata::{CONTENT_LENGTH, ETAG, NAME, TIMESTAMP};
@@ -120,7 +121,7 @@ fn body_md5(file: File, length: u64) -> io::Result<String> {
     let (mut md5, mut chunk, mut body) = (Md5::new(), vec![0; 256 * 1024], file.take(length));
     loop {
         match body.read(&mut chunk)? {
-            0 => return Ok(md5.finalize().iter().map(|byte| format!("{byte:02x}")).collect()),
+            0 => return Ok(hex(&md5.finalize())),
             read => md5.update(&chunk[..read]),
         }
     }

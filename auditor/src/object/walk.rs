@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 use super::counters::Stats;
 use super::{AUDITED, ObjectAudit};
 use crate::pace::Pace;
-use crate::place::Place;
+use crate::place::{Place, Suffix};
 use crate::watch::{Mode, Seen, Wish};
 
 /// How often the place within a partition is noted, and recon is told.
@@ -38,7 +38,7 @@ pub(super) struct Walk<'a> {
     pub(super) pace: Pace,
     pub(super) cursor: Option<Cursor>,
     /// Where an earlier audit stopped.
-    pub(super) past: Option<Place>,
+    pub(super) past: Option<Place<Suffix>>,
     pub(super) began: u64,
     pub(super) stats: Stats,
     pub(super) noted: Instant,
@@ -89,13 +89,13 @@ impl Walk<'_> {
         let suffixes = listed.await?.unwrap_or_default();
         let last = suffixes.last().copied();
         for suffix in suffixes {
-            if self.past.is_some_and(|past| past.is_past((shelf.policy.0, partition, suffix))) {
+            let place = Suffix { policy: shelf.policy.0, partition, suffix };
+            if self.past.is_some_and(|past| past.is_past(place)) {
                 continue;
             }
             self.suffix(shelf, partition, suffix).await?;
             if Some(suffix) == last || self.noted.elapsed() >= NOTE_EVERY {
-                let (began, policy) = (self.began, shelf.policy.0);
-                self.note(Place::At { began, policy, partition, suffix }).await;
+                self.note(Place::At { began: self.began, after: place }).await;
             }
         }
         Ok(())
@@ -243,7 +243,7 @@ impl Walk<'_> {
     }
 
     /// Remembers the place, and tells what was done so far.
-    async fn note(&mut self, place: Place) {
+    async fn note(&mut self, place: Place<Suffix>) {
         if let Some(cursor) = self.cursor.clone() {
             let saved = self.device.queue().run(move || cursor.save(&place.text())).await;
             if let Ok(Err(error)) = saved {

@@ -16,6 +16,7 @@ use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
 use super::limiter::ErrorLimiter;
+use crate::hex::hex;
 
 /// Points of each server on the hash ring: enough that keys spread evenly to a few percent.
 const POINTS: usize = 256;
@@ -117,8 +118,7 @@ impl Memcached {
 
 /// Keys may be long and hold any character; memcached's may not.
 fn wire_key(key: &str) -> String {
-    let digest: [u8; 32] = Sha256::digest(key).into();
-    digest.iter().fold(String::from("apus-"), |hex, byte| hex + &format!("{byte:02x}"))
+    format!("apus-{}", hex(&Sha256::digest(key)))
 }
 
 impl Server {

@@ -21,6 +21,7 @@ use super::{Database, DbError, Get, Kind, ListingId, View, digest};
 use crate::clock;
 use crate::fs::Device;
 use crate::hash_path::{HashPath, PathHash};
+use crate::hex::hex;
 use crate::listing::walk::{Bounds, Cursor as _};
 use crate::policy::PolicyIndex;
 
@@ -330,15 +331,6 @@ fn write_reason(to: &Path, name: &str, why: &str) -> io::Result<()> {
 
 pub(super) fn io_error(error: &io::Error) -> DbError {
     DbError::Io(error.to_string())
-}
-
-fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write as _;
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-        // Writing into a String cannot fail.
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }
 
 #[cfg(test)]

@@ -35,7 +35,7 @@ pub use info::Info;
 pub use key::{Kind, ListingId};
 pub use life::Life;
 pub use offline::Offline;
-pub use registry::Databases;
+pub use registry::{BegunAnew, Databases};
 pub use transaction::Transaction;
 pub use view::{Get, Scan, View};
 

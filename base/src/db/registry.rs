@@ -1,11 +1,12 @@
 //! The listings of all devices of a process: opened when first asked for, closed when their device is gone.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwapOption;
 use rocksdb::Cache;
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -28,7 +29,11 @@ pub struct Databases {
     slots: Mutex<HashMap<String, Arc<Slot>>>,
     /// Whether there are other copies, so that damaged listings are better put aside than kept.
     has_copies: bool,
+    begun_anew: watch::Sender<BegunAnew>,
 }
+
+/// How often the listings of each device were put aside as a whole since the process began.
+pub type BegunAnew = BTreeMap<String, u64>;
 
 /// One device's place.
 #[derive(Default)]
@@ -57,7 +62,8 @@ impl Databases {
     /// The listings of these devices; writes leave `reserve` free.
     pub fn new(devices: Arc<Devices>, reserve: Reserve) -> Self {
         let (cache, metrics) = (settings::cache(), CommitMetrics::new());
-        Self { devices, reserve, cache, metrics, slots: Mutex::default(), has_copies: false }
+        let begun_anew = watch::Sender::default();
+        Self { devices, reserve, cache, metrics, slots: Mutex::default(), has_copies: false, begun_anew }
     }
 
     /// Says that replication brings from elsewhere what is lost here: listings that cannot be opened because they are damaged are put
@@ -101,9 +107,16 @@ impl Databases {
             return Err(DbError::Damaged(why.to_owned()));
         }
         device.check()?;
-        let why = why.to_owned();
-        let moving = tokio::task::spawn_blocking(move || audit::put_all_aside(&device, &why));
-        moving.await.map_err(|_| DbError::Panicked)?.map_err(|error| audit::io_error(&error))
+        let (why, moved) = (why.to_owned(), Arc::clone(&device));
+        let moving = tokio::task::spawn_blocking(move || audit::put_all_aside(&moved, &why));
+        moving.await.map_err(|_| DbError::Panicked)?.map_err(|error| audit::io_error(&error))?;
+        self.begun_anew.send_modify(|often| *often.entry(device.name().to_owned()).or_default() += 1);
+        Ok(())
+    }
+
+    /// Tells whoever repairs which devices' listings were put aside, and begin anew.
+    pub fn begun_anew(&self) -> watch::Receiver<BegunAnew> {
+        self.begun_anew.subscribe()
     }
 
     /// The devices they are on.

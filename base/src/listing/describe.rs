@@ -10,6 +10,7 @@ use crate::body::Body;
 use crate::db::info::Head;
 use crate::db::{Databases, Info, Kind, ListingId};
 use crate::hash_path::HashPath;
+use crate::hex::hex;
 use crate::serve::recon::json_response;
 use crate::wire::BackendPath;
 
@@ -46,7 +47,6 @@ pub fn value(head: &Head, deleted: bool) -> Value {
     let policies = info.stats.iter().map(|(policy, stats)| {
         (policy.to_string(), json!({"rows": stats.rows, "objects": stats.objects, "bytes": stats.bytes}))
     });
-    let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
     json!({
         "account": info.account,
         "container": info.container,

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use percent_encoding::percent_decode;
 
 use super::request::Refusal;
+use crate::wire::is_yes;
 
 /// The most rows of one listing, which is also the number given when none is asked for.
 pub const LISTING_LIMIT: usize = 10_000;
@@ -63,7 +64,7 @@ impl Query {
                 b"prefix" => parsed.prefix = text()?,
                 b"delimiter" => parsed.delimiter = text()?,
                 b"path" => parsed.path = Some(text()?),
-                b"reverse" => parsed.reverse = is_true(&text()?),
+                b"reverse" => parsed.reverse = is_yes(&text()?),
                 b"format" => drop(text()?),
                 _ => {}
             }
@@ -97,11 +98,6 @@ fn checked_limit(text: &str) -> Result<usize, Refusal> {
     }
     let too_large = || Refusal::Precondition(format!("Maximum limit is {LISTING_LIMIT}"));
     text.parse().ok().filter(|limit| *limit <= LISTING_LIMIT).ok_or_else(too_large)
-}
-
-/// The words that Swift's `config_true_value` takes for true.
-pub fn is_true(text: &str) -> bool {
-    ["true", "1", "yes", "on", "t", "y"].iter().any(|word| text.eq_ignore_ascii_case(word))
 }
 
 #[cfg(test)]

@@ -11,6 +11,7 @@ use crate::body::Body;
 use crate::db::info::Head;
 use crate::db::{Databases, DbError, Info, Kind, ListingId, View};
 use crate::hash_path::PathHash;
+use crate::hex::hex;
 use crate::ring;
 use crate::serve::recon::json_response;
 use crate::wire::redundancy::{Holdings, Question};
@@ -58,8 +59,7 @@ fn digests(
         }
     }
     scan.finish()?;
-    let hex = |md5: Md5| md5.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
-    Ok(partitions.into_iter().map(|(partition, md5)| (partition, hex(md5))).collect())
+    Ok(partitions.into_iter().map(|(partition, md5)| (partition, hex(&md5.finalize()))).collect())
 }
 
 /// What copies have to agree on; not what each counts or remembers for itself.

@@ -3,13 +3,12 @@
 use http::{HeaderMap, HeaderName, Response, StatusCode, Uri};
 
 use super::metadata::InvalidMetadata;
-use super::query::is_true;
 use crate::body::{self, Body, BodyError};
 use crate::db::DbError;
 use crate::policy::{Policies, PolicyIndex};
 use crate::serve::plain;
 use crate::timestamp::Timestamp;
-use crate::wire::{BackendPath, InvalidPath, header};
+use crate::wire::{BackendPath, InvalidPath, header, is_yes};
 
 /// Names that begin so belong to the proxy; clients cannot make them.
 const RESERVED: char = '\0';
@@ -192,7 +191,7 @@ pub fn timestamp(headers: &HeaderMap) -> Result<Timestamp, Refusal> {
 
 /// Whether a header says yes.
 pub fn flag(headers: &HeaderMap, name: &str) -> bool {
-    headers.get(name).and_then(|value| value.to_str().ok()).is_some_and(is_true)
+    headers.get(name).and_then(|value| value.to_str().ok()).is_some_and(is_yes)
 }
 
 /// Whether names of the proxy's own are shown.

@@ -16,6 +16,7 @@ use sha2::{Digest, Sha256, Sha512};
 use super::device::StoredDevice;
 use super::gzip::unpack;
 use super::{Device, Error, IdWidth, MAX_PART_POWER, Ring, Table};
+use crate::hex::hex;
 
 pub(super) const MAGIC: &[u8; 4] = b"R1NG";
 
@@ -160,10 +161,6 @@ fn hex_digest(name: &str, bytes: &[u8]) -> Result<String, Error> {
         "sha512" => Ok(hex(&Sha512::digest(bytes))),
         _ => Err(Error::Malformed("a checksum that is none of md5, sha256 and sha512")),
     }
-}
-
-pub(super) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|b| format!("{b:02x}")).collect()
 }
 
 fn parse<T: DeserializeOwned>(what: &'static str, json: &[u8]) -> Result<T, Error> {

@@ -8,8 +8,9 @@ use sha2::{Digest, Sha256};
 
 use super::gzip::Writer;
 use super::json::to_ascii;
-use super::read::{IndexEntry, MAGIC, hex};
+use super::read::{IndexEntry, MAGIC};
 use super::{Device, Error, IdWidth, Ring};
+use crate::hex::hex;
 
 #[derive(Serialize)]
 struct HeadV1<'a> {

@@ -10,6 +10,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use apus_base::hash_path::PathHash;
+use apus_base::hex::hex;
 use apus_base::link::{LinkError, Receiver, Sender, Stream};
 use apus_base::wire::replication::{Answer, FileHead, Outcome, Refusal};
 use bytes::Bytes;
@@ -18,7 +19,7 @@ use md5::{Digest as _, Md5};
 use prometheus_client::metrics::counter::Counter;
 
 use super::pace::Pace;
-use crate::store::attributes::{self, Attributes, Damage, ReadError, hex};
+use crate::store::attributes::{self, Attributes, Damage, ReadError};
 use crate::store::index::Shelf;
 use crate::store::metadata::{ETAG, NAME};
 use crate::store::names::{FileName, Kind};

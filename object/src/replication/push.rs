@@ -6,6 +6,7 @@
 use std::io;
 
 use apus_base::hash_path::PathHash;
+use apus_base::hex::hex;
 use apus_base::link::Receiver as From;
 use apus_base::link::{LinkError, Stream};
 use apus_base::wire::replication::{Answer, FileHead, Outcome, Refusal};
@@ -13,7 +14,6 @@ use bytes::Bytes;
 use md5::{Digest as _, Md5};
 
 use super::{Receiver, refuse};
-use crate::store::attributes::hex;
 use crate::store::index::Shelf;
 use crate::store::metadata::{ETAG, NAME, TIMESTAMP};
 use crate::store::names::{FileName, Kind};

@@ -1,6 +1,7 @@
 use std::path::PathBuf;
 
 use apus_base::cluster::ClusterConfig;
+use apus_base::hex::hex;
 use apus_base::policy::PolicyIndex;
 use apus_base::timestamp::Timestamp;
 use bytes::Bytes;
@@ -9,7 +10,6 @@ use md5::{Digest as _, Md5};
 use super::push::Arrived;
 use super::*;
 use crate::store::Metadata;
-use crate::store::attributes::hex;
 use crate::store::metadata::{CONTENT_LENGTH, ETAG, NAME, TIMESTAMP};
 use apus_base::wire::replication::{FileHead, Outcome};
 

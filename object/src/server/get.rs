@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use apus_base::body::{self, Body};
 use apus_base::conditional::{Conditions, Current, Verdict};
+use apus_base::hex::hex;
 use apus_base::range::{self, Multipart, Ranges};
 use apus_base::timestamp::Timestamp;
 use apus_base::wire::header as backend;
@@ -20,7 +21,6 @@ use super::refusal::Refusal;
 use super::respond::{empty, insert, object_headers};
 use super::stream::{Piece, Source, SourceError};
 use super::target::{Target, opens_expired, text, timestamp_or_now};
-use crate::store::attributes::hex;
 use crate::store::{Found, Location, Object, StoreError};
 
 /// Answers a GET or HEAD.

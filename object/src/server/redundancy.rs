@@ -4,6 +4,7 @@ use std::path::Path;
 
 use apus_base::body::Body;
 use apus_base::hash_path::PathHash;
+use apus_base::hex::hex;
 use apus_base::ring;
 use apus_base::serve::recon::json_response;
 use apus_base::wire::redundancy::{Holdings, Question};
@@ -52,8 +53,4 @@ fn besides(shelf: &Shelf, part_power: u8) -> std::io::Result<Holdings> {
 fn is_here(shelf: &Shelf, part_power: u8, hash: &PathHash) -> bool {
     let folder = shelf.object(ring::partition(&hash.0, part_power), *hash, "").folder();
     index::file_names(&folder).is_ok_and(|names| !index::counting(&names).is_empty())
-}
-
-fn hex(digest: &[u8]) -> String {
-    digest.iter().map(|byte| format!("{byte:02x}")).collect()
 }

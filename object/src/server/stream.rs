@@ -13,6 +13,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use apus_base::body::{Body, BodyError};
+use apus_base::hex::hex;
 use apus_base::timestamp::Timestamp;
 use bytes::Bytes;
 use http_body::Frame;
@@ -22,7 +23,6 @@ use tokio::sync::mpsc;
 
 use super::metrics::Counters;
 use crate::store::Location;
-use crate::store::attributes::hex;
 use crate::store::audit::is_damage;
 use crate::store::quarantine::{Finder, quarantine};
 

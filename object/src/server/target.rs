@@ -5,7 +5,7 @@ use std::sync::Arc;
 use apus_base::clock;
 use apus_base::policy::PolicyIndex;
 use apus_base::timestamp::Timestamp;
-use apus_base::wire::{BackendPath, header};
+use apus_base::wire::{BackendPath, header, is_yes};
 use http::{HeaderMap, StatusCode, Uri};
 
 use super::Server;
@@ -52,8 +52,7 @@ pub(super) fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
 
 /// Whether a header says yes, as Swift's `config_true_value` has it.
 pub(super) fn is_true(headers: &HeaderMap, name: &str) -> bool {
-    let yes = ["true", "1", "yes", "on", "t", "y"];
-    text(headers, name).is_some_and(|v| yes.iter().any(|y| v.trim().eq_ignore_ascii_case(y)))
+    text(headers, name).is_some_and(|value| is_yes(value.trim()))
 }
 
 /// `X-Timestamp`, which a write needs.

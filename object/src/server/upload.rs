@@ -5,6 +5,7 @@
 
 use apus_base::body::{Body, BodyError};
 use apus_base::fs::DiskQueue;
+use apus_base::hex::hex;
 use apus_base::wire::header as backend;
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
@@ -13,7 +14,6 @@ use md5::{Digest as _, Md5};
 
 use super::refusal::Refusal;
 use super::target::text;
-use crate::store::attributes::hex;
 use crate::store::{Staged, StoreError};
 
 /// A body being written.

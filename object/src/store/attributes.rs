@@ -17,6 +17,7 @@ use std::io;
 use std::os::unix::fs::FileExt as _;
 
 use apus_base::crash;
+use apus_base::hex::hex;
 use md5::{Digest as _, Md5};
 use rustix::io::Errno;
 use xattr::FileExt as _;
@@ -246,16 +247,6 @@ impl Place {
         };
         (*version == VERSION).then_some(place)
     }
-}
-
-/// Lower case hexadecimal digits.
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write as _;
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-        // Writing into a String cannot fail.
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }
 
 #[cfg(test)]

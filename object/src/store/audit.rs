@@ -10,12 +10,13 @@ use std::num::NonZeroU64;
 use std::os::unix::fs::FileExt as _;
 
 use apus_base::hash_path::{HashPath, PathHash};
+use apus_base::hex::hex;
 use apus_base::timestamp::Timestamp;
 use md5::{Digest as _, Md5};
 use rustix::fs::Advice;
 use rustix::io::Errno;
 
-use super::attributes::{self, Damage, hex};
+use super::attributes::{self, Damage};
 use super::error::StoreError;
 use super::index::{self, Shelf};
 use super::location::Location;

@@ -14,6 +14,7 @@ use sha1::Sha1;
 use sha2::{Sha256, Sha512};
 
 use apus_base::client::NoAnswer;
+use apus_base::hex::hex;
 
 use crate::Proxy;
 use crate::context::Grant;
@@ -107,7 +108,7 @@ impl Signature {
 
     /// In the form that fits a query as it is.
     pub(super) fn to_hex(&self) -> String {
-        self.mac.iter().map(|byte| format!("{byte:02x}")).collect()
+        hex(&self.mac)
     }
 }
 

@@ -12,15 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::Run;
 use super::database::{CRASH_POINTS, Confirmed};
-
-/// How another device compares in one partition.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Side {
-    Same,
-    Differs,
-    /// It does not answer.
-    Away,
-}
+use crate::compared::Side;
 
 /// The partition.
 pub(super) struct Partition<'a, R> {

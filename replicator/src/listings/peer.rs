@@ -12,6 +12,7 @@ use apus_base::wire::listings::{Held, Life, ListingAnswer, ListingPlace, Listing
 use apus_base::wire::replication::{MAX_COMPARED, PartitionDigest, Refusal, Request};
 
 use super::Run;
+use crate::compared::Fault;
 
 /// Why a peer did not do what it was asked.
 #[derive(Debug, thiserror::Error)]
@@ -29,9 +30,8 @@ pub(super) enum PeerError {
     Unreadable(#[from] DbError),
 }
 
-impl PeerError {
-    /// Whether the node answers and says that it has no such disk.
-    pub(super) fn is_missing_device(&self) -> bool {
+impl Fault for PeerError {
+    fn is_missing_device(&self) -> bool {
         matches!(self, Self::Refused(Refusal::NoDevice))
     }
 }

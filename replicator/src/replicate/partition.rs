@@ -13,15 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::plan::{self, Answered, Place, Terms};
 use super::{Run, local};
-
-/// How another device compares in one partition.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Side {
-    Same,
-    Differs,
-    /// It does not answer.
-    Away,
-}
+use crate::compared::Side;
 
 /// The partition.
 pub(super) struct Partition<'a> {

@@ -15,6 +15,7 @@ use apus_object::store::index::Shelf;
 use prometheus_client::metrics::counter::Counter;
 
 use super::Run;
+use crate::compared::Fault;
 
 /// How long to wait before a peer that takes as many pushes as it can is asked again.
 const BUSY_PAUSES_MILLIS: [u64; 6] = [100, 300, 1000, 3000, 5000, 10_000];
@@ -28,9 +29,8 @@ pub(super) enum PeerError {
     Lost,
 }
 
-impl PeerError {
-    /// Whether the node answers and says that it has no such disk.
-    pub(super) fn is_missing_device(&self) -> bool {
+impl Fault for PeerError {
+    fn is_missing_device(&self) -> bool {
         matches!(self, Self::Sending(SendError::Refused(Refusal::NoDevice)))
     }
 }

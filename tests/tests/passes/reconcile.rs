@@ -9,8 +9,9 @@ use std::time::Instant;
 
 use apus_base::hash_path::HashPath;
 use apus_base::ring::Ring;
-use apus_tests::copies::HASH_SUFFIX;
-use apus_tests::{Cluster, PATIENCE, Request, bytes, disk, tools};
+use apus_tests::copies::{HASH_SUFFIX, misplaced};
+use apus_tests::swift::TESTER;
+use apus_tests::{Cluster, PATIENCE, Request, Swift, bytes, disk, tools};
 
 use super::now;
 
@@ -288,4 +289,53 @@ fn an_operator_may_put_an_object_into_the_queue() {
     reconcile(&mut cluster);
     assert_eq!(tester.get("c/o").send().expect(200).text(), "again");
     assert_eq!(left(&mut cluster), 0);
+}
+
+#[test]
+fn a_split_network_made_a_container_of_two_policies_and_nothing_is_lost() {
+    const EACH: usize = 12;
+    // The sides have a proxy each, and who looks afterwards has another that remembers nothing.
+    let builder = Cluster::builder().nodes(4).proxies(3).policies(&["gold", "silver"]);
+    let mut cluster = builder.without_passes().start();
+    let at =
+        |cluster: &mut Cluster, proxy: usize| Swift { address: cluster.proxy(proxy).address("proxy") }.login(TESTER);
+    // The account is older than the split: who finds one primary only, and no account there, cannot tell whether there is one.
+    cluster.tester().make("before");
+    let sides = [("gold", [0, 1], [2, 3]), ("silver", [2, 3], [0, 1])];
+    for (proxy, (policy, here, away)) in sides.into_iter().enumerate() {
+        for node in here.into_iter().filter(|_| proxy > 0) {
+            cluster.node(node).start(None);
+        }
+        for node in away {
+            cluster.node(node).kill();
+        }
+        let tester = at(&mut cluster, proxy);
+        tester.put("c").header("X-Storage-Policy", policy).send().expect(201);
+        for i in 0..EACH {
+            tester.store(&format!("c/{policy}{i:02}"), format!("{policy} {i}"));
+        }
+        tester.store("c/both", policy);
+    }
+
+    // The net is whole again, and each pass runs once.
+    sides[1].2.iter().for_each(|node| cluster.node(*node).start(None));
+    for pass in ["replicate-listings", "replicate", "update", "reconcile"] {
+        cluster.pass(pass);
+    }
+
+    // The container has the policy of who made it first; everything is there, once, and under that policy alone.
+    let tester = at(&mut cluster, 2);
+    assert_eq!(tester.head("c").send().expect(204).need("X-Storage-Policy"), "gold");
+    let names = ["gold", "silver"].into_iter().flat_map(|policy| (0..EACH).map(move |i| format!("{policy}{i:02}")));
+    let names: Vec<String> = ["both".to_owned()].into_iter().chain(names).collect();
+    assert_eq!(tester.list("c"), names);
+    for policy in ["gold", "silver"] {
+        for i in 0..EACH {
+            assert_eq!(tester.get(&format!("c/{policy}{i:02}")).send().expect(200).text(), format!("{policy} {i}"));
+        }
+    }
+    assert_eq!(tester.get("c/both").send().expect(200).text(), "silver", "the newer one is not there");
+    assert_eq!(left(&mut cluster), 0);
+    cluster.pass("replicate");
+    assert!(misplaced(&cluster, 4, 0).is_empty(), "{:?}", misplaced(&cluster, 4, 0));
 }

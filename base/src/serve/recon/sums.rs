@@ -11,6 +11,8 @@ use std::time::SystemTime;
 use md5::{Digest as _, Md5};
 use serde_json::{Map, Value, json};
 
+use crate::hex::hex;
+
 /// The name under which the MD5 of our own configuration stands beside that of `swift.conf`.
 pub const CLUSTER: &str = "apus.toml [cluster]";
 
@@ -76,10 +78,6 @@ pub fn file_md5(path: &Path) -> io::Result<String> {
             read => md5.update(&chunk[..read]),
         }
     }
-}
-
-fn hex(digest: &[u8]) -> String {
-    digest.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]

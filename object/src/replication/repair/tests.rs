@@ -5,6 +5,7 @@ use std::os::unix::fs::FileExt as _;
 
 use apus_base::cluster::ClusterConfig;
 use apus_base::fs::Reserve;
+use apus_base::hex::hex;
 use apus_base::link::{Identity, NODE_NAME};
 use apus_base::policy::PolicyIndex;
 use apus_base::ring::{IdWidth, Ring, Table};
@@ -13,7 +14,6 @@ use md5::{Digest as _, Md5};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, ExtendedKeyUsagePurpose, IsCa, KeyPair};
 
 use super::*;
-use crate::store::attributes::hex;
 use crate::store::metadata::{CONTENT_LENGTH, ETAG, TIMESTAMP};
 use crate::store::quarantine::Finder;
 use crate::store::{Found, Location, Metadata, Staged, read, write};

@@ -1,6 +1,7 @@
 //! What the access log says more and less than usual: headers on the one hand, digests in place of what tells who it was on
 //! the other.
 
+use apus_base::hex;
 use http::HeaderMap;
 use md5::Md5;
 use serde::{Deserialize, Serialize};
@@ -109,7 +110,7 @@ fn is_secret(name: &str) -> bool {
 }
 
 fn hex<D: Digest>(text: &[u8]) -> String {
-    D::digest(text).iter().map(|byte| format!("{byte:02x}")).collect()
+    hex::hex(&D::digest(text))
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ use apus_base::body::Body;
 use apus_base::client::{Footers, PutError};
 use apus_base::crypto::header::{BODY_META, ETAG, ETAG_MAC, LISTED_ETAG, USER_META, USER_META_PREFIX};
 use apus_base::crypto::{BodyKey, Cipher, CryptoError, Meta, ObjectKeys, seal, seal_with_id};
+use apus_base::hex::hex;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use http_body_util::BodyExt as _;
 use md5::{Digest as _, Md5};
@@ -106,7 +107,7 @@ impl Outgoing {
         let (encrypting, known) = (Arc::clone(&plaintext), Arc::clone(&plaintext));
         let body = body.map_frame(move |frame| frame.map_data(|chunk| lock(&encrypting).encrypt(chunk))).boxed_unsync();
         let make = Box::new(move || footers(&mut lock(&known), &keys, listed, expect_etag.as_deref()));
-        let footers = Some(Footers { names: FOOTERS, make });
+        let footers = Some(Footers { names: FOOTERS.to_vec(), make });
         Ok(Self { body, expect_etag: None, footers, plaintext: Some(plaintext) })
     }
 }
@@ -183,13 +184,4 @@ fn body_items(items: &mut HeaderMap, plain: &Plaintext, keys: &ObjectKeys, etag:
 
 fn listed_item(items: &mut HeaderMap, keys: &ObjectKeys, text: &[u8]) -> Result<(), CryptoError> {
     set(items, LISTED_ETAG, &seal_with_id(text, &keys.container, &keys.id)?)
-}
-
-fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write as _;
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        // Writing into a String cannot fail.
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }

@@ -1,10 +1,11 @@
 //! One device's part of one move: push what the plan gives it, then hand off what it shall not hold any more.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use apus_base::crash;
 use apus_base::policy::PolicyIndex;
 use apus_base::ring::{Device, Ring};
 use apus_base::wire::replication::PartitionDigest;
@@ -15,10 +16,11 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::super::partition::{Partition, Side};
-use super::super::{Compared, Replicate, Run, local, side};
+use super::super::partition::Partition;
+use super::super::{Replicate, Run, local};
 use super::plan::Plan;
 use super::unfinished::Unfinished;
+use crate::compared::{Compared, Side};
 use apus_base::pass::{Filter, Progress};
 
 /// Pushes of a whole cluster that one target is given at once, as many as it takes: so many divided by the devices that push to it, but
@@ -28,6 +30,11 @@ const MAX_AT_TARGET: usize = 16;
 const PATIENCE: Duration = Duration::from_secs(20);
 /// How long it waits before it looks again, first and at most.
 const LOOK_AGAIN: [Duration; 2] = [Duration::from_millis(200), Duration::from_secs(5)];
+
+/// Where a crash test kills a mover: a partition was pushed.
+pub(crate) const PUSHED: &str = "move.pushed";
+/// Another: a partition was handed off.
+pub(crate) const HANDED_OFF: &str = "move.handed_off";
 
 /// What a device has to do.
 pub(super) struct Job {
@@ -156,6 +163,7 @@ impl Working<'_> {
         }
         let bytes = self.weigh(push).await;
         push.partition.bring(self.stop).await;
+        crash::point(PUSHED);
         self.progress.step_bytes(bytes);
         self.progress.step();
     }
@@ -181,12 +189,12 @@ impl Working<'_> {
         number: u32,
         entry: Entry,
         mine: &[u32],
-        compared: &HashMap<u32, Compared>,
+        compared: &Compared,
     ) -> Partition<'r> {
-        let home = run.is_home(number);
+        let home = run.around().is_home(number);
         let planned = self.job.plan.targets(number);
         let may_push = |target: &Device| mine.contains(&target.id) || (!home && !planned.contains(&target.id));
-        let side = |target: &Device| if may_push(target) { side(compared, target.id, number) } else { Side::Away };
+        let side = |target: &Device| if may_push(target) { compared.side(target.id, number) } else { Side::Away };
         partition(run, number, entry, side)
     }
 
@@ -228,31 +236,38 @@ impl Working<'_> {
         let (awaited, ready): (Vec<_>, Vec<_>) = leaving.into_iter().partition(is_awaited);
         let ready: Vec<Partition<'_>> = ready
             .into_iter()
-            .map(|(number, entry)| partition(&run, number, entry, |target| side(&compared, target.id, number)))
+            .map(|(number, entry)| partition(&run, number, entry, |target| compared.side(target.id, number)))
             .collect();
-        let work: Vec<_> = ready.iter().map(|partition| partition.bring(self.stop)).collect();
+        let work: Vec<_> = ready.iter().map(|partition| self.hand_off_one(partition)).collect();
         stream::iter(work).buffer_unordered(self.at_once()).collect::<()>().await;
         let now = index::refresh(&run.shelf).await.unwrap_or(table);
         Some((self.leaving(&now).len(), !awaited.is_empty()))
     }
 
+    async fn hand_off_one(&self, partition: &Partition<'_>) {
+        partition.bring(self.stop).await;
+        crash::point(HANDED_OFF);
+    }
+
     /// Whether another device is to push it and has not done so yet, and all who shall have it can be reached.
-    fn is_awaited(&self, partition: u32, compared: &HashMap<u32, Compared>) -> bool {
+    fn is_awaited(&self, partition: u32, compared: &Compared) -> bool {
         let sides =
-            || self.job.new.primaries(partition).map(|primary| (primary.id, side(compared, primary.id, partition)));
+            || self.job.new.primaries(partition).map(|primary| (primary.id, compared.side(primary.id, partition)));
         let planned = self.job.plan.targets(partition);
         sides().all(|(_, side)| side != Side::Away)
             && sides().any(|(id, side)| side == Side::Differs && planned.contains(&id))
     }
 }
 
-async fn compare(run: &Run<'_>, partitions: impl Iterator<Item = (u32, Entry)>) -> HashMap<u32, Compared> {
+async fn compare(run: &Run<'_>, partitions: impl Iterator<Item = (u32, Entry)>) -> Compared {
     let digests = partitions.map(|(partition, entry)| PartitionDigest { partition, digest: entry.digest });
-    run.compare(digests, |partition| run.others(partition)).await
+    let digests: Vec<_> = digests.collect();
+    let ask = |device, digests| run.compare_with(device, digests);
+    Compared::of_primaries(run.around(), &digests, run.progress, &ask).await
 }
 
 fn partition<'r>(run: &'r Run<'r>, number: u32, entry: Entry, side: impl Fn(&Device) -> Side) -> Partition<'r> {
-    let targets: Vec<Device> = run.others(number).into_iter().cloned().collect();
+    let targets: Vec<Device> = run.around().others(number).into_iter().cloned().collect();
     let sides = targets.iter().map(side).collect();
-    Partition { run, number, entry, home: run.is_home(number), targets, sides }
+    Partition { run, number, entry, home: run.around().is_home(number), targets, sides }
 }
