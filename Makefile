@@ -34,7 +34,7 @@ test: build python
 
 test-swift: build python
 	@./tools/fetch-swift $(VENV) $(CACHE)/swift-sources
-	APUS_SWIFT_SOURCES=$(CACHE)/swift-sources $(CARGO) test --release --locked -p apus-tests --test swift_suite -- --ignored --nocapture --test-threads 1
+	APUS_SWIFT_SOURCES=$(CACHE)/swift-sources $(CARGO) test --release --locked -p apus-tests --test swift_suite --test s3_suite -- --ignored --nocapture --test-threads 1
 
 storm: build
 	STORM_SEED=$(SEED) STORM_MINUTES=$(MINUTES) $(CARGO) test --release --locked -p apus-tests --test storm -- --ignored --nocapture --test-threads 1

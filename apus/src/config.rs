@@ -117,7 +117,8 @@ impl NodeConfig {
             tls.files_mut().for_each(|file| *file = folder.join(&file));
         }
         if let Some(replication) = &mut config.replication {
-            for file in [&mut replication.certificate, &mut replication.key, &mut replication.ca] {
+            let files = [&mut replication.certificate, &mut replication.key, &mut replication.ca];
+            for file in files.into_iter().chain(&mut replication.crl) {
                 *file = folder.join(&file);
             }
         }

@@ -341,7 +341,8 @@ impl Node {
     }
 
     fn identity_files(&self, config: &replicate::Config) -> IdentityFiles {
-        let crl = self.config.backend_tls.as_ref().and_then(|tls| tls.crl.clone());
+        let backends = || self.config.backend_tls.as_ref().and_then(|tls| tls.crl.clone());
+        let crl = config.crl.clone().or_else(backends);
         let (certificate, key, ca) = (config.certificate.clone(), config.key.clone(), config.ca.clone());
         IdentityFiles { certificate, key, ca, crl }
     }

@@ -17,6 +17,7 @@ use crate::middleware::{crossdomain, domain_remap, formpost, staticweb, tempurl}
 use crate::ops::large::{DloConfig, SloConfig};
 use crate::ops::{bulk, symlink, versions};
 use crate::ratelimit::{self, InvalidRate};
+use crate::s3;
 
 /// How a proxy behaves.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -44,6 +45,8 @@ pub struct Config {
     pub slo: SloConfig,
     /// Dynamic large objects.
     pub dlo: DloConfig,
+    /// The S3 face.
+    pub s3: s3::Config,
     /// Whether an account comes into being with the first write to it, and looks empty before.
     pub account_autocreate: bool,
     /// Whether reseller admins may PUT and DELETE accounts; without it these are 405.
@@ -181,6 +184,7 @@ impl Default for Config {
             client: ClientConfig::default(),
             slo: SloConfig::default(),
             dlo: DloConfig::default(),
+            s3: s3::Config::default(),
             account_autocreate: true,
             allow_account_management: false,
             max_containers_per_account: 0,

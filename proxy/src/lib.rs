@@ -14,6 +14,7 @@ pub mod middleware;
 pub mod ops;
 pub mod pipeline;
 pub mod ratelimit;
+pub mod s3;
 pub mod swift;
 
 use std::net::SocketAddr;

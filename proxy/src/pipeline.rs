@@ -36,6 +36,8 @@ const STEPS: &[Step] = &[
     request_line::step,
     // Load balancers and the curious have no token.
     healthcheck::step,
+    // Who signs in S3's way is answered by that face, whatever the path would mean to the steps below.
+    crate::s3::step,
     crossdomain::step,
     // Before all that looks at a path, also `/info`, which may be an object's name below a container's own domain.
     domain_remap::step,

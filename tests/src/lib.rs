@@ -17,6 +17,7 @@ pub mod net;
 pub mod process;
 pub mod rings;
 pub mod storm;
+pub mod suite;
 pub mod swift;
 pub mod target;
 pub mod tools;

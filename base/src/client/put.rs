@@ -44,9 +44,23 @@ pub struct PutObject<'a> {
 /// Metadata of an object that travels behind its body: what is computed over it.
 pub struct Footers {
     /// The names that there may be. Object servers take `X-Object-Sysmeta-*` and `X-Object-Transient-Sysmeta-*` only.
-    pub names: &'static [&'static str],
+    pub names: Vec<&'static str>,
     /// Makes them, after the last byte. It may still refuse the object.
     pub make: Box<dyn FnOnce() -> Result<HeaderMap, PutError> + Send>,
+}
+
+impl Footers {
+    /// These and others.
+    #[must_use]
+    pub fn and(self, others: Self) -> Self {
+        let names = [self.names, others.names].concat();
+        let make = move || {
+            let mut all = (self.make)()?;
+            all.extend((others.make)()?);
+            Ok(all)
+        };
+        Self { names, make: Box::new(make) }
+    }
 }
 
 /// What became of an object's PUT.
@@ -119,7 +133,7 @@ fn put_headers(put: &PutObject<'_>) -> HeaderMap {
         headers.remove(name);
     }
     headers.insert(header::EXPECT, HeaderValue::from_static("100-continue"));
-    headers.insert(header::TRAILER, announced(put.footers.as_ref().map_or(&[], |footers| footers.names)));
+    headers.insert(header::TRAILER, announced(put.footers.as_ref().map_or(&[], |footers| &footers.names)));
     if let Some(length) = put.length {
         headers.insert(OBJECT_CONTENT_LENGTH, HeaderValue::from(length));
     }

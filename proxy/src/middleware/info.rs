@@ -27,6 +27,7 @@ type Section = fn(&Proxy) -> Option<Value>;
 /// Clients look here for what they may use, so a feature has its section exactly while it works.
 const SECTIONS: &[(&str, Section)] = &[
     ("swift", |proxy| Some(swift::info(proxy))),
+    ("s3api", |proxy| proxy.config.s3.info()),
     ("slo", |proxy| Some(swift::slo_info(&proxy.config.slo))),
     ("tempauth", |_| Some(json!({ "account_acls": true }))),
     ("symlink", |proxy| Some(symlink::info(&proxy.config.symlink))),

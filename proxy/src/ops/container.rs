@@ -55,6 +55,16 @@ pub async fn read(
     Ok(if is_listing { shape(call, name, response) } else { response })
 }
 
+/// The rows of a part of a container's listing, at most as many as it asks for.
+///
+/// # Errors
+/// As [`read`].
+pub(crate) async fn list(call: Call<'_>, name: ContainerName<'_>, listing: &Listing) -> Result<Vec<Entry>, Error> {
+    let response = read(call, name, Method::GET, listing, false).await?;
+    let most = usize::try_from(listing.limit).unwrap_or(usize::MAX);
+    rows::collect(response.into_body(), most, Entry::read).await
+}
+
 /// As [`read`], but with the rows as they are stored.
 ///
 /// # Errors

@@ -1,7 +1,7 @@
 //! Storing objects.
 
 use apus_base::body::Body;
-use apus_base::client::{PutError, PutObject};
+use apus_base::client::{Footers, PutError, PutObject};
 use apus_base::timestamp::Timestamp;
 use apus_base::wire::header::TIMESTAMP;
 use http::header::{CONTENT_TYPE, ETAG, IF_NONE_MATCH};
@@ -33,12 +33,14 @@ pub struct Put {
     pub written: Option<Timestamp>,
     /// Whether its headers are the cluster's own, or a client's that keep to the rules: then they are stored as they are.
     pub own: bool,
+    /// What the cluster keeps with it and knows only when all bytes have been.
+    pub behind: Option<Footers>,
 }
 
 impl Put {
     /// A client's.
     pub fn new(name: ObjectName, headers: HeaderMap, length: Result<Option<u64>, BadLength>, body: Body) -> Self {
-        Self { name, headers, length, body, written: None, own: false }
+        Self { name, headers, length, body, written: None, own: false, behind: None }
     }
 
     /// Holds a client's headers to the rules and keeps of them what is to be stored, and what says how. Gives the version.
@@ -130,12 +132,19 @@ pub(super) async fn store(call: Call<'_>, mut put: Put) -> Result<Stored, Error>
         length,
         max_length,
         expect_etag: outgoing.expect_etag.as_deref(),
-        footers: outgoing.footers,
+        footers: both(outgoing.footers, put.behind),
     });
     let outcome = stored.await?;
     let newer = outcome.status == StatusCode::ACCEPTED;
     let etag = answered(outcome.etag).filter(|_| !newer);
     Ok(Stored { etag, written, length: outcome.length, kind: Some(kind), ..Stored::default() })
+}
+
+fn both(one: Option<Footers>, other: Option<Footers>) -> Option<Footers> {
+    match (one, other) {
+        (Some(one), Some(other)) => Some(one.and(other)),
+        (one, other) => one.or(other),
+    }
 }
 
 /// What a request stores beside the bytes and how, if it keeps to the rules.

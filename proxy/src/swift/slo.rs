@@ -21,7 +21,7 @@ use crate::error::Error;
 use crate::middleware::accept::Format;
 use crate::ops::Call;
 use crate::ops::large::delete;
-use crate::ops::large::put::{Flaw, Problem, PutSlo, put as put_slo};
+use crate::ops::large::put::{Flaw, Problem, PutSlo, Rules, put as put_slo};
 use crate::ops::large::{LargeError, View};
 use crate::ops::put::Stored;
 use crate::ops::resource::ObjectName;
@@ -95,7 +95,8 @@ pub(super) async fn put(
 ) -> Result<Response<Body>, Refusal> {
     let headers = call.parts.headers.clone();
     let json = read(call, &headers, body).await?;
-    let slo = PutSlo { segments: parse(&json, name)?, name: name.clone(), headers };
+    let rules = Rules::of(&call.proxy.config.slo);
+    let slo = PutSlo { segments: parse(&json, name)?, name: name.clone(), headers, rules };
     drop(json);
     if !asked.heartbeat {
         let done = put_slo(call, slo).await.map_err(|error| refused(call, error))?;

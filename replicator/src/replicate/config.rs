@@ -18,6 +18,9 @@ pub struct Config {
     pub key: PathBuf,
     /// The certificate of the cluster's CA.
     pub ca: PathBuf,
+    /// The certificates that the CA has revoked; without it, those that `[backend_tls]` names.
+    #[serde(default)]
+    pub crl: Option<PathBuf>,
     /// Seconds between two passes; 0 for none but those that an operator runs.
     #[serde(default = "interval")]
     pub interval: u64,

@@ -107,7 +107,7 @@ impl Outgoing {
         let (encrypting, known) = (Arc::clone(&plaintext), Arc::clone(&plaintext));
         let body = body.map_frame(move |frame| frame.map_data(|chunk| lock(&encrypting).encrypt(chunk))).boxed_unsync();
         let make = Box::new(move || footers(&mut lock(&known), &keys, listed, expect_etag.as_deref()));
-        let footers = Some(Footers { names: FOOTERS, make });
+        let footers = Some(Footers { names: FOOTERS.to_vec(), make });
         Ok(Self { body, expect_etag: None, footers, plaintext: Some(plaintext) })
     }
 }

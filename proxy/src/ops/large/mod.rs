@@ -42,6 +42,10 @@ pub const PARTS_COUNT: HeaderName = HeaderName::from_static("x-parts-count");
 
 /// The ETag of a static large object, kept beside its manifest.
 pub(super) const SLO_ETAG: HeaderName = HeaderName::from_static("x-object-sysmeta-slo-etag");
+/// The ETag that an object has for S3 if it was uploaded in parts there.
+pub const S3_ETAG: HeaderName = HeaderName::from_static("x-object-sysmeta-s3api-etag");
+/// The upload that such an object came from.
+pub const UPLOAD_ID: HeaderName = HeaderName::from_static("x-object-sysmeta-s3api-upload-id");
 /// Where object servers find the ETag that conditions mean.
 const ETAG_IS_AT: HeaderName = HeaderName::from_static("x-backend-etag-is-at");
 /// What of an object makes its servers send all of it, whatever range is asked for.
@@ -79,7 +83,7 @@ pub fn is_static(headers: &HeaderMap) -> bool {
 
 /// Takes away what makes an object a large one: its copy is none.
 pub(super) fn make_plain(headers: &mut HeaderMap) {
-    for name in [STATIC, DYNAMIC, SLO_ETAG, SLO_SIZE, LISTED_ETAG] {
+    for name in [STATIC, DYNAMIC, SLO_ETAG, SLO_SIZE, LISTED_ETAG, S3_ETAG, UPLOAD_ID] {
         headers.remove(name);
     }
 }

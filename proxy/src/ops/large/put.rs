@@ -15,7 +15,7 @@ use super::error::LargeError;
 use super::manifest::{
     Asked, AskedObject, Manifest, ObjectSegment, Segment, SegmentRange, md5_hex, name_of, parse_raw,
 };
-use super::{LISTED_ETAG, SLO_ETAG, SLO_SIZE, STATIC, is_static};
+use super::{LISTED_ETAG, SLO_ETAG, SLO_SIZE, STATIC, SloConfig, is_static};
 use crate::constraints::{check_content_type, is_true};
 use crate::error::Error;
 use crate::ops::Call;
@@ -35,6 +35,31 @@ pub struct PutSlo {
     pub headers: HeaderMap,
     /// Its segments, in order.
     pub segments: Vec<Asked>,
+    /// The rules that it keeps to.
+    pub rules: Rules,
+}
+
+/// What a large object keeps to, and what it is to whoever made it.
+#[derive(Clone, Debug)]
+pub struct Rules {
+    /// Most segments that are objects.
+    pub max_segments: usize,
+    /// The smallest segment but the last, in bytes.
+    pub min_bytes: u64,
+    /// Segments that are looked at together.
+    pub together: usize,
+    /// Headers of the cluster's own that are kept with it.
+    pub own: HeaderMap,
+    /// What else its row in the listing says, as a parameter of its hash.
+    pub listed: Option<(&'static str, String)>,
+}
+
+impl Rules {
+    /// Those of large objects that clients of Swift make.
+    pub fn of(config: &SloConfig) -> Self {
+        let (max_segments, together) = (config.max_manifest_segments, config.concurrency);
+        Self { max_segments, min_bytes: 1, together, own: HeaderMap::new(), listed: None }
+    }
 }
 
 /// A segment that cannot be used.
@@ -53,7 +78,7 @@ pub enum Flaw {
     Unreadable(Arc<Error>),
     /// It has no such range.
     Range,
-    /// It is empty, and not the last.
+    /// It is smaller than it may be, and not the last.
     TooSmall,
     /// It has another length.
     Size,
@@ -77,13 +102,14 @@ struct Seen {
 /// [`put`](crate::ops::put::put). Then nothing is stored.
 pub async fn put(call: Call<'_>, slo: PutSlo) -> Result<Stored, Error> {
     let config = &call.proxy.config.slo;
-    if slo.segments.iter().filter(|asked| matches!(asked, Asked::Object(_))).count() > config.max_manifest_segments {
-        return Err(LargeError::TooManySegments(config.max_manifest_segments).into());
+    let rules = slo.rules;
+    if slo.segments.iter().filter(|asked| matches!(asked, Asked::Object(_))).count() > rules.max_segments {
+        return Err(LargeError::TooManySegments(rules.max_segments).into());
     }
     call.authorize(&Method::PUT, &Resource::Object(slo.name.clone())).await?;
     let kind = content_type(&slo.headers, &slo.name.object, is_true(&slo.headers, "x-detect-content-type"));
     check_content_type(&kind)?;
-    let manifest = examine(call, &slo.name.account, &slo.segments).await?;
+    let manifest = examine(call, &slo.name.account, &slo.segments, &rules).await?;
     let etag = manifest.etag();
     let promised = slo.headers.get(ETAG).map(|etag| String::from_utf8_lossy(etag.as_bytes()).into_owned());
     let promised = promised.as_deref().map(apus_base::conditional::unquoted).filter(|etag| !etag.is_empty());
@@ -95,7 +121,7 @@ pub async fn put(call: Call<'_>, slo: PutSlo) -> Result<Stored, Error> {
     if json.len() > most {
         return Err(LargeError::ManifestTooLong(most).into());
     }
-    let (own, md5) = (own_headers(&kind, &manifest, &json, &etag), md5_hex(&json));
+    let (own, md5) = (own_headers(&kind, &manifest, &json, &etag, rules), md5_hex(&json));
     let mut headers = slo.headers;
     set(&mut headers, ETAG, md5);
     let body = apus_base::body::full(Bytes::from(json.clone()));
@@ -112,16 +138,18 @@ pub async fn put(call: Call<'_>, slo: PutSlo) -> Result<Stored, Error> {
 pub async fn put_copied(call: Call<'_>, copy: Put) -> Result<Stored, Error> {
     let most = Manifest::max_bytes(call.proxy.config.slo.max_manifest_size);
     let raw = apus_base::body::read_to_end(copy.body, most).await?;
-    put(call, PutSlo { name: copy.name, headers: copy.headers, segments: parse_raw(&raw)? }).await
+    let rules = Rules::of(&call.proxy.config.slo);
+    put(call, PutSlo { name: copy.name, headers: copy.headers, segments: parse_raw(&raw)?, rules }).await
 }
 
 /// What the cluster keeps beside a manifest: the ETag and the length of what it stands for, for reads and for listings.
-fn own_headers(kind: &HeaderValue, manifest: &Manifest, json: &[u8], etag: &str) -> HeaderMap {
-    let mut own = HeaderMap::new();
+fn own_headers(kind: &HeaderValue, manifest: &Manifest, json: &[u8], etag: &str, rules: Rules) -> HeaderMap {
+    let mut own = rules.own;
     own.insert(STATIC, HeaderValue::from_static("True"));
     set(&mut own, SLO_ETAG, etag.to_owned());
     own.insert(SLO_SIZE, HeaderValue::from(manifest.length()));
-    set(&mut own, LISTED_ETAG, format!("{}; slo_etag={etag}", md5_hex(json)));
+    let listed = rules.listed.map(|(name, value)| format!("; {name}={value}")).unwrap_or_default();
+    set(&mut own, LISTED_ETAG, format!("{}{listed}; slo_etag={etag}", md5_hex(json)));
     let sized = [kind.as_bytes(), format!(";swift_bytes={}", manifest.length()).as_bytes()].concat();
     if let Ok(sized) = HeaderValue::from_bytes(&sized) {
         own.insert(CONTENT_TYPE, sized);
@@ -130,7 +158,7 @@ fn own_headers(kind: &HeaderValue, manifest: &Manifest, json: &[u8], etag: &str)
 }
 
 /// Looks at all segments, at each object once.
-async fn examine(call: Call<'_>, account: &str, asked: &[Asked]) -> Result<Manifest, Error> {
+async fn examine(call: Call<'_>, account: &str, asked: &[Asked], rules: &Rules) -> Result<Manifest, Error> {
     let mut places: HashMap<&str, usize> = HashMap::new();
     let mut paths: Vec<&str> = Vec::new();
     for object in asked.iter().filter_map(object) {
@@ -139,7 +167,7 @@ async fn examine(call: Call<'_>, account: &str, asked: &[Asked]) -> Result<Manif
             paths.len() - 1
         });
     }
-    let together = call.proxy.config.slo.concurrency.clamp(1, MAX_CONCURRENCY);
+    let together = rules.together.clamp(1, MAX_CONCURRENCY);
     let (mut waiting, mut looking) = (paths.into_iter(), FuturesOrdered::new());
     let mut seen: Vec<Result<Seen, Arc<Error>>> = Vec::new();
     loop {
@@ -165,7 +193,7 @@ async fn examine(call: Call<'_>, account: &str, asked: &[Asked]) -> Result<Manif
         let mut add = |why| problems.push(Problem { path: object.path.clone(), why });
         match &seen[places[object.path.as_str()]] {
             Ok(seen) => {
-                let (segment, flaws) = judge(object, seen, index + 1 == asked.len());
+                let (segment, flaws) = judge(object, seen, if index + 1 == asked.len() { 0 } else { rules.min_bytes });
                 flaws.into_iter().for_each(add);
                 segments.push(Segment::Object(segment));
             }
@@ -204,8 +232,8 @@ async fn look(call: Call<'_>, account: &str, path: &str) -> Result<Seen, Error> 
     })
 }
 
-/// A segment as it will be stored, and what is wrong with it.
-fn judge(asked: &AskedObject, seen: &Seen, is_last: bool) -> (ObjectSegment, Vec<Flaw>) {
+/// A segment as it will be stored, and what is wrong with it. It must have at least so many bytes.
+fn judge(asked: &AskedObject, seen: &Seen, min_bytes: u64) -> (ObjectSegment, Vec<Flaw>) {
     let mut flaws = Vec::new();
     let part = match asked.range.map(|range| range.within(seen.length)) {
         None => Some(0..seen.length),
@@ -215,7 +243,7 @@ fn judge(asked: &AskedObject, seen: &Seen, is_last: bool) -> (ObjectSegment, Vec
         }
         Some(part) => part,
     };
-    if part.as_ref().is_some_and(std::ops::Range::is_empty) && !is_last {
+    if part.as_ref().is_some_and(|part| part.end - part.start < min_bytes) {
         flaws.push(Flaw::TooSmall);
     }
     if asked.size.is_some_and(|size| u64::try_from(size).ok() != Some(seen.length)) {

@@ -6,5 +6,7 @@ mod object;
 mod stream;
 
 pub(crate) use cut::{BadListing, Rows};
-pub(super) use object::{Entry, Hash, Object, shaped};
-pub(super) use stream::{Written, collect, map};
+pub(crate) use object::{Entry, Object};
+pub(super) use object::{Hash, shaped};
+pub(crate) use stream::collect;
+pub(super) use stream::{Written, map};

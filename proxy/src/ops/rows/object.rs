@@ -18,7 +18,7 @@ const BEFORE_HASH: &[u8] = b"\"hash\":\"";
 /// A row.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(untagged)]
-pub(in crate::ops) enum Entry {
+pub(crate) enum Entry {
     /// Names rolled up.
     Subdir {
         /// What they begin with.
@@ -31,33 +31,36 @@ pub(in crate::ops) enum Entry {
 /// An object's row.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
-pub(in crate::ops) struct Object {
-    pub(in crate::ops) name: String,
-    pub(in crate::ops) hash: String,
-    pub(in crate::ops) bytes: u64,
-    pub(in crate::ops) content_type: String,
-    pub(in crate::ops) last_modified: String,
+pub(crate) struct Object {
+    pub(crate) name: String,
+    pub(crate) hash: String,
+    pub(crate) bytes: u64,
+    pub(crate) content_type: String,
+    pub(crate) last_modified: String,
     /// Of a link: the path of its target;
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(in crate::ops) symlink_path: Option<String>,
+    pub(crate) symlink_path: Option<String>,
     /// of a static one, the target's ETag
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(in crate::ops) symlink_etag: Option<String>,
+    pub(crate) symlink_etag: Option<String>,
     /// and its length.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(in crate::ops) symlink_bytes: Option<u64>,
+    pub(crate) symlink_bytes: Option<u64>,
     /// Of a static large object: its ETag, in quotes.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(in crate::ops) slo_etag: Option<String>,
+    pub(crate) slo_etag: Option<String>,
+    /// Of one that was uploaded in parts through S3: the ETag that it has there, in quotes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) s3_etag: Option<String>,
     /// Whether it is a link to a version of the object itself, which clients need not know but Swift tells them.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(in crate::ops) version_symlink: Option<bool>,
+    pub(crate) version_symlink: Option<bool>,
     /// In a listing of versions: which one,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(in crate::ops) version_id: Option<String>,
+    pub(crate) version_id: Option<String>,
     /// and whether it is the one that a plain GET gives.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(in crate::ops) is_latest: Option<bool>,
+    pub(crate) is_latest: Option<bool>,
 }
 
 impl Entry {
@@ -65,12 +68,12 @@ impl Entry {
     ///
     /// # Errors
     /// When it is none.
-    pub(in crate::ops) fn read(text: &[u8]) -> Result<Self, BadListing> {
+    pub(crate) fn read(text: &[u8]) -> Result<Self, BadListing> {
         serde_json::from_slice(text).map_err(|_| BadListing::Row)
     }
 
     /// What it is listed by.
-    pub(in crate::ops) fn name(&self) -> &str {
+    pub(crate) fn name(&self) -> &str {
         match self {
             Self::Subdir { subdir } => subdir,
             Self::Object(object) => &object.name,
@@ -78,14 +81,14 @@ impl Entry {
     }
 
     /// Writes it.
-    pub(in crate::ops) fn write(&self, out: &mut Vec<u8>) -> Result<(), BadListing> {
+    pub(crate) fn write(&self, out: &mut Vec<u8>) -> Result<(), BadListing> {
         serde_json::to_writer(out, self).map_err(|_| BadListing::Row)
     }
 }
 
 impl Object {
     /// Moves what stands behind the hash to where clients look for it. `account` is the one that is listed.
-    pub(in crate::ops) fn shape(&mut self, account: &str) {
+    pub(crate) fn shape(&mut self, account: &str) {
         let mut hash = Hash::parse(&self.hash);
         let own = || utf8_percent_encode(account, QUOTED).to_string();
         let target_account = hash.take("symlink_target_account").unwrap_or_else(own);
@@ -94,12 +97,13 @@ impl Object {
         self.symlink_etag = hash.take("symlink_target_etag");
         self.symlink_bytes = hash.take("symlink_target_bytes").and_then(|bytes| bytes.parse().ok());
         self.slo_etag = hash.take("slo_etag").map(|etag| format!("\"{etag}\""));
+        self.s3_etag = hash.take("s3_etag").map(|etag| format!("\"{etag}\""));
         self.hash = hash.to_string();
     }
 }
 
 /// Whether there is something behind the hash of the row with this text. A row in an unusual form may have something.
-pub(in crate::ops) fn shaped(text: &[u8]) -> bool {
+pub(crate) fn shaped(text: &[u8]) -> bool {
     if text.starts_with(b"{\"subdir\"") {
         return false;
     }
@@ -111,15 +115,15 @@ pub(in crate::ops) fn shaped(text: &[u8]) -> bool {
 
 /// A hash and the parameters behind it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(in crate::ops) struct Hash {
+pub(crate) struct Hash {
     /// The hash.
-    pub(in crate::ops) value: String,
+    pub(crate) value: String,
     parameters: Vec<(String, String)>,
 }
 
 impl Hash {
     /// Reads `value; name=value; name=value`. What is no parameter is left out.
-    pub(in crate::ops) fn parse(text: &str) -> Self {
+    pub(crate) fn parse(text: &str) -> Self {
         let mut pieces = text.split(';').map(str::trim);
         let value = pieces.next().unwrap_or_default().to_owned();
         let parameter = |piece: &str| {
@@ -130,7 +134,7 @@ impl Hash {
     }
 
     /// The last parameter of that name.
-    pub(in crate::ops) fn get(&self, name: &str) -> Option<&str> {
+    pub(crate) fn get(&self, name: &str) -> Option<&str> {
         self.parameters.iter().rev().find(|(n, _)| n == name).map(|(_, value)| value.as_str())
     }
 
@@ -142,13 +146,13 @@ impl Hash {
     }
 
     /// Without the parameters whose names begin so.
-    pub(in crate::ops) fn without(mut self, prefix: &str) -> Self {
+    pub(crate) fn without(mut self, prefix: &str) -> Self {
         self.parameters.retain(|(name, _)| !name.starts_with(prefix));
         self
     }
 
     /// Adds a parameter.
-    pub(in crate::ops) fn push(&mut self, name: &str, value: &str) {
+    pub(crate) fn push(&mut self, name: &str, value: &str) {
         self.parameters.push((name.to_owned(), value.to_owned()));
     }
 }

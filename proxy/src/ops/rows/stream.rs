@@ -112,7 +112,7 @@ impl<C: Change + Unpin> http_body::Body for Mapped<C> {
 ///
 /// # Errors
 /// When the listing breaks off or is none.
-pub(in crate::ops) async fn collect<T>(
+pub(crate) async fn collect<T>(
     body: Body,
     most: usize,
     read: impl FnMut(&[u8]) -> Result<T, BadListing>,

@@ -1,0 +1,162 @@
+//! Deleting one object, one of many, or one of its versions.
+//!
+//! An object that was uploaded in parts goes with its parts, which the expirer takes away: they are nobody else's. The
+//! segments of a large object that Swift's clients made go at once.
+
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
+
+use super::code::Code;
+use super::fault::Fault;
+use super::metadata::set;
+use super::{Answered, Face, empty};
+use crate::error::Error;
+use crate::ops::Call;
+use crate::ops::container;
+use crate::ops::delete::{Deleted, delete_version};
+use crate::ops::get::{Read, get};
+use crate::ops::large::{S3_ETAG, delete as large, is_static};
+use crate::ops::listing::Listing;
+use crate::ops::put::Put;
+use crate::ops::resource::ObjectName;
+use crate::ops::rows::{Entry, collect};
+use crate::ops::versions::{DELETE_MARKER, Version, VersionError, Versions, list, restore};
+
+/// Versions that are looked at to find the one that becomes current again.
+const VERSIONS: u64 = 100;
+
+/// What became of a deletion.
+pub(super) struct Gone {
+    deleted: Deleted,
+    /// Whether a delete marker was made, or was what went.
+    marker: bool,
+}
+
+pub(super) async fn answer(face: &Face<'_>) -> Answered {
+    let (name, version) = (face.object()?, face.version()?);
+    let mut response = empty(StatusCode::NO_CONTENT);
+    let shown = |version: Version, headers: &mut HeaderMap| {
+        set(headers, HeaderName::from_static("x-amz-version-id"), &version.to_string());
+    };
+    match one(face, &name, version).await {
+        Ok(gone) => {
+            if let Some(version) = gone.deleted.version {
+                shown(version, response.headers_mut());
+            }
+            if gone.marker {
+                response.headers_mut().insert("x-amz-delete-marker", HeaderValue::from_static("true"));
+            }
+        }
+        // A bucket that never kept versions has none to delete.
+        Err(fault) if fault.code == Code::NoSuchVersion => {
+            if let Some(version) = version {
+                shown(version, response.headers_mut());
+            }
+        }
+        Err(fault) if fault.code == Code::NoSuchKey => {}
+        Err(fault) => return Err(fault),
+    }
+    Ok(response)
+}
+
+/// Deletes one object or one version of it.
+pub(super) async fn one(face: &Face<'_>, name: &ObjectName, version: Option<Version>) -> Result<Gone, Fault> {
+    let parts = face.request(Method::DELETE, HeaderMap::new());
+    let call = face.call(&parts);
+    let found = look(face, name, version).await;
+    let was_marker = matches!(found, Err(Error::Version(VersionError::DeleteMarker(_))));
+    let done = match found.unwrap_or_default() {
+        Found::Plain => delete_version(call, name, version).await,
+        Found::Upload => match large::delete_later(call, name, version).await {
+            // Its parts are not where S3 puts them.
+            Err(Error::Large(_)) => with_segments(call, name, version).await,
+            done => done,
+        },
+        Found::Large => with_segments(call, name, version).await,
+    };
+    let deleted = match done {
+        Ok(deleted) => deleted,
+        Err(error) => return Err(face.object_fault(&name.container, &name.object, version, error).await),
+    };
+    if !deleted.existed && deleted.version.is_none() {
+        return Err(face.object_fault(&name.container, &name.object, version, Error::NotFound).await);
+    }
+    if deleted.current == Some(Version::Null) {
+        bring_back(face, call, name).await?;
+    }
+    let made_marker = version.is_none() && deleted.version.is_some();
+    Ok(Gone { deleted, marker: was_marker || made_marker })
+}
+
+/// What is to be deleted.
+#[derive(Default)]
+enum Found {
+    #[default]
+    Plain,
+    /// An object that was uploaded in parts.
+    Upload,
+    /// A large object of Swift's.
+    Large,
+}
+
+async fn look(face: &Face<'_>, name: &ObjectName, version: Option<Version>) -> Result<Found, Error> {
+    let parts = face.request(Method::HEAD, HeaderMap::new());
+    let read = Read { version, as_link: true, ..Read::asked(name.clone(), Method::HEAD, &HeaderMap::new(), false) };
+    let response = get(face.call(&parts), read).await?;
+    let headers = response.headers();
+    Ok(match (is_static(headers), headers.contains_key(S3_ETAG)) {
+        (false, _) => Found::Plain,
+        (true, true) => Found::Upload,
+        (true, false) => Found::Large,
+    })
+}
+
+async fn with_segments(call: Call<'_>, name: &ObjectName, version: Option<Version>) -> Result<Deleted, Error> {
+    let mut failed = None;
+    let done = large::delete(call, name, version, |_path, done| {
+        if let Err(error) = done
+            && !error.is_not_found()
+        {
+            failed.get_or_insert(error);
+        }
+    });
+    let given_up = done.await.is_err();
+    match failed {
+        Some(error) => Err(error),
+        None if given_up => Err(Error::Unavailable),
+        None => Ok(Deleted { existed: true, version, current: None }),
+    }
+}
+
+/// Makes the newest version that is left the current one, when the current one went: S3 always has one.
+async fn bring_back(face: &Face<'_>, call: Call<'_>, name: &ObjectName) -> Result<(), Fault> {
+    let listing = Listing { limit: VERSIONS, prefix: name.object.clone(), ..Listing::default() };
+    let parts = face.request(Method::GET, HeaderMap::new());
+    let versions = Versions { listing, has_marker: false, marker: None };
+    let listed = list(face.call(&parts), face.container(), &versions, true).await;
+    let most = usize::try_from(VERSIONS).unwrap_or(usize::MAX);
+    let rows = match listed {
+        Ok(listed) => collect(listed.into_body(), most, Entry::read).await,
+        Err(error) => Err(error),
+    };
+    for row in rows.map_err(|error| face.bucket_fault(error))? {
+        let Entry::Object(row) = row else { continue };
+        if row.name != name.object || row.content_type == DELETE_MARKER {
+            return Ok(());
+        }
+        let Some(version) = row.version_id.as_deref().and_then(|id| id.parse().ok()) else { continue };
+        let put = Put::new(name.clone(), HeaderMap::new(), Ok(Some(0)), apus_base::body::empty());
+        match restore(call, put, version).await {
+            Ok(_) => return Ok(()),
+            // The listing was behind.
+            Err(error) => tracing::debug!(%error, "a version cannot be made the current one"),
+        }
+    }
+    Ok(())
+}
+
+/// Whether a bucket is there.
+pub(super) async fn check_bucket(face: &Face<'_>) -> Result<(), Fault> {
+    let parts = face.request(Method::HEAD, HeaderMap::new());
+    let done = container::read(face.call(&parts), face.container(), Method::HEAD, &Listing::default(), false).await;
+    done.map(drop).map_err(|error| face.bucket_fault(error))
+}

@@ -1,0 +1,271 @@
+//! The headers of an object in both vocabularies: S3's in requests and answers, Swift's in operations.
+
+use std::fmt::Write as _;
+
+use apus_base::client::Footers;
+use apus_base::timestamp::Timestamp;
+use base64::prelude::{BASE64_STANDARD, Engine as _};
+use http::header::{
+    ACCEPT_RANGES, CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_ENCODING, CONTENT_LANGUAGE, CONTENT_LENGTH,
+    CONTENT_RANGE, CONTENT_TYPE, ETAG, EXPIRES, LAST_MODIFIED,
+};
+use http::{HeaderMap, HeaderName, HeaderValue};
+
+use super::auth::header;
+use super::auth::v4::hex;
+use super::code::Code;
+use super::fault::Fault;
+use super::payload::Promise;
+use super::payload::checksum::Algorithm;
+use crate::ops::large::{PARTS_COUNT, S3_ETAG, is_static};
+use crate::ops::versions::VERSION_ID;
+
+/// User metadata, in S3's words.
+pub(super) const META: &str = "x-amz-meta-";
+/// User metadata, in Swift's.
+const SWIFT_META: &str = "x-object-meta-";
+/// The checksum that an object was sent with: `CRC32 sOO8/Q==`.
+const CHECKSUM: HeaderName = HeaderName::from_static(CHECKSUM_NAME);
+const CHECKSUM_NAME: &str = "x-object-sysmeta-s3api-checksum";
+const DELETE_AT: &str = "x-delete-at";
+const CIPHER: &str = "x-backend-crypto-cipher";
+
+/// Headers that both vocabularies have.
+const DESCRIBING: [HeaderName; 6] = [
+    CACHE_CONTROL,
+    CONTENT_DISPOSITION,
+    CONTENT_ENCODING,
+    CONTENT_LANGUAGE,
+    EXPIRES,
+    HeaderName::from_static("x-robots-tag"),
+];
+/// More of them, in answers only.
+const ANSWERED: [HeaderName; 6] = [ACCEPT_RANGES, CONTENT_LENGTH, CONTENT_TYPE, CONTENT_RANGE, ETAG, LAST_MODIFIED];
+
+/// What a request stores with an object, in Swift's words; its content type and its MD5 too.
+///
+/// # Errors
+/// When `Content-MD5` is none.
+pub(super) fn stored(request: &HeaderMap) -> Result<HeaderMap, Fault> {
+    let mut headers = described(request);
+    headers.extend(promised_md5(request)?);
+    Ok(headers)
+}
+
+/// The MD5 that a request promises, as operations know it.
+///
+/// # Errors
+/// When `Content-MD5` is none.
+pub(super) fn promised_md5(request: &HeaderMap) -> Result<HeaderMap, Fault> {
+    let mut headers = HeaderMap::new();
+    if let Some(md5) = content_md5(request)? {
+        set(&mut headers, ETAG, &hex(&md5));
+    }
+    Ok(headers)
+}
+
+/// What an upload in parts hands on to the object that comes of it.
+pub(super) fn kept(upload: &HeaderMap) -> HeaderMap {
+    let is_kept = |name: &HeaderName| DESCRIBING.contains(name) || name.as_str().starts_with(SWIFT_META);
+    crate::ops::headers::pick(upload, is_kept)
+}
+
+/// The same, without the MD5 of the body.
+pub(super) fn described(request: &HeaderMap) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    let is_kept = |name: &HeaderName| {
+        DESCRIBING.contains(name) || *name == CONTENT_TYPE || matches!(name.as_str(), DELETE_AT | "x-delete-after")
+    };
+    for name in request.keys().filter(|name| is_kept(name)) {
+        if let Some(value) = request.get(name) {
+            headers.insert(name.clone(), value.clone());
+        }
+    }
+    for name in request.keys() {
+        let swift = name.as_str().strip_prefix(META).map(|item| format!("{SWIFT_META}{item}"));
+        let Some(Ok(swift)) = swift.map(|swift| HeaderName::try_from(swift.as_str())) else { continue };
+        let values: Vec<String> = request.get_all(name).iter().map(encoded).collect();
+        set(&mut headers, swift, &values.join(","));
+    }
+    headers
+}
+
+/// What keeps the checksum of a body with the object that it becomes.
+pub(super) fn checksum_behind(promise: Option<&Promise>) -> Option<Footers> {
+    let promise = promise?.clone();
+    let make = move || {
+        let mut headers = HeaderMap::new();
+        if let Some(text) = promise.text() {
+            set(&mut headers, CHECKSUM, &text);
+        }
+        Ok(headers)
+    };
+    Some(Footers { names: vec![CHECKSUM_NAME], make: Box::new(make) })
+}
+
+/// Shows in the answer to an upload the checksum that it had.
+pub(super) fn answer_checksum(headers: &mut HeaderMap, promise: Option<&Promise>) {
+    if let Some((name, value)) = promise.and_then(|promise| Some((promise.header(), promise.value()?))) {
+        set(headers, HeaderName::from_static(name), &value);
+        headers.insert("x-amz-checksum-type", HeaderValue::from_static("FULL_OBJECT"));
+    }
+}
+
+/// Makes a copy of other bytes have no checksum.
+pub(super) fn forget_checksum(headers: &mut HeaderMap) {
+    headers.insert(CHECKSUM, HeaderValue::from_static(""));
+}
+
+/// The MD5 that a request promises.
+///
+/// # Errors
+/// When it is none.
+pub(super) fn content_md5(request: &HeaderMap) -> Result<Option<Vec<u8>>, Fault> {
+    let Some(value) = request.get("content-md5") else { return Ok(None) };
+    let text = String::from_utf8_lossy(value.as_bytes());
+    let text = text.trim_matches(|c| c <= ' ');
+    if text.is_empty() {
+        return Ok(None);
+    }
+    let md5 = BASE64_STANDARD.decode(text).ok().filter(|md5| md5.len() == 16);
+    md5.map(Some).ok_or_else(|| Fault::new(Code::InvalidDigest).with("ContentMd5", text))
+}
+
+/// Text that is not ASCII travels as mail would have it, which is what AWS answers too.
+fn encoded(value: &HeaderValue) -> String {
+    match value.to_str() {
+        Ok(text) => text.to_owned(),
+        Err(_) => format!("=?UTF-8?B?{}?=", BASE64_STANDARD.encode(value.as_bytes())),
+    }
+}
+
+/// The headers of an answer about an object, from those of an operation.
+pub(super) fn shown(answer: &HeaderMap) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    for (name, value) in answer {
+        if DESCRIBING.contains(name) || ANSWERED.contains(name) {
+            headers.insert(name.clone(), value.clone());
+        }
+        let item = name.as_str().strip_prefix(SWIFT_META).map(|item| format!("{META}{item}"));
+        if let Some(Ok(name)) = item.map(|item| HeaderName::try_from(item.as_str())) {
+            headers.insert(name, value.clone());
+        }
+    }
+    let mut rename = |from: &HeaderName, to: &'static str| {
+        if let Some(value) = answer.get(from) {
+            headers.insert(HeaderName::from_static(to), value.clone());
+        }
+    };
+    rename(&VERSION_ID, "x-amz-version-id");
+    rename(&PARTS_COUNT, "x-amz-mp-parts-count");
+    if answer.contains_key(CIPHER) {
+        headers.insert("x-amz-server-side-encryption", HeaderValue::from_static("AES256"));
+    }
+    if let Some(secs) = header(answer, DELETE_AT).parse().ok().map(Timestamp::from_secs) {
+        let rule = format!("expiry-date=\"{}\", rule-id=\"swift-object-expiration\"", secs.http_date());
+        set(&mut headers, HeaderName::from_static("x-amz-expiration"), &rule);
+    }
+    if let Some(etag) = etag(answer) {
+        set(&mut headers, ETAG, &format!("\"{etag}\""));
+    }
+    headers
+}
+
+/// Shows the checksum that an object was sent with to who asks for it.
+pub(super) fn show_checksum(answer: &HeaderMap, headers: &mut HeaderMap) {
+    let Some((name, value)) = header(answer, CHECKSUM.as_str()).split_once(' ') else { return };
+    if let Some(algorithm) = Algorithm::ALL.into_iter().find(|algorithm| algorithm.name() == name) {
+        set(headers, HeaderName::from_static(algorithm.header()), value);
+        headers.insert("x-amz-checksum-type", HeaderValue::from_static("FULL_OBJECT"));
+    }
+}
+
+/// The ETag of an object for S3, without quotes. One of a large object that S3 did not make has a dash too, by which clients
+/// know that it is no MD5.
+pub(super) fn etag(answer: &HeaderMap) -> Option<String> {
+    let own = header(answer, S3_ETAG.as_str());
+    let bare = header(answer, ETAG.as_str()).trim_matches('"');
+    match (own.is_empty(), bare.is_empty()) {
+        (false, _) => Some(own.to_owned()),
+        (true, true) => None,
+        (true, false) if is_static(answer) => Some(format!("{bare}-N")),
+        (true, false) => Some(bare.to_owned()),
+    }
+}
+
+/// Writes a header whose value fits one; of others, nothing.
+pub(super) fn set(headers: &mut HeaderMap, name: HeaderName, value: &str) {
+    if let Ok(value) = HeaderValue::from_str(value) {
+        headers.insert(name, value);
+    }
+}
+
+/// A moment as answers in XML write it.
+pub(super) fn xml_time(moment: Timestamp) -> String {
+    let mut text = Timestamp::from_secs(moment.secs_ceil()).isoformat();
+    text.truncate("2026-01-02T03:04:05".len());
+    // Writing into a String cannot fail.
+    let _ = write!(text, ".000Z");
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(pairs: &[(&'static str, &'static [u8])]) -> HeaderMap {
+        pairs.iter().map(|(n, v)| (HeaderName::from_static(n), HeaderValue::from_bytes(v).unwrap())).collect()
+    }
+
+    #[test]
+    fn requests_in_swifts_words() {
+        let request = headers(&[
+            ("x-amz-meta-a_b", b"c"),
+            ("x-amz-meta-snow", "☃".as_bytes()),
+            ("content-md5", b"kAFQmDzST7DWlj99KOF/cg=="),
+            ("content-type", b"a/b"),
+            ("x-object-manifest", b"c/o"),
+            ("x-amz-acl", b"private"),
+        ]);
+        let stored = stored(&request).unwrap();
+        assert_eq!(stored.len(), 4);
+        assert_eq!(
+            (&stored["x-object-meta-a_b"], &stored["content-type"]),
+            (&"c".parse().unwrap(), &"a/b".parse().unwrap())
+        );
+        assert_eq!(stored["x-object-meta-snow"], "=?UTF-8?B?4piD?=");
+        assert_eq!(stored["etag"], "900150983cd24fb0d6963f7d28e17f72");
+        for bad in [&b"x"[..], b"AAAA", b"!!!!"] {
+            assert_eq!(
+                content_md5(&headers(&[("content-md5", bad.to_vec().leak())])).unwrap_err().code,
+                Code::InvalidDigest
+            );
+        }
+    }
+
+    #[test]
+    fn answers_in_s3s() {
+        let answer = headers(&[
+            ("etag", b"\"abc\""),
+            ("x-static-large-object", b"True"),
+            ("x-object-meta-a", b"b"),
+            ("x-object-sysmeta-x", b"y"),
+            ("x-object-version-id", b"1"),
+            ("x-timestamp", b"1"),
+        ]);
+        let shown_headers = shown(&answer);
+        assert_eq!(shown_headers.len(), 3);
+        assert_eq!(
+            (&shown_headers["etag"], &shown_headers["x-amz-meta-a"]),
+            (&"\"abc-N\"".parse().unwrap(), &"b".parse().unwrap())
+        );
+        let own = headers(&[("etag", b"\"abc\""), ("x-object-sysmeta-s3api-etag", b"def-2")]);
+        assert_eq!(etag(&own).as_deref(), Some("def-2"));
+    }
+
+    #[test]
+    fn moments_are_rounded_up() {
+        assert_eq!(xml_time("1712345678.12345".parse().unwrap()), "2024-04-05T19:34:39.000Z");
+        assert_eq!(xml_time("1712345678.00000".parse().unwrap()), "2024-04-05T19:34:38.000Z");
+    }
+}

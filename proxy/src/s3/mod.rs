@@ -1,0 +1,232 @@
+//! The S3 face: requests that are signed in S3's way become the same operations as those of the Swift face, on the same
+//! objects. A bucket is a container of the account of whoever signs; `account:user` of tempauth is an access key.
+//!
+//! Here is the spelling only: signatures, headers, XML, codes. What an operation means is in [`crate::ops`].
+//!
+//! The order of checks is that of Swift's `s3api`, which is that of AWS where tests can tell: the claim and its time, the
+//! names in the target, the headers, then the signature itself, and only then what is asked for.
+//!
+//! # Conditions on writes
+//!
+//! `If-None-Match: *` on a PUT is judged by each object server when the PUT begins, as in Swift: two clients that create the
+//! same key at once may both succeed. `If-Match` on a PUT is refused with 501. Neither is a lock, and nothing here says so.
+
+mod acl;
+pub mod asked;
+pub mod auth;
+mod bucket;
+pub mod code;
+pub mod config;
+mod copy;
+mod delete;
+pub mod fault;
+mod listing;
+mod metadata;
+mod multi_delete;
+mod multipart;
+mod object;
+pub mod payload;
+mod rules;
+mod service;
+mod step;
+mod subresource;
+mod translate;
+mod versioning;
+pub mod xml;
+
+use apus_base::body::{self, Body};
+use http::header::CONTENT_TYPE;
+use http::request::Parts;
+use http::{HeaderMap, Method, Response, StatusCode};
+use percent_encoding::utf8_percent_encode;
+
+use crate::Proxy;
+use crate::ops::Call;
+use crate::ops::bulk::single;
+use crate::ops::container::ContainerName;
+use crate::ops::resource::ObjectName;
+use crate::swift::response::{HTML, QUOTED};
+use asked::Asked;
+use code::Code;
+pub use config::Config;
+use fault::Fault;
+use payload::Payload;
+pub use step::step;
+use xml::{Node, Xml};
+
+/// A request whose sender is known.
+pub struct Face<'a> {
+    proxy: &'a Proxy,
+    /// The request, with the headers that its body has once it is decoded.
+    parts: &'a Parts,
+    asked: &'a Asked,
+    /// The account of whoever signed.
+    account: String,
+    /// `account:user`, which is the ID of owners.
+    user: String,
+}
+
+type Answered = Result<Response<Body>, Fault>;
+
+impl Face<'_> {
+    fn config(&self) -> &Config {
+        &self.proxy.config.s3
+    }
+
+    /// The bucket.
+    fn bucket(&self) -> &str {
+        self.asked.bucket.as_deref().unwrap_or_default()
+    }
+
+    /// The key.
+    ///
+    /// # Errors
+    /// When there is none.
+    fn key(&self) -> Result<&str, Fault> {
+        self.asked.key.as_deref().ok_or(Fault::saying(Code::InvalidRequest, "A key must be specified"))
+    }
+
+    fn container(&self) -> ContainerName<'_> {
+        ContainerName { account: &self.account, container: self.bucket() }
+    }
+
+    /// An object of a container of the account.
+    fn name(&self, container: &str, object: impl Into<String>) -> ObjectName {
+        ObjectName { account: self.account.clone(), container: container.to_owned(), object: object.into() }
+    }
+
+    /// The object that the request is about.
+    fn object(&self) -> Result<ObjectName, Fault> {
+        Ok(self.name(self.bucket(), self.key()?))
+    }
+
+    /// The request that an operation is done for: of this one's headers, only these.
+    fn request(&self, method: Method, headers: HeaderMap) -> Parts {
+        let mut parts = single(self.parts, method);
+        parts.headers.extend(headers);
+        parts
+    }
+
+    /// An operation's call.
+    fn call<'b>(&'b self, parts: &'b Parts) -> Call<'b> {
+        Call { proxy: self.proxy, parts }
+    }
+
+    /// Reads a document out of the body; `None` if it is empty.
+    async fn xml(&self, payload: Payload, most: usize) -> Result<Option<bytes::Bytes>, Fault> {
+        if matches!(payload.length, Ok(Some(length)) if length > most as u64) {
+            payload::drain(payload).await;
+            return Err(Fault::new(Code::MalformedXml));
+        }
+        let text = payload::read(payload.body, most).await?;
+        if let Some(md5) = metadata::content_md5(&self.parts.headers)? {
+            check_md5(&text, &md5, auth::header(&self.parts.headers, "content-md5"))?;
+        }
+        Ok(Some(text).filter(|text| !text.is_empty()))
+    }
+
+    /// Does what is asked.
+    async fn dispatch(&self, payload: Payload) -> Answered {
+        let query = &self.asked.query;
+        if let Some(unsupported) = subresource::UNSUPPORTED.iter().find(|name| query.has(name)) {
+            tracing::debug!(unsupported, "a request is for what is not implemented");
+            return Err(Fault::new(Code::NotImplemented));
+        }
+        if self.asked.bucket.is_none() {
+            return service::answer(self).await;
+        }
+        let method = self.parts.method.clone();
+        let kinds: [(&str, Kind); 11] = [
+            ("acl", Kind::Acl),
+            ("delete", Kind::MultiDelete),
+            ("location", Kind::Location),
+            ("logging", Kind::Logging),
+            ("partNumber", if method == Method::PUT { Kind::Part } else { Kind::Object }),
+            ("uploadId", Kind::Upload),
+            ("uploads", Kind::Uploads),
+            ("versioning", Kind::Versioning),
+            ("tagging", Kind::Tagging),
+            ("object-lock", Kind::ObjectLock),
+            ("lifecycle", Kind::Lifecycle),
+        ];
+        let asked = kinds.into_iter().find(|(name, _)| query.has(name)).map(|(_, kind)| kind);
+        let kind = asked.unwrap_or(if self.asked.key.is_some() { Kind::Object } else { Kind::Bucket });
+        match kind {
+            Kind::Acl => acl::answer(self, payload).await,
+            Kind::MultiDelete => multi_delete::answer(self, payload).await,
+            Kind::Location | Kind::Logging | Kind::Tagging | Kind::ObjectLock | Kind::Lifecycle => {
+                subresource::answer(self, kind).await
+            }
+            Kind::Part => multipart::part::answer(self, payload).await,
+            Kind::Upload => multipart::upload(self, payload).await,
+            Kind::Uploads => multipart::uploads(self).await,
+            Kind::Versioning => versioning::answer(self, payload).await,
+            Kind::Object => object::answer(self, payload).await,
+            Kind::Bucket => bucket::answer(self, payload).await,
+        }
+    }
+
+    /// The refusal of a method.
+    fn no_method(&self, resource: &str) -> Fault {
+        let fault = Fault::new(Code::MethodNotAllowed).with("Method", self.parts.method.as_str());
+        fault.with("ResourceType", resource)
+    }
+}
+
+/// What a request is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Acl,
+    MultiDelete,
+    Location,
+    Logging,
+    Part,
+    Upload,
+    Uploads,
+    Versioning,
+    Tagging,
+    ObjectLock,
+    Lifecycle,
+    Object,
+    Bucket,
+}
+
+fn check_md5(text: &[u8], md5: &[u8], shown: &str) -> Result<(), Fault> {
+    use md5::{Digest as _, Md5};
+    let is_right = Md5::digest(text)[..] == *md5;
+    if is_right { Ok(()) } else { Err(Fault::new(Code::BadDigest).with("ExpectedDigest", shown.trim())) }
+}
+
+/// Reads a document.
+///
+/// # Errors
+/// `MalformedXml`.
+fn parse(text: &[u8], root: &str) -> Result<Node, Fault> {
+    Ok(Node::parse(text, root)?)
+}
+
+impl From<xml::BadXml> for Fault {
+    fn from(_: xml::BadXml) -> Self {
+        Self::new(Code::MalformedXml)
+    }
+}
+
+/// An answer without a body. Swift says a type of these too, and its tests look for it.
+fn empty(status: StatusCode) -> Response<Body> {
+    let mut response = Response::new(body::empty());
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_TYPE, HTML);
+    response
+}
+
+/// An answer in XML.
+fn document(xml: Xml) -> Response<Body> {
+    let mut response = Response::new(body::full(xml.end()));
+    response.headers_mut().insert(CONTENT_TYPE, xml::TYPE);
+    response
+}
+
+/// A name as listings show it to who asks for escapes.
+fn quoted(name: &str, is_escaped: bool) -> String {
+    if is_escaped { utf8_percent_encode(name, QUOTED).to_string() } else { name.to_owned() }
+}

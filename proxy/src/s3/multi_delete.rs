@@ -1,0 +1,134 @@
+//! `POST /bucket?delete`: deleting up to a thousand keys, each as if it had been asked for alone.
+
+use std::collections::HashSet;
+
+use futures_util::StreamExt as _;
+use futures_util::stream;
+use http::Method;
+
+use super::auth::header;
+use super::code::Code;
+use super::fault::Fault;
+use super::listing::version_id;
+use super::payload::Payload;
+use super::payload::checksum::Algorithm;
+use super::xml::{Node, Xml};
+use super::{Answered, Face, delete, document, parse};
+
+/// The longest body, whatever is configured.
+const MAX_BODY_BYTES: usize = 10 * 1024 * 1024;
+
+/// A key, and perhaps a version, to delete.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Doomed {
+    key: String,
+    version: Option<String>,
+}
+
+pub(super) async fn answer(face: &Face<'_>, payload: Payload) -> Answered {
+    if face.parts.method != Method::POST {
+        return Err(face.no_method("MULTI_OBJECT_DELETE"));
+    }
+    let most = face.config().max_multi_delete_objects;
+    let longest = face.proxy.config.constraints.max_object_name_length;
+    let bytes = most.saturating_mul(longest).saturating_mul(2).min(MAX_BODY_BYTES);
+    let text = face.xml(payload, bytes).await?.ok_or(Fault::new(Code::MissingRequestBody))?;
+    let headers = &face.parts.headers;
+    let has_digest = Algorithm::ALL.iter().any(|algorithm| headers.contains_key(algorithm.header()))
+        || !header(headers, "content-md5").is_empty()
+        || !header(headers, "x-amz-trailer").is_empty();
+    if !has_digest {
+        let sentence = "Missing required header for this request: Content-MD5 OR x-amz-checksum-*";
+        return Err(Fault::saying(Code::InvalidRequest, sentence));
+    }
+    let document_read = parse(&text, "Delete")?;
+    if document_read.all("Object").count() > most {
+        return Err(Fault::new(Code::MalformedXml));
+    }
+    let (doomed, quiet) = read(&document_read)?;
+    let mut xml = Xml::new("DeleteResult");
+    match delete::check_bucket(face).await {
+        Err(fault) if fault.code == Code::AccessDenied => {
+            doomed.iter().for_each(|doomed| refused(&mut xml, doomed, &fault));
+            return Ok(document(xml));
+        }
+        checked => checked?,
+    }
+    let together = face.config().multi_delete_concurrency.max(1);
+    let mut done = stream::iter(doomed).map(|doomed| one(face, doomed)).buffered(together);
+    while let Some((doomed, fault)) = done.next().await {
+        match fault {
+            Some(fault) => refused(&mut xml, &doomed, &fault),
+            None if quiet => {}
+            None => {
+                xml.open("Deleted").text("Key", &doomed.key);
+                if let Some(version) = &doomed.version {
+                    xml.text("VersionId", version);
+                }
+                xml.close();
+            }
+        }
+    }
+    Ok(document(xml))
+}
+
+fn read(document: &Node) -> Result<(Vec<Doomed>, bool), Fault> {
+    document.only(&["Object", "Quiet"])?;
+    let quiet = document.child("Quiet")?.is_some_and(|quiet| quiet.text.eq_ignore_ascii_case("true"));
+    let mut seen = HashSet::new();
+    let mut doomed = Vec::new();
+    for object in document.all("Object") {
+        object.only(&["Key", "VersionId"])?;
+        let key = object.required("Key")?.to_owned();
+        if key.is_empty() {
+            return Err(Fault::new(Code::UserKeyMustBeSpecified));
+        }
+        let version = object.child("VersionId")?.map(|version| version.text.clone()).filter(|id| !id.is_empty());
+        let one = Doomed { key, version };
+        if seen.insert(one.clone()) {
+            doomed.push(one);
+        }
+    }
+    if doomed.is_empty() { Err(Fault::new(Code::MalformedXml)) } else { Ok((doomed, quiet)) }
+}
+
+async fn one(face: &Face<'_>, doomed: Doomed) -> (Doomed, Option<Fault>) {
+    let version = match doomed.version.as_deref().map(version_id).transpose() {
+        Ok(version) => version,
+        Err(fault) => return (doomed, Some(fault)),
+    };
+    let name = face.name(face.bucket(), doomed.key.clone());
+    let fault = delete::one(face, &name, version).await.err();
+    (doomed, fault.filter(|fault| !matches!(fault.code, Code::NoSuchKey | Code::NoSuchVersion)))
+}
+
+fn refused(xml: &mut Xml, doomed: &Doomed, fault: &Fault) {
+    xml.open("Error").text("Key", &doomed.key);
+    if let Some(version) = &doomed.version {
+        xml.text("VersionId", version);
+    }
+    xml.text("Code", fault.code.name()).text("Message", &fault.message).close();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn doomed(text: &str) -> Result<(Vec<Doomed>, bool), Code> {
+        read(&Node::parse(text.as_bytes(), "Delete").unwrap()).map_err(|fault| fault.code)
+    }
+
+    #[test]
+    fn lists() {
+        let (list, quiet) = doomed(
+            "<Delete><Object><Key>a</Key></Object><Object><VersionId>1</VersionId><Key>a</Key></Object>\
+             <Object><Key>a</Key></Object><Quiet>true</Quiet></Delete>",
+        )
+        .unwrap();
+        assert!(quiet && list.len() == 2 && list[1].version.as_deref() == Some("1"));
+        assert_eq!(doomed("<Delete/>"), Err(Code::MalformedXml));
+        assert_eq!(doomed("<Delete><Object><Key/></Object></Delete>"), Err(Code::UserKeyMustBeSpecified));
+        assert_eq!(doomed("<Delete><Object/></Delete>"), Err(Code::MalformedXml));
+        assert_eq!(doomed("<Delete><Other/></Delete>"), Err(Code::MalformedXml));
+    }
+}

@@ -1,0 +1,76 @@
+//! The step of the pipeline: finds out that a request is for this face, and whose it is.
+
+use std::sync::Arc;
+
+use apus_base::body::{self, Body};
+use apus_base::clock;
+use http::header::CONTENT_LENGTH;
+use http::request::Parts;
+use http::{HeaderName, HeaderValue, Method, Request, Response};
+
+use super::asked::{Asked, Query};
+use super::auth::{Claim, is_signed};
+use super::code::Code;
+use super::fault::Fault;
+use super::payload::Plan;
+use super::{Face, rules};
+use crate::Proxy;
+use crate::context::Context;
+use crate::pipeline::{Answer, Next};
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-amz-request-id");
+const HOST_ID: HeaderName = HeaderName::from_static("x-amz-id-2");
+
+/// The step.
+pub fn step<'a>(proxy: &'a Proxy, request: Request<Body>, next: Next<'a>) -> Answer<'a> {
+    if !proxy.config.s3.enabled {
+        return next.run(request);
+    }
+    let (parts, body) = request.into_parts();
+    if !is_signed(&parts) {
+        return next.run(Request::from_parts(parts, body));
+    }
+    Box::pin(answer(proxy, parts, body))
+}
+
+async fn answer(proxy: &Proxy, mut parts: Parts, body: Body) -> Response<Body> {
+    let trans_id = parts.extensions.get::<Context>().map(|context| context.trans_id.clone()).unwrap_or_default();
+    let done = done(proxy, &mut parts, body).await;
+    let mut response = done.unwrap_or_else(|fault| {
+        tracing::debug!(trans_id, %fault, "a request is refused");
+        fault.into_response(&trans_id)
+    });
+    if parts.method == Method::HEAD && !response.status().is_success() {
+        *response.body_mut() = body::empty();
+        response.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
+    }
+    if let Ok(id) = HeaderValue::from_str(&trans_id) {
+        response.headers_mut().insert(REQUEST_ID, id.clone());
+        response.headers_mut().insert(HOST_ID, id);
+    }
+    if let Some(identity) = parts.extensions.get::<Context>().and_then(|context| context.identity.clone()) {
+        // For the access log, which stands outside.
+        response.extensions_mut().insert(identity);
+    }
+    response
+}
+
+async fn done(proxy: &Proxy, parts: &mut Parts, body: Body) -> Result<Response<Body>, Fault> {
+    let config = &proxy.config.s3;
+    let query = Query::parse(parts.uri.query());
+    let claim = Claim::of(parts, &query, config, clock::now())?;
+    let asked = Asked::of(parts, query, config)?;
+    rules::check(&claim, parts)?;
+    let plan = Plan::of(&claim, &parts.method, &asked.query, &parts.headers)?;
+    let user = proxy.auth.users.get(claim.access_key());
+    let unknown = || Fault::new(Code::InvalidAccessKeyId).with("AWSAccessKeyId", claim.access_key());
+    let user = user.ok_or_else(unknown)?;
+    let chain = claim.check(parts, &asked, &user.key.0)?;
+    if let Some(context) = parts.extensions.get_mut::<Context>() {
+        context.identity = Some(Arc::clone(&user.identity));
+    }
+    let payload = plan.apply(&mut parts.headers, chain, body).await?;
+    let account = format!("{}{}", proxy.auth.resellers.first_prefix(), user.account);
+    let face = Face { proxy, parts, asked: &asked, account, user: user.identity.user.clone() };
+    face.dispatch(payload).await
+}

@@ -1,0 +1,199 @@
+//! The clients of S3 that people have, unchanged, against `apus up`: the AWS CLI, boto3 and `rclone`; and what one face wrote,
+//! read through the other.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use apus_tests::{Apus, bytes, disk, tools};
+use tempfile::TempDir;
+
+/// More than the AWS CLI sends in one part.
+const LARGE: usize = 20_000_000;
+
+/// A small tree with an empty file, names with spaces and in Unicode, and a file that is uploaded in parts.
+fn tree() -> TempDir {
+    let folder = TempDir::new().expect("a temporary folder");
+    let files =
+        [("a.txt", 12), ("empty", 0), ("with space/and+more.bin", 70_000), ("naïve/☃.dat", 4096), ("large.bin", LARGE)];
+    for (seed, (name, length)) in files.into_iter().enumerate() {
+        let path = folder.path().join(name);
+        fs::create_dir_all(path.parent().expect("a folder")).expect("a folder");
+        fs::write(path, bytes(seed as u64, length)).expect("a file");
+    }
+    folder
+}
+
+fn url(apus: &Apus) -> String {
+    format!("http://{}", apus.swift().address)
+}
+
+/// A program of the virtual environment, for the owner of `test`.
+fn program(apus: &Apus, folder: &Path, name: &str) -> Command {
+    let mut command = Command::new(tools::python_program(name));
+    let settings = [
+        ("AWS_ACCESS_KEY_ID", "test:tester".to_owned()),
+        ("AWS_SECRET_ACCESS_KEY", "testing".to_owned()),
+        ("AWS_DEFAULT_REGION", "us-east-1".to_owned()),
+        ("AWS_ENDPOINT_URL", url(apus)),
+        ("AWS_CONFIG_FILE", "/dev/null".to_owned()),
+        ("AWS_EC2_METADATA_DISABLED", "true".to_owned()),
+        ("AWS_MAX_ATTEMPTS", "1".to_owned()),
+        ("ST_AUTH", format!("{}/auth/v1.0", url(apus))),
+        ("ST_USER", "test:tester".to_owned()),
+        ("ST_KEY", "testing".to_owned()),
+    ];
+    command.envs(settings).current_dir(folder);
+    command
+}
+
+fn run(apus: &Apus, folder: &Path, name: &str, arguments: &[&str]) -> String {
+    let output = tools::run(program(apus, folder, name).args(arguments));
+    String::from_utf8(output.stdout).expect("UTF-8")
+}
+
+fn aws(apus: &Apus, folder: &Path, arguments: &[&str]) -> String {
+    run(apus, folder, "aws", arguments)
+}
+
+/// A script that has a boto3 client called `s3`.
+fn boto3(apus: &Apus, folder: &Path, script: &str) -> String {
+    let prelude = "import boto3, botocore\nfrom boto3.s3.transfer import TransferConfig\ns3 = boto3.client('s3')\n";
+    run(apus, folder, "python", &["-c", &format!("{prelude}{script}")])
+}
+
+fn rclone(apus: &Apus, folder: &Path, arguments: &[&str]) {
+    let mut command = Command::new("rclone");
+    let settings = [
+        ("CONFIG", "/dev/null".to_owned()),
+        ("CONFIG_APUS_TYPE", "s3".to_owned()),
+        ("CONFIG_APUS_PROVIDER", "Other".to_owned()),
+        ("CONFIG_APUS_ENDPOINT", url(apus)),
+        ("CONFIG_APUS_ACCESS_KEY_ID", "test:tester".to_owned()),
+        ("CONFIG_APUS_SECRET_ACCESS_KEY", "testing".to_owned()),
+        ("CONFIG_APUS_REGION", "us-east-1".to_owned()),
+        ("CONFIG_APUS_UPLOAD_CUTOFF", "5M".to_owned()),
+    ];
+    command.envs(settings.map(|(name, value)| (format!("RCLONE_{name}"), value)));
+    tools::run(command.args(arguments).arg("--retries=1").current_dir(folder));
+}
+
+#[test]
+fn the_aws_cli_keeps_a_folder_in_step() {
+    let (apus, tree, back) = (Apus::builder().start(), tree(), TempDir::new().expect("a folder"));
+    let (here, there) = (tree.path(), back.path());
+
+    // Everything goes up, the large file in parts, and comes back whole.
+    aws(&apus, here, &["s3", "mb", "s3://tree"]);
+    aws(&apus, here, &["s3", "sync", ".", "s3://tree/deep"]);
+    aws(&apus, there, &["s3", "sync", "s3://tree/deep", "."]);
+    assert_eq!(disk::contents(there), disk::contents(here));
+
+    // A second sync has nothing to do; one with a change and a deletion brings just these.
+    assert_eq!(aws(&apus, here, &["s3", "sync", ".", "s3://tree/deep", "--no-progress"]), "");
+    fs::write(here.join("a.txt"), "changed, and longer").expect("a file");
+    fs::remove_file(here.join("empty")).expect("a file");
+    let told = aws(&apus, here, &["s3", "sync", ".", "s3://tree/deep", "--delete", "--no-progress"]);
+    assert_eq!(told.lines().count(), 2, "{told}");
+
+    // A signed URL is as good as a key.
+    let signed = aws(&apus, here, &["s3", "presign", "s3://tree/deep/a.txt"]);
+    let fetched = tools::run(Command::new("curl").args(["-fsS", signed.trim()])).stdout;
+    assert_eq!(fetched, b"changed, and longer");
+
+    // And all of it is gone when the bucket is.
+    aws(&apus, here, &["s3", "rb", "--force", "s3://tree"]);
+    assert_eq!(aws(&apus, here, &["s3", "ls"]), "");
+}
+
+#[test]
+fn boto3_moves_large_files_and_keeps_versions() {
+    let (apus, folder) = (Apus::builder().start(), TempDir::new().expect("a folder"));
+    fs::write(folder.path().join("large"), bytes(7, LARGE)).expect("a file");
+    let script = r#"
+s3.create_bucket(Bucket='pail')
+config = TransferConfig(multipart_threshold=6 << 20, multipart_chunksize=6 << 20, max_concurrency=4)
+s3.upload_file('large', 'pail', 'large', Config=config, ExtraArgs={'Metadata': {'color': 'blue'}})
+head = s3.head_object(Bucket='pail', Key='large')
+assert head['ETag'].endswith('-4"') and head['Metadata'] == {'color': 'blue'}, head
+assert s3.head_object(Bucket='pail', Key='large', PartNumber=4)['PartsCount'] == 4
+s3.download_file('pail', 'large', 'back', Config=config)
+assert open('large', 'rb').read() == open('back', 'rb').read()
+
+s3.put_bucket_versioning(Bucket='pail', VersioningConfiguration={'Status': 'Enabled'})
+first = s3.put_object(Bucket='pail', Key='k', Body=b'one')['VersionId']
+second = s3.put_object(Bucket='pail', Key='k', Body=b'two', ChecksumAlgorithm='SHA256')['VersionId']
+marker = s3.delete_object(Bucket='pail', Key='k')
+assert marker['DeleteMarker'], marker
+try:
+    s3.get_object(Bucket='pail', Key='k')
+    raise SystemExit('it is still there')
+except s3.exceptions.NoSuchKey:
+    pass
+assert s3.get_object(Bucket='pail', Key='k', VersionId=first)['Body'].read() == b'one'
+s3.delete_object(Bucket='pail', Key='k', VersionId=marker['VersionId'])
+assert s3.get_object(Bucket='pail', Key='k')['Body'].read() == b'two'
+listed = s3.list_object_versions(Bucket='pail', Prefix='k')
+assert [v['VersionId'] for v in listed['Versions']] == [second, first], listed
+
+try:
+    s3.put_object(Bucket='pail', Key='k', Body=b'three', IfNoneMatch='*')
+    raise SystemExit('it was overwritten')
+except botocore.exceptions.ClientError as error:
+    assert error.response['Error']['Code'] == 'PreconditionFailed', error
+"#;
+    boto3(&apus, folder.path(), script);
+}
+
+#[test]
+fn rclone_keeps_a_folder_in_step() {
+    let (apus, tree, back) = (Apus::builder().start(), tree(), TempDir::new().expect("a folder"));
+    let (here, there) = (tree.path(), back.path());
+
+    // Up with parts of 5 MiB, and every byte is there.
+    rclone(&apus, here, &["sync", ".", "apus:tree"]);
+    rclone(&apus, here, &["check", "--download", ".", "apus:tree"]);
+
+    // Down again.
+    rclone(&apus, there, &["copy", "apus:tree", "."]);
+    assert_eq!(disk::contents(there), disk::contents(here));
+    rclone(&apus, here, &["purge", "apus:tree"]);
+}
+
+#[test]
+fn what_one_face_wrote_the_other_reads() {
+    let (apus, tree) = (Apus::builder().start(), tree());
+    let here = tree.path();
+    let large = bytes(4, LARGE);
+
+    // Uploaded in parts through S3: Swift reads it, whole and in ranges, and copies it.
+    aws(&apus, here, &["s3", "mb", "s3://pail"]);
+    aws(&apus, here, &["s3", "cp", "--metadata", "color=blue", "large.bin", "s3://pail/from s3"]);
+    run(&apus, here, "swift", &["download", "pail", "from s3", "-o", "swift.bin"]);
+    assert_eq!(fs::read(here.join("swift.bin")).expect("a file"), large);
+    assert!(run(&apus, here, "swift", &["stat", "pail", "from s3"]).contains("Meta Color: blue"));
+    run(
+        &apus,
+        here,
+        "swift",
+        &["download", "pail", "from s3", "-H", "Range: bytes=8388600-8388615", "-o", "part", "--ignore-checksum"],
+    );
+    assert_eq!(fs::read(here.join("part")).expect("a file"), large[8_388_600..8_388_616]);
+    run(&apus, here, "swift", &["copy", "-d", "/pail/copied", "pail", "from s3"]);
+
+    // Uploaded in segments through Swift: S3 reads it, whole and in ranges.
+    run(
+        &apus,
+        here,
+        "swift",
+        &["upload", "--use-slo", "-S", "6000000", "pail", "large.bin", "--object-name", "from swift"],
+    );
+    for (key, range, expected) in [
+        ("from swift", "bytes=0-", &large[..]),
+        ("from swift", "bytes=5999990-6000009", &large[5_999_990..6_000_010]),
+        ("copied", "bytes=-5", &large[LARGE - 5..]),
+    ] {
+        aws(&apus, here, &["s3api", "get-object", "--bucket", "pail", "--key", key, "--range", range, "s3.bin"]);
+        assert!(fs::read(here.join("s3.bin")).expect("a file") == expected, "{key} {range}");
+    }
+}
