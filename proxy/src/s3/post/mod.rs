@@ -102,6 +102,7 @@ pub(super) async fn answer(proxy: &Proxy, parts: &mut Parts, body: Body, boundar
     }
     let account = format!("{}{}", proxy.auth.resellers.first_prefix(), user.account);
     let face = Face { proxy, parts, asked: &asked, account, user: user.identity.user.clone() };
+    face.guard().await?;
     store(&face, &fields, file, policy.lengths()).await
 }
 
@@ -136,6 +137,9 @@ fn malformed(broken: Broken) -> Fault {
 async fn store(face: &Face<'_>, fields: &Fields, file: Part, (least, most): (u64, u64)) -> Answered {
     let key = fields.get("key").filter(|key| !key.is_empty()).ok_or(Fault::new(Code::UserKeyMustBeSpecified))?;
     let key = key.replace("${filename}", file.field().file_name().unwrap_or_default());
+    if key.contains('\0') {
+        return Err(Fault::argument("key", "", Code::InvalidArgument.message()));
+    }
     acl::check_canned(fields.get("acl"))?;
     let given = fields.headers();
     let mut headers = metadata::stored(&given)?;
