@@ -69,6 +69,18 @@ impl Conditions {
         if self.if_match.as_ref().is_some_and(|t| t.any) { Verdict::Failed } else { Verdict::Proceed }
     }
 
+    /// Whether there is an `If-Match` or an `If-None-Match`.
+    pub fn is_about_etags(&self) -> bool {
+        self.if_match.is_some() || self.if_none_match.is_some()
+    }
+
+    /// Decides for a write where an object has that ETag, or where there is none: dates do not matter, and `If-Match` wants
+    /// something that matches (RFC 9110, 13.1).
+    pub fn permit_write(&self, etag: Option<&str>) -> bool {
+        let matches = |tags: &Option<Tags>| tags.as_ref().map(|tags| etag.is_some_and(|etag| tags.contain(etag)));
+        matches(&self.if_match) != Some(false) && matches(&self.if_none_match) != Some(true)
+    }
+
     /// Whether a PUT that creates only (`If-None-Match: *` or the ETag of what is there) has to fail with 412.
     pub fn forbid_overwriting(&self, etag: &str) -> bool {
         self.if_none_match.as_ref().is_some_and(|t| t.contain(etag))
@@ -131,6 +143,19 @@ mod tests {
         assert_eq!(conditions(&[(header::IF_MATCH, "*".into())]).check_absent(), Verdict::Failed);
         assert_eq!(conditions(&[(header::IF_MATCH, "a".into())]).check_absent(), Verdict::Proceed);
         assert_eq!(conditions(&[(header::IF_NONE_MATCH, "*".into())]).check_absent(), Verdict::Proceed);
+    }
+
+    #[test]
+    fn a_write_wants_a_match_or_none() {
+        let permits =
+            |name: HeaderName, value: &str, etag: Option<&str>| conditions(&[(name, value.into())]).permit_write(etag);
+        let cases = [(None, [false, false, true, true]), (Some("a"), [true, true, false, false])];
+        for (etag, expected) in cases.into_iter().chain([(Some("b"), [true, false, false, true])]) {
+            let of = |name: &HeaderName| [permits(name.clone(), "*", etag), permits(name.clone(), "\"a\"", etag)];
+            let ([any, one], [not_any, not_one]) = (of(&header::IF_MATCH), of(&header::IF_NONE_MATCH));
+            assert_eq!([any, one, not_any, not_one], expected, "{etag:?}");
+        }
+        assert!(Conditions::default().permit_write(None) && !Conditions::default().is_about_etags());
     }
 
     #[test]

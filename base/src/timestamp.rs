@@ -15,6 +15,9 @@ pub const TICKS_PER_SECOND: u64 = 100_000;
 /// The first instant that no longer fits ten digits of seconds.
 const MAX_TICKS: u64 = 10_000_000_000 * TICKS_PER_SECOND;
 
+/// The offsets of ballots are multiples of this, and those of all other writers are less.
+const BALLOT_STEP: u64 = 0x100;
+
 /// A point in time at 10 µs resolution with an offset; the last writer wins by this order.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Timestamp {
@@ -65,6 +68,17 @@ impl Timestamp {
     /// Whole seconds rounded up: what `Last-Modified` shows, so that an `If-Modified-Since` of that value is not fooled.
     pub const fn secs_ceil(self) -> u64 {
         self.ticks.div_ceil(TICKS_PER_SECOND)
+    }
+
+    /// The same instant as the ballot of a conditional write ([`ballot`](crate::ballot)): the nonce, which is random, tells
+    /// apart what two proxies propose in the same tick. Offsets of a ballot's own are left to internal writers.
+    pub const fn as_ballot(self, nonce: u16) -> Self {
+        Self { ticks: self.ticks, offset: (nonce as u64 + 1) * BALLOT_STEP }
+    }
+
+    /// Whether a conditional write may have made it: no other writer has an offset that large.
+    pub const fn is_ballot(self) -> bool {
+        self.offset >= BALLOT_STEP
     }
 
     /// `1712345678.12345`, the spelling clients see; the offset is left out.

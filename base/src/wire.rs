@@ -72,6 +72,17 @@ pub mod header {
     pub const REWRAP: &str = "REWRAP";
     /// In answers about an object: its metadata are halfway through a `REWRAP`, which another one ends.
     pub const REWRAPPING: &str = "x-backend-rewrapping";
+    /// The method by which a proxy asks a replica for its state, on stable storage, and with `X-Timestamp` for the promise that
+    /// nothing older gets in: `FENCE` on an object's path. See [`ballot`](crate::ballot).
+    pub const FENCE_METHOD: &str = "FENCE";
+    /// The method that makes what is held the version of a ballot, or without anything held its tombstone.
+    pub const COMMIT_METHOD: &str = "COMMIT";
+    /// In a PUT: keep the body ready under this name and show it to nobody. In a `COMMIT`: show it.
+    pub const HOLD: &str = "x-backend-hold";
+    /// In answers: a promise stands against what is older than this. Whoever was refused may try again with a newer timestamp.
+    pub const FENCE: &str = "x-backend-fence";
+    /// In answers to a `FENCE`: whether the promise was given.
+    pub const PROMISED: &str = "x-backend-promised";
     /// Whether an account server also lists the containers of an account that was deleted: for the reaper.
     pub const OVERRIDE_DELETED: &str = "x-backend-override-deleted";
     /// Whether an account server takes the row of a container although the account was deleted.

@@ -43,6 +43,15 @@ pub enum Error {
     /// A PUT with an `If-None-Match` other than `*`.
     #[error("If-None-Match only supports *")]
     IfNoneMatch,
+    /// What is there does not meet the condition of a write. Nothing was written.
+    #[error("what is there does not meet the condition")]
+    Unmet {
+        /// Whether there is an object.
+        exists: bool,
+    },
+    /// Others wrote the object at the same time again and again. Surely nothing was written; it may be tried again.
+    #[error("others write the object at the same time")]
+    Contended,
     /// There is no such account, container or object.
     #[error("it does not exist")]
     NotFound,

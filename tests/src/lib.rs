@@ -11,6 +11,7 @@ pub mod copies;
 pub mod disk;
 pub mod garble;
 pub mod http;
+pub mod linear;
 pub mod listing_copies;
 pub mod mount;
 pub mod net;

@@ -15,6 +15,8 @@ const WRITES: usize = 40;
 enum Write {
     Create,
     Overwrite,
+    /// With `If-None-Match: *`.
+    CreateOnly,
     Post,
     Delete,
 }
@@ -39,7 +41,7 @@ impl Write {
     /// What is there before.
     fn prepare(self, session: &Session) {
         session.make("crash");
-        if self != Self::Create {
+        if !matches!(self, Self::Create | Self::CreateOnly) {
             for i in 0..WRITES {
                 session.put(&name(i)).body(body(i, 1)).header("X-Object-Meta-Version", "1").send().expect(201);
             }
@@ -50,6 +52,7 @@ impl Write {
     fn act(self, session: &Session, i: usize) -> bool {
         let request = match self {
             Self::Create | Self::Overwrite => session.put(&name(i)).body(body(i, 2)),
+            Self::CreateOnly => session.put(&name(i)).body(body(i, 2)).header("If-None-Match", "*"),
             Self::Post => session.post(&name(i)),
             Self::Delete => session.delete(&name(i)),
         };
@@ -60,11 +63,11 @@ impl Write {
     /// Which state an object is in.
     fn state(self, session: &Session, i: usize) -> State {
         let old = match self {
-            Self::Create => None,
+            Self::Create | Self::CreateOnly => None,
             _ => Some((body(i, 1), "1".to_owned())),
         };
         let new = match self {
-            Self::Create | Self::Overwrite => Some((body(i, 2), "2".into())),
+            Self::Create | Self::CreateOnly | Self::Overwrite => Some((body(i, 2), "2".into())),
             Self::Post => Some((body(i, 1), "2".into())),
             Self::Delete => None,
         };
@@ -77,8 +80,11 @@ impl Write {
 
     /// Whether points of that name are on the way of this write.
     fn passes(self, point: &str) -> bool {
+        if point.starts_with("object.fence.") || point.starts_with("object.hold.") {
+            return self == Self::CreateOnly;
+        }
         match self {
-            Self::Create | Self::Overwrite => {
+            Self::Create | Self::CreateOnly | Self::Overwrite => {
                 !point.starts_with("object.post.") && !point.starts_with("object.delete.")
             }
             Self::Post => !point.starts_with("object.put.") && !point.starts_with("object.delete."),
@@ -153,6 +159,11 @@ fn power_cuts(write: Write) {
 #[test]
 fn power_cuts_while_objects_are_created() {
     power_cuts(Write::Create);
+}
+
+#[test]
+fn power_cuts_while_objects_are_created_on_condition() {
+    power_cuts(Write::CreateOnly);
 }
 
 #[test]

@@ -77,7 +77,8 @@ pub(super) async fn open(route: &Arc<Route>, nodes: &Mutex<NodeIter>, headers: H
     }
 }
 
-async fn open_at(route: &Arc<Route>, node: Node, headers: HeaderMap) -> Result<Opened, NodeError> {
+/// Asks one node whether it wants the body.
+pub(super) async fn open_at(route: &Arc<Route>, node: Node, headers: HeaderMap) -> Result<Opened, NodeError> {
     let config = &route.inner.config;
     let (feed, frames) = mpsc::channel(config.put_queue_depth.max(1));
     let mut request = route.request(&node, headers, Feed { frames, is_whole: false }.boxed_unsync())?;
@@ -114,6 +115,11 @@ async fn open_at(route: &Arc<Route>, node: Node, headers: HeaderMap) -> Result<O
 struct Slow(Duration);
 
 impl Hop {
+    /// The node.
+    pub(super) fn node(&self) -> &Node {
+        &self.node
+    }
+
     /// Feeds one frame to each hop, and waits for the slow ones. Those that broke off, or do not take it in time, are dropped.
     pub(super) async fn feed_all(route: &Route, hops: Vec<Hop>, frame: impl Fn() -> Frame<Bytes>) -> Vec<Hop> {
         let late: Vec<_> = hops.iter().map(|hop| hop.feed.try_send(frame()).err()).collect();

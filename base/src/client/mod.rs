@@ -6,6 +6,7 @@
 //!   another replica when one breaks off;
 //! - [`ClusterClient::write`]: to all replicas at once, answered by their quorum;
 //! - [`ClusterClient::put_object`]: a streamed body to all replicas;
+//! - [`ClusterClient::put_object_if`], [`ClusterClient::delete_object_if`]: the same on a condition, atomically;
 //! - [`ClusterClient::ask_replica`]: one replica, for passes that have to look at each;
 //! - [`ClusterClient::account_info`], [`ClusterClient::container_info`]: cached HEADs.
 //!
@@ -15,6 +16,7 @@
 //! added here, because they come from the rings.
 
 mod cache;
+mod conditional;
 mod config;
 mod connect;
 mod hop;
@@ -42,15 +44,17 @@ use arc_swap::ArcSwap;
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
 
+pub use conditional::Meets;
 pub use config::{ClientConfig, InvalidNodeCount, RequestNodeCount};
 pub use info::{AccountInfo, ContainerInfo, Info, Usage};
 pub use order::{Affinity, InvalidAffinity, Locality, SortingMethod};
-pub use put::{Footers, PutError, PutObject, PutOutcome};
+pub use put::{Footers, PutError, PutObject, PutOutcome, fence as fenced_by};
 pub use read::Heard;
 pub use target::{ObjectPath, Rings, Target};
 pub use write::WriteOutcome;
 
 use cache::InfoCache;
+use conditional::Turns;
 use limiter::ErrorLimiter;
 use nodes::Random;
 use order::Timings;
@@ -74,6 +78,7 @@ struct Inner {
     limiter: ErrorLimiter,
     timings: Timings,
     random: Random,
+    turns: Turns,
     stats: Stats,
     accounts: InfoCache<AccountInfo>,
     containers: InfoCache<ContainerInfo>,
@@ -114,6 +119,7 @@ impl ClusterClient {
                 .shown(metrics),
             timings: Timings::new(config.timing_expiry),
             random: Random::new(),
+            turns: Turns::new(),
             stats: Stats::new(metrics),
             config,
         };

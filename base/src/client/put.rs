@@ -18,8 +18,13 @@ use super::nodes::NearFirst;
 use super::route::{Route, with_policy};
 use super::{Answer, ClusterClient, NoAnswer, ObjectPath, Target, updates};
 use crate::body::{Body, BodyError};
+use crate::clock;
 use crate::quorum::{Tally, quorum_size};
-use crate::wire::header::{OBJECT_CONTENT_LENGTH, TRAILER_CRC, TRAILER_ETAG};
+use crate::timestamp::Timestamp;
+use crate::wire::header::{FENCE, OBJECT_CONTENT_LENGTH, TIMESTAMP, TRAILER_CRC, TRAILER_ETAG};
+
+/// How often a PUT is begun again with a newer timestamp. Each time another conditional write has been quicker.
+const MAX_FENCES: usize = 5;
 
 /// An object to store.
 pub struct PutObject<'a> {
@@ -39,6 +44,9 @@ pub struct PutObject<'a> {
     pub expect_etag: Option<&'a str>,
     /// Metadata that is known only when all bytes have been.
     pub footers: Option<Footers>,
+    /// Whether it may get a newer `X-Timestamp` than it came with, if a conditional write was promised that nothing older
+    /// gets in. Otherwise it is refused then.
+    pub may_be_later: bool,
 }
 
 /// Metadata of an object that travels behind its body: what is computed over it.
@@ -74,6 +82,8 @@ pub struct PutOutcome {
     pub length: u64,
     /// The headers of the replica that speaks for the quorum.
     pub headers: HeaderMap,
+    /// Its version, if that is not the `X-Timestamp` that it came with.
+    pub written: Option<Timestamp>,
 }
 
 /// Why an object was not stored.
@@ -85,6 +95,18 @@ pub enum PutError {
     /// `If-None-Match: *` was asked for and there is one; a client gets 412.
     #[error("the object exists already")]
     Exists,
+    /// What is there does not meet the condition; a client gets 412, or 404 if there is nothing to meet it.
+    #[error("what is there does not meet the condition")]
+    Unmet {
+        /// Whether there is an object.
+        exists: bool,
+    },
+    /// Too many conditional writes of the object at once: surely nothing was written. A client gets 409 and may try again.
+    #[error("others write the object at the same time")]
+    Contended,
+    /// It cannot be judged whether the condition is met; a client gets 500.
+    #[error("the condition cannot be judged: {0}")]
+    Condition(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// The bytes do not have the promised MD5; a client gets 422.
     #[error("the bytes have the MD5 {actual}, not the promised one")]
     EtagMismatch {
@@ -117,17 +139,39 @@ impl ClusterClient {
         let target = Target::Object(put.path);
         let rings = self.rings();
         let route = Arc::new(Route::new(&self.inner, Method::PUT, &target)?);
-        let headers = with_policy(&put_headers(&put), &target);
+        let mut headers = with_policy(&put_headers(&put), &target);
         let salt = &self.inner.cluster.hash_path;
-        let each = updates::for_each_replica(&headers, route.replicas(), &target, &rings, salt);
-        match open(route, &target, each).await? {
-            Opening::Storing(storing) => storing.store(put).await,
-            Opening::Superseded(outcome) => Ok(outcome),
+        let mut written = None;
+        for _ in 0..MAX_FENCES {
+            let each = updates::for_each_replica(&headers, route.replicas(), &target, &rings, salt);
+            match open(Arc::clone(&route), &target, each).await? {
+                Opening::Storing(storing) => return Ok(PutOutcome { written, ..storing.store(put).await? }),
+                Opening::Superseded(outcome) => return Ok(outcome),
+                Opening::Fenced(fence) if put.may_be_later => {
+                    let later = Timestamp::from_ticks(fence.ticks().max(clock::now().ticks()) + 1);
+                    headers.extend(stamp(later));
+                    written = Some(later);
+                }
+                Opening::Fenced(_) => break,
+            }
         }
+        tracing::warn!(object = put.path.object, "a conditional write is in the way of a PUT");
+        Err(NoAnswer { statuses: vec![StatusCode::CONFLICT.as_u16(); route.replicas()] }.into())
     }
 }
 
-fn put_headers(put: &PutObject<'_>) -> HeaderMap {
+/// The version of a write, as a header.
+pub(super) fn stamp(written: Timestamp) -> Option<(HeaderName, HeaderValue)> {
+    // Digits are always a header's value.
+    Some((HeaderName::from_static(TIMESTAMP), HeaderValue::try_from(written.internal()).ok()?))
+}
+
+/// What a node was promised that kept it from a write: one with a newer timestamp gets in.
+pub fn fence(headers: &HeaderMap) -> Option<Timestamp> {
+    headers.get(FENCE)?.to_str().ok()?.parse().ok()
+}
+
+pub(super) fn put_headers(put: &PutObject<'_>) -> HeaderMap {
     let mut headers = put.headers.clone();
     for name in [header::CONTENT_LENGTH, header::TRANSFER_ENCODING, header::ETAG] {
         headers.remove(name);
@@ -148,12 +192,14 @@ fn announced(footers: &[&str]) -> HeaderValue {
 }
 
 /// The nodes that wait for the body.
-struct Storing {
-    route: Arc<Route>,
-    replicas: usize,
-    hops: Vec<Hop>,
+pub(super) struct Storing {
+    pub(super) route: Arc<Route>,
+    pub(super) replicas: usize,
+    /// How many of them have to get it.
+    pub(super) needed: usize,
+    pub(super) hops: Vec<Hop>,
     /// What nodes said that did not need the body.
-    answers: Vec<Answer>,
+    pub(super) answers: Vec<Answer>,
 }
 
 /// How a PUT begins.
@@ -161,6 +207,8 @@ enum Opening {
     Storing(Storing),
     /// The replicas have a newer version, so that the body is not needed.
     Superseded(PutOutcome),
+    /// A conditional write was promised that nothing older gets in.
+    Fenced(Timestamp),
 }
 
 /// Finds a node for each set of headers.
@@ -179,13 +227,16 @@ async fn open(route: Arc<Route>, target: &Target<'_>, each: Vec<HeaderMap>) -> R
     if answers.iter().any(|answer| answer.status == StatusCode::PRECONDITION_FAILED) {
         return Err(PutError::Exists);
     }
+    if let Some(fence) = answers.iter().filter_map(|answer| fence(&answer.headers)).max() {
+        return Ok(Opening::Fenced(fence));
+    }
     if let Some(newer) = answers.iter().position(|answer| answer.status == StatusCode::CONFLICT) {
         let headers = answers.swap_remove(newer).headers;
-        let outcome = PutOutcome { status: StatusCode::ACCEPTED, etag: None, length: 0, headers };
+        let outcome = PutOutcome { status: StatusCode::ACCEPTED, etag: None, length: 0, headers, written: None };
         return Ok(Opening::Superseded(outcome));
     }
-    let storing = Storing { route, replicas, hops, answers };
-    if storing.hops.len() < quorum_size(replicas) { Err(storing.refused()) } else { Ok(Opening::Storing(storing)) }
+    let storing = Storing { route, replicas, needed: quorum_size(replicas), hops, answers };
+    if storing.hops.len() < storing.needed { Err(storing.refused()) } else { Ok(Opening::Storing(storing)) }
 }
 
 /// MD5, CRC-32 and length of a body as it streams by.
@@ -206,6 +257,12 @@ impl Digests {
 
 impl Storing {
     async fn store(mut self, put: PutObject<'_>) -> Result<PutOutcome, PutError> {
+        let (etag, length) = self.stream(put).await?;
+        self.conclude(etag, length).await
+    }
+
+    /// Sends the body to all nodes, and gives its MD5 and its length. The nodes have yet to answer.
+    pub(super) async fn stream(&mut self, put: PutObject<'_>) -> Result<(String, u64), PutError> {
         let PutObject { mut body, length, max_length, expect_etag, footers, .. } = put;
         let mut digests = Digests::default();
         while let Some(frame) = body.frame().await {
@@ -229,13 +286,13 @@ impl Storing {
             trailers.extend((footers.make)()?);
         }
         self.feed(|| Frame::trailers(trailers.clone())).await?;
-        self.conclude(etag, digests.length).await
+        Ok((etag, digests.length))
     }
 
     /// Feeds one frame to every node; too few nodes left is an error.
     async fn feed(&mut self, frame: impl Fn() -> Frame<Bytes>) -> Result<(), PutError> {
         self.hops = Hop::feed_all(&self.route, std::mem::take(&mut self.hops), frame).await;
-        if self.hops.len() < quorum_size(self.replicas) {
+        if self.hops.len() < self.needed {
             return Err(NoAnswer { statuses: vec![503; self.replicas] }.into());
         }
         Ok(())
@@ -282,11 +339,11 @@ impl Storing {
             status if status.is_success() => status,
             _ => return Err(PutError::Refused(Box::new(answer))),
         };
-        Ok(PutOutcome { status, etag: Some(etag), length, headers: answer.headers })
+        Ok(PutOutcome { status, etag: Some(etag), length, headers: answer.headers, written: None })
     }
 
     /// What to say when too few nodes are ready, or agree.
-    fn refused(mut self) -> PutError {
+    pub(super) fn refused(mut self) -> PutError {
         let mut tally = Tally::new(self.replicas);
         self.answers.iter().for_each(|answer| tally.push(answer.status.as_u16()));
         if let Some(best) = tally.best() {
@@ -312,8 +369,13 @@ fn trailers(etag: &str, crc: u32) -> HeaderMap {
     values.map(|(name, value)| (HeaderName::from_static(name), value)).collect()
 }
 
-/// Whether a replica has what was sent. If it found the bytes damaged on their way, that is not the client's fault.
-fn is_sound(answer: &Answer, etag: &str) -> bool {
+/// Whether a replica has what was sent. If it found the bytes damaged on their way, or was promised to a conditional write
+/// meanwhile, that is not the client's fault.
+pub(super) fn is_sound(answer: &Answer, etag: &str) -> bool {
+    if let Some(fence) = fence(&answer.headers) {
+        tracing::warn!(%fence, "a conditional write came before the end of a PUT");
+        return false;
+    }
     let said = answer.headers.get(header::ETAG).and_then(|said| said.to_str().ok());
     let differs = said.is_some_and(|said| said.trim_matches('"') != etag);
     let is_sound = answer.status != StatusCode::UNPROCESSABLE_ENTITY && !(differs && answer.status.is_success());

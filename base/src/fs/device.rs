@@ -16,6 +16,7 @@ use super::aside::Bell;
 use super::changes::KnownChanges;
 use super::dirs::{DurableDirs, NewDirs};
 use super::queue::DiskQueue;
+use super::writers::Writers;
 
 /// One device of this node.
 #[derive(Debug)]
@@ -27,6 +28,7 @@ pub struct Device {
     queue: DiskQueue,
     dirs: DurableDirs,
     changes: KnownChanges,
+    pub(super) writers: Arc<Writers>,
     pub(super) bell: Bell,
 }
 
@@ -102,6 +104,7 @@ impl Devices {
             queue: DiskQueue::new(self.queue_threads),
             dirs: DurableDirs::new(self.flushes.clone()),
             changes: KnownChanges::default(),
+            writers: Arc::default(),
             bell: self.bell.clone(),
         });
         open.insert(name.to_owned(), Arc::clone(&device));

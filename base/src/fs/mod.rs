@@ -10,6 +10,7 @@ mod dirs;
 mod queue;
 mod reserve;
 mod tmp;
+mod writers;
 
 pub use aside::SetAside;
 pub use changes::{Mark, Taken};
@@ -18,3 +19,4 @@ pub use dirs::NewDirs;
 pub use queue::{DiskQueue, QueueError};
 pub use reserve::Reserve;
 pub use tmp::{TMP_DIR, TmpFile, sweep};
+pub use writers::{Promising, StillWriting, Writing};

@@ -97,7 +97,8 @@ pub fn rows(
 
 /// Whether a tombstone says that a client deleted something of the container as it lives now.
 fn is_clients(row: &Row, info: &Info) -> bool {
-    row.timestamps.data.offset() == 0 && row.timestamps.data > info.delete_timestamp
+    let data = row.timestamps.data;
+    (data.offset() == 0 || data.is_ballot()) && row.timestamps.data > info.delete_timestamp
 }
 
 /// Says that all misplaced rows of a container were taken note of as of the state in which they were shown. A container that has

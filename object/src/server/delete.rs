@@ -15,7 +15,7 @@ use super::respond::{empty, insert};
 use super::target::{Target, text, timestamp};
 use super::update;
 use crate::store::metadata::CONTENT_TYPE;
-use crate::store::{Found, Metadata, read, write};
+use crate::store::{Found, Metadata, fence, read, write};
 
 /// A DELETE whose headers are read.
 struct Delete {
@@ -49,7 +49,28 @@ async fn store(server: &Arc<Server>, delete: &Arc<Delete>) -> Result<Response<Bo
     let newest = before.newest.max(delete.timestamp).internal();
     insert(&mut headers, HeaderName::from_static(header::BACKEND_TIMESTAMP), newest.as_bytes());
     insert(&mut headers, HeaderName::from_static("x-backend-content-type"), &before.content_type);
+    if before.newest > delete.timestamp && before.newest.is_ballot() {
+        insert(&mut headers, HeaderName::from_static(header::FENCE), newest.as_bytes());
+    }
     Ok(empty(before.status, headers))
+}
+
+/// The tombstone of a ballot: 201 if it is there now, 409 if something newer is.
+pub(super) async fn commit(
+    server: Arc<Server>,
+    target: Target,
+    ballot: Timestamp,
+    headers: HeaderMap,
+) -> Result<Response<Body>, Refusal> {
+    let location = target.location.clone();
+    let delete = Arc::new(Delete { target, timestamp: ballot, if_delete_at: None, headers });
+    let answered = store(&server, &delete).await?;
+    let newest = text(answered.headers(), header::BACKEND_TIMESTAMP).and_then(|newest| newest.parse().ok());
+    if newest != Some(ballot) {
+        return Err(Refusal::Conflict(newest.unwrap_or_default()));
+    }
+    location.device.queue().clone().run(move || fence::clear(&location, ballot)).await?;
+    Ok(empty(StatusCode::CREATED, answered.headers().clone()))
 }
 
 /// What was there, and what to answer.

@@ -1,6 +1,6 @@
 //! The object server: Swift's backend protocol in front of the store.
 //!
-//! One request is one of [`get`], [`put`], [`post`], [`delete`], [`rewrap`]; each asks the store through the device's queue, and those that
+//! One request is one of [`get`], [`put`], [`post`], [`delete`], [`rewrap`], [`fence`], or a COMMIT ([`hold`]); each asks the store through the device's queue, and those that
 //! write then tell the container servers ([`update`], [`batch`]). Every failure is a [`Refusal`] and becomes a
 //! response here, once.
 
@@ -8,8 +8,10 @@ mod batch;
 mod check;
 mod delete;
 mod expiry;
+mod fence;
 mod footers;
 mod get;
+mod hold;
 mod metrics;
 mod post;
 mod put;
@@ -56,6 +58,8 @@ pub(crate) struct Server {
     cluster: Arc<Cluster>,
     batches: Arc<Batches>,
     counters: Counters,
+    /// The bodies that wait for a COMMIT.
+    held: hold::Held,
     /// The objects whose metadata are being rewritten.
     rewrapping: rewrap::Rewrapping,
 }
@@ -72,6 +76,8 @@ pub async fn serve(
     shutdown: CancellationToken,
 ) {
     start::sweep(&devices).await;
+    let held = hold::Held::default();
+    let sweeping = [tokio::spawn(start::sweep_fences(Arc::clone(&devices))), tokio::spawn(held.clone().sweep())];
     let limits =
         Limits { connections: config.max_connections, patience: config.client_timeout, grace: config.shutdown_grace };
     let pool = Pool::new(Timeouts { connect: config.conn_timeout, response: config.node_timeout }, &cluster);
@@ -84,9 +90,11 @@ pub async fn serve(
         cluster,
         batches,
         counters,
+        held,
         rewrapping: Default::default(),
     })));
     apus_base::serve::serve_backend(listener, server, watch, limits, backend, shutdown).await;
+    sweeping.iter().for_each(tokio::task::JoinHandle::abort);
 }
 
 impl Server {
@@ -111,6 +119,8 @@ impl Service for Shared {
             Method::PUT => put::put(server, request).await,
             Method::POST => post::post(server, request).await,
             Method::DELETE => delete::delete(server, request).await,
+            ref method if method.as_str() == header::FENCE_METHOD => fence::fence(server, request).await,
+            ref method if method.as_str() == header::COMMIT_METHOD => hold::commit(server, request).await,
             ref method if method.as_str() == header::REWRAP => rewrap::rewrap(server, request).await,
             _ => Err(Refusal::Plain(
                 StatusCode::METHOD_NOT_ALLOWED,

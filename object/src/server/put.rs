@@ -1,7 +1,8 @@
 //! PUT: a new version.
 //!
 //! All that can be known before the body (a newer version, an unwanted one, a full disk) is answered before the first byte
-//! of it is asked for, so a client that waits for `100 Continue` never sends it in vain.
+//! of it is asked for, so a client that waits for `100 Continue` never sends it in vain. A body that comes for a conditional write
+//! is held instead of shown ([`hold`]), whatever is there: that is asked when it is committed.
 
 use std::sync::Arc;
 
@@ -16,20 +17,31 @@ use super::Server;
 use super::check;
 use super::expiry::{Due, Expiry, delete_at};
 use super::footers;
+use super::hold;
 use super::refusal::Refusal;
 use super::respond::{empty, insert, put_metadata};
 use super::target::{Target, text, timestamp};
 use super::update::{self, Overrides};
 use super::upload::{BodyLimits, Digest, Tail, Upload, receive};
 use crate::store::metadata::{CONTENT_LENGTH, CONTENT_TYPE, ETAG, TIMESTAMP};
-use crate::store::{Committed, Found, Location, Metadata, Staged, read};
+use crate::store::{Committed, Found, Location, Metadata, Staged, fence, read};
 
 /// A PUT whose headers are read.
-struct Put {
-    target: Target,
+pub(super) struct Put {
+    pub(super) target: Target,
     timestamp: Timestamp,
     length: Option<u64>,
-    headers: HeaderMap,
+    pub(super) headers: HeaderMap,
+    /// Under which token it is held, if it is not to be shown yet.
+    hold: Option<String>,
+}
+
+/// A body that is whole and checked, and what is stored with it.
+pub(super) struct Ready {
+    pub(super) staged: Staged,
+    pub(super) metadata: Metadata,
+    /// The headers, with what came behind the body.
+    pub(super) described: HeaderMap,
 }
 
 /// Answers a PUT.
@@ -39,7 +51,8 @@ pub(super) async fn put(server: Arc<Server>, request: Request<Body>) -> Result<R
     let timestamp = timestamp(&head.headers)?;
     let length = check::creation(&head.headers, &target.object, server.config.max_file_size)?;
     check::put_delete_at(&head.headers, timestamp)?;
-    let put = Arc::new(Put { target, timestamp, length, headers: head.headers });
+    let hold = hold::token(&head.headers)?;
+    let put = Arc::new(Put { target, timestamp, length, headers: head.headers, hold });
 
     let queue = put.target.location.device.queue().clone();
     let (worker, admitted) = (Arc::clone(&server), Arc::clone(&put));
@@ -54,6 +67,11 @@ pub(super) async fn put(server: Arc<Server>, request: Request<Body>) -> Result<R
 
 /// Looks at what is there and when it expires, and makes the file. Blocking.
 fn admit(server: &Server, put: &Put) -> Result<(Staged, Option<u64>), Refusal> {
+    let before = if put.hold.is_some() { None } else { admit_shown(server, put)? };
+    Ok((Staged::create(&put.target.location, put.length, server.config.fallocate_reserve)?, before))
+}
+
+fn admit_shown(server: &Server, put: &Put) -> Result<Option<u64>, Refusal> {
     let location = &put.target.location;
     let mut before = None;
     let newest = match server.open(location, put.timestamp, false)? {
@@ -71,7 +89,9 @@ fn admit(server: &Server, put: &Put) -> Result<(Staged, Option<u64>), Refusal> {
     if newest >= put.timestamp {
         return Err(Refusal::Conflict(newest));
     }
-    Ok((Staged::create(location, put.length, server.config.fallocate_reserve)?, before))
+    // Whoever is refused by a fence may come again with a newer timestamp: better before the body than after.
+    fence::enter(location, put.timestamp)?;
+    Ok(before)
 }
 
 async fn store(
@@ -82,28 +102,25 @@ async fn store(
     before: Option<u64>,
 ) -> Result<Response<Body>, Refusal> {
     let queue = put.target.location.device.queue();
-    let (worker, committed) = (Arc::clone(server), Arc::clone(put));
-    let described = Arc::new(footers::merged(&put.headers, &tail.trailers)?);
-    let stored = Arc::clone(&described);
-    let metadata = queue.run(move || commit(&worker, &committed, upload, &tail, &stored)).await??;
+    let (worker, finished) = (Arc::clone(server), Arc::clone(put));
+    let described = footers::merged(&put.headers, &tail.trailers)?;
+    if let Some(token) = put.hold.clone() {
+        let ready = queue.run(move || finish(&worker, &finished, upload, &tail, described)).await??;
+        return hold::hold(server, token, Arc::clone(put), ready).await;
+    }
+    let committed = move || commit(&finished, finish(&worker, &finished, upload, &tail, described)?);
+    let (metadata, described) = queue.run(committed).await??;
     let size = metadata.content_length().unwrap_or(0);
     let after = delete_at(&put.headers).map(|at| Due { at, size, data: put.timestamp });
-    let row = row(put, &described, &metadata);
+    let row = row(&put.target, put.timestamp, &described, &metadata);
     update::tell(server, &put.target, &put.headers, row, Expiry { before, after }).await?;
     let mut headers = HeaderMap::new();
     insert(&mut headers, header::ETAG, metadata.get(ETAG).unwrap_or_default());
     Ok(empty(StatusCode::CREATED, headers))
 }
 
-/// Writes the tail and makes the version visible. Blocking.
-fn commit(
-    server: &Server,
-    put: &Put,
-    mut upload: Upload,
-    tail: &Tail,
-    described: &HeaderMap,
-) -> Result<Metadata, Refusal> {
-    let location = &put.target.location;
+/// Writes the tail and checks the whole. Blocking.
+fn finish(server: &Server, put: &Put, mut upload: Upload, tail: &Tail, described: HeaderMap) -> Result<Ready, Refusal> {
     upload.write(&tail.chunks)?;
     let length = upload.staged.length();
     server.counters.bytes_in.inc_by(length);
@@ -118,12 +135,19 @@ fn commit(
             "the body's MD5 is not the request's ETag".into(),
         ));
     }
+    let metadata = metadata(server, put, &described, length, &etag);
+    Ok(Ready { staged: upload.staged, metadata, described })
+}
+
+/// Makes the version visible. Blocking.
+fn commit(put: &Put, ready: Ready) -> Result<(Metadata, HeaderMap), Refusal> {
+    let location = &put.target.location;
     if Conditions::from_headers(&put.headers).creates_only() {
         forbid_overtaken(location)?;
     }
-    let metadata = metadata(server, put, described, length, &etag);
-    match upload.staged.commit(location, metadata.clone())? {
-        Committed::Done => Ok(metadata),
+    let Ready { staged, metadata, described } = ready;
+    match staged.commit(location, metadata.clone())? {
+        Committed::Done => Ok((metadata, described)),
         Committed::Exists => Err(Refusal::Conflict(put.timestamp)),
     }
 }
@@ -144,15 +168,16 @@ fn metadata(server: &Server, put: &Put, described: &HeaderMap, length: u64, etag
     metadata
 }
 
-fn row(put: &Put, described: &HeaderMap, metadata: &Metadata) -> ObjectRow {
+/// The row of a version.
+pub(super) fn row(target: &Target, written: Timestamp, described: &HeaderMap, metadata: &Metadata) -> ObjectRow {
     let row = ObjectRow {
-        name: put.target.object.clone(),
-        timestamps: RowTimestamps::same(put.timestamp),
+        name: target.object.clone(),
+        timestamps: RowTimestamps::same(written),
         size: metadata.content_length().unwrap_or(0),
         content_type: metadata.text(CONTENT_TYPE).unwrap_or("").to_owned(),
         etag: metadata.text(ETAG).unwrap_or("").to_owned(),
         deleted: false,
-        policy: put.target.location.policy,
+        policy: target.location.policy,
     };
     let headers = described.iter().map(|(name, value)| (name.as_str(), value.as_bytes()));
     Overrides::find(headers).apply(row)

@@ -65,7 +65,7 @@ impl Refusal {
     fn status(&self) -> StatusCode {
         match self {
             Self::Plain(status, _) => *status,
-            Self::Conflict(_) => StatusCode::CONFLICT,
+            Self::Conflict(_) | Self::Store(StoreError::Fenced(_)) => StatusCode::CONFLICT,
             Self::NotFound(_) => StatusCode::NOT_FOUND,
             Self::NothingMatches(_) => StatusCode::PRECONDITION_FAILED,
             Self::Collision => StatusCode::FORBIDDEN,
@@ -82,19 +82,22 @@ impl Refusal {
 
     /// The response. What is the disk's fault is logged here, once.
     pub(super) fn into_response(self) -> Response<Body> {
-        if let Self::Store(error) = &self {
-            tracing::warn!(%error, "a request failed");
-        }
         let mut response = plain(self.status(), self.to_string());
-        let newest = match self {
-            Self::Conflict(timestamp) => Some(timestamp),
-            Self::NotFound(timestamp) | Self::NothingMatches(timestamp) => timestamp,
-            _ => None,
+        let (newest, fence) = match self {
+            Self::Store(StoreError::Fenced(fence)) => (Some(fence), Some(fence)),
+            // What a ballot has made is as good as its fence.
+            Self::Conflict(newest) => (Some(newest), Some(newest).filter(|newest| newest.is_ballot())),
+            Self::NotFound(newest) | Self::NothingMatches(newest) => (newest, None),
+            Self::Store(error) => {
+                tracing::warn!(%error, "a request failed");
+                (None, None)
+            }
+            _ => (None, None),
         };
-        if let Some(timestamp) = newest
-            && let Ok(value) = HeaderValue::from_str(&timestamp.internal())
-        {
-            response.headers_mut().insert(header::BACKEND_TIMESTAMP, value);
+        for (name, timestamp) in [(header::BACKEND_TIMESTAMP, newest), (header::FENCE, fence)] {
+            if let Some(Ok(value)) = timestamp.map(|timestamp| HeaderValue::from_str(&timestamp.internal())) {
+                response.headers_mut().insert(name, value);
+            }
         }
         response
     }

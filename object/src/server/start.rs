@@ -5,9 +5,12 @@ use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use apus_base::ballot::FENCE_LIFE;
 use apus_base::fs::{Devices, TmpFile, sweep as sweep_device};
 use rustix::io::Errno;
 use xattr::FileExt as _;
+
+use crate::store::fence;
 
 /// Why a folder cannot be a device: one sentence each, for the operator.
 #[derive(Debug, thiserror::Error)]
@@ -68,6 +71,21 @@ pub(super) async fn sweep(devices: &Arc<Devices>) {
             Ok(files) => tracing::info!(device = %device.display(), files, "removed unfinished files"),
             Err(error) => tracing::warn!(device = %device.display(), %error, "cannot remove unfinished files"),
         }
+    }
+}
+
+/// Removes fences that are no longer alive from all devices, for as long as it runs.
+pub(super) async fn sweep_fences(devices: Arc<Devices>) {
+    loop {
+        for device in devices.names().iter().filter_map(|name| devices.get(name).ok()) {
+            let swept = Arc::clone(&device);
+            match device.queue().run(move || fence::sweep(&swept)).await {
+                Ok(Err(error)) => tracing::warn!(device = device.name(), %error, "old fences stay"),
+                Err(error) => tracing::debug!(device = device.name(), %error, "old fences stay for now"),
+                Ok(Ok(_)) => {}
+            }
+        }
+        tokio::time::sleep(FENCE_LIFE).await;
     }
 }
 

@@ -1,5 +1,6 @@
 //! The server over a real socket.
 
+mod conditional;
 mod rewrap;
 mod swift;
 mod updates;

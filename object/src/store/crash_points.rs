@@ -52,6 +52,16 @@ pub(super) const REWRAP_HALF_CLEANED: &str = "object.rewrap.half_cleaned";
 /// The new is in its place, and on stable storage.
 pub(super) const REWRAP_CLEANED: &str = "object.rewrap.cleaned";
 
+/// A fence is on stable storage, without a name.
+pub(super) const FENCE_FLUSHED: &str = "object.fence.file_flushed";
+/// It has its name.
+pub(super) const FENCE_LINKED: &str = "object.fence.linked";
+/// Its name is on stable storage: from here on the promise stands.
+pub(super) const FENCE_LINK_FLUSHED: &str = "object.fence.link_flushed";
+
+/// A body is held for a commit, and nobody has been told.
+pub(crate) const HELD: &str = "object.hold.held";
+
 /// Before a container update is sent, the object being on stable storage.
 pub(crate) const BEFORE_UPDATE: &str = "object.update.before";
 /// A container update is to be kept, and its file is on stable storage without a name.
@@ -94,6 +104,10 @@ pub const CRASH_POINTS: &[&str] = &[
     REWRAP_LINK_FLUSHED,
     REWRAP_HALF_CLEANED,
     REWRAP_CLEANED,
+    HELD,
+    FENCE_FLUSHED,
+    FENCE_LINKED,
+    FENCE_LINK_FLUSHED,
     BEFORE_UPDATE,
     PENDING_FLUSHED,
     PENDING_LINKED,

@@ -3,6 +3,7 @@
 use std::io;
 
 use apus_base::fs::{DeviceError, QueueError};
+use apus_base::timestamp::Timestamp;
 use rustix::io::Errno;
 
 /// Why the store could not do what it was asked to.
@@ -33,6 +34,9 @@ pub enum StoreError {
         /// What the system said.
         source: io::Error,
     },
+    /// A conditional write has been promised that nothing older than this ballot gets in.
+    #[error("a newer write has been promised precedence: {0}")]
+    Fenced(Timestamp),
     /// The files changed under the reader again and again; the client may try again.
     #[error("the object is being changed too fast to be read")]
     Changing,

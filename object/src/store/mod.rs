@@ -6,6 +6,7 @@
 //!                                                  <timestamp>.ts       a deletion
 //!                                                  <timestamp>.rewrap   new metadata on its way into the .data
 //! <device>/async_pending[-N]/<suffix>/<hash>-<timestamp>                a container update still to be sent
+//! <device>/fences[-N]/<hash>                                            what a conditional write was promised
 //! <device>/quarantined/objects[-N]/<hash>/                              what was found damaged, and why
 //! <device>/tmp/                                                         files not yet named, where they need a name
 //! ```
@@ -15,12 +16,13 @@
 //! device's queue. The store owns nothing in memory: every process that has the disk can read it.
 //!
 //! [`index`] keeps digests of it all for replication, in place of Swift's `hashes.pkl`; [`receive`] writes what other nodes
-//! push.
+//! push. Every version gets in past its object's [`fence`].
 
 pub mod attributes;
 pub mod audit;
 mod crash_points;
 mod error;
+pub mod fence;
 pub mod index;
 mod location;
 pub mod metadata;
@@ -35,7 +37,7 @@ pub mod write;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use crash_points::{BEFORE_ANSWER, BEFORE_UPDATE};
+pub(crate) use crash_points::{BEFORE_ANSWER, BEFORE_UPDATE, HELD};
 pub use crash_points::{CRASH_POINTS, RECEIVE_CRASH_POINTS};
 pub use error::StoreError;
 pub use location::Location;

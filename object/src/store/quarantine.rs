@@ -174,6 +174,24 @@ pub fn look(device: &Path, folder: PathBuf) -> Option<Quarantined> {
     Some(Quarantined { reason: Reason::load(&there), policy, hash, folder })
 }
 
+/// Whether what was at a place is in quarantine and nothing good has been brought instead: what is missing there may not be
+/// missing elsewhere. Blocking.
+///
+/// # Errors
+/// What the system says.
+pub fn awaits_repair(location: &Location) -> io::Result<bool> {
+    let below = Path::new(FOLDER).join(location.policy.suffixed("objects"));
+    let root = location.device.path();
+    let entries = match std::fs::read_dir(root.join(&below)) {
+        Err(error) if is_not_found(&error) => return Ok(false),
+        entries => entries?,
+    };
+    let hash = location.hash.hex();
+    let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+    let mut found = names.filter(|name| name.starts_with(&hash)).filter_map(|name| look(root, below.join(name)));
+    Ok(found.any(|found| found.reason.is_some_and(|reason| reason.wants_repair())))
+}
+
 /// The policy of `objects[-N]`, as we would have named it.
 fn parse_policy(name: &str) -> Option<PolicyIndex> {
     let number = name.strip_prefix("objects")?;

@@ -6,7 +6,7 @@
 //! | 2. make the object's folder | an empty folder, which the next write uses |
 //! | 3. flush the file | as 2 |
 //! | 4. flush the folders on the way that were new, and mark the object as changed for the index | as 2 |
-//! | 5. link the file to its name | old or new: the name may or may not have reached the disk, the file behind it is whole |
+//! | 5. look whether a [`fence`] forbids it; link the file to its name | old or new: the name may or may not have reached the disk, the file behind it is whole |
 //! | 6. flush the object's folder | new |
 //! | 7. remove the files that this one replaces | new: it wins by its timestamp, and the next write removes the rest |
 //! | 8. look whether the device is still there, then acknowledge | new |
@@ -29,6 +29,7 @@ use rustix::fs::FallocateFlags;
 use super::attributes;
 use super::crash_points::{DELETE, POST, PUT, Points};
 use super::error::{StoreError, is_not_found};
+use super::fence::{self, Entry};
 use super::index;
 use super::location::Location;
 use super::metadata::{self, Metadata};
@@ -86,7 +87,28 @@ impl Staged {
     /// # Errors
     /// What the disk says; then the old version stays.
     pub fn commit(self, location: &Location, metadata: Metadata) -> Result<Committed, StoreError> {
-        commit(&self, location, metadata, Kind::Data, &PUT)
+        commit(&self, location, metadata, Kind::Data, None, &PUT)
+    }
+
+    /// The same for a writer that has come in already, so that no fence is raised before it while it is at work.
+    ///
+    /// # Errors
+    /// As [`Staged::commit`].
+    pub fn commit_entered(
+        self,
+        location: &Location,
+        metadata: Metadata,
+        entry: Entry,
+    ) -> Result<Committed, StoreError> {
+        commit(&self, location, metadata, Kind::Data, Some(entry), &PUT)
+    }
+
+    /// Flushes what has been written so far, so that less is left to do when it is committed.
+    ///
+    /// # Errors
+    /// What the disk says.
+    pub fn flush(&self, location: &Location) -> Result<(), StoreError> {
+        location.device.flush_file(self.tmp.file()).map_err(StoreError::while_doing("flush the file"))
     }
 }
 
@@ -104,7 +126,7 @@ pub enum Committed {
 /// # Errors
 /// What the disk says; then the old metadata stays.
 pub fn write_meta(location: &Location, metadata: Metadata, reserve: Reserve) -> Result<Committed, StoreError> {
-    commit(&Staged::create(location, Some(0), reserve)?, location, metadata, Kind::Meta, &POST)
+    commit(&Staged::create(location, Some(0), reserve)?, location, metadata, Kind::Meta, None, &POST)
 }
 
 /// Writes a tombstone. The reserve is not kept here: deleting is what makes room. Blocking.
@@ -115,7 +137,7 @@ pub fn write_tombstone(location: &Location, timestamp: Timestamp) -> Result<Comm
     let staged = Staged { tmp: create_tmp(location)?, length: 0 };
     let mut metadata = Metadata::default();
     metadata.set(metadata::TIMESTAMP, timestamp.internal());
-    commit(&staged, location, metadata, Kind::Tombstone, &DELETE)
+    commit(&staged, location, metadata, Kind::Tombstone, None, &DELETE)
 }
 
 pub(super) fn create_tmp(location: &Location) -> Result<TmpFile, StoreError> {
@@ -138,6 +160,7 @@ fn commit(
     location: &Location,
     mut metadata: Metadata,
     kind: Kind,
+    entered: Option<Entry>,
     points: &Points,
 ) -> Result<Committed, StoreError> {
     crash::point(points.written);
@@ -156,6 +179,12 @@ fn commit(
         drop_cache(staged.tmp.file());
     }
     let _mark = index::mark(location)?;
+    let _entry = match entered {
+        // A POST decides nothing that a condition asks about.
+        None if kind == Kind::Meta => None,
+        None => Some(fence::enter(location, name.timestamp).inspect_err(|_| dirs.undo())?),
+        entered => entered,
+    };
     let mut linked = flush_and_link(staged, location, &dirs, &name, points);
     for _ in 1..MAX_LINKS {
         // Replication has removed the folder while it was still empty.

@@ -5,6 +5,7 @@ use http::header::{CONTENT_LENGTH, CONTENT_TYPE, ETAG, LAST_MODIFIED};
 use http::{HeaderMap, HeaderValue, Response, StatusCode};
 
 use super::Call;
+use super::condition::Condition;
 use super::get::{Read, get};
 use super::headers::{is_object_meta, is_object_sysmeta, pick, stored};
 use super::large::{DYNAMIC, View, is_static, make_plain, put::put_copied};
@@ -42,7 +43,20 @@ pub enum Copied {
 /// # Errors
 /// When the caller may not read the source or write the destination, the source is longer than an object may be, or as
 /// [`get`] and [`put`].
-pub async fn copy(call: Call<'_>, mut source: Read, destination: ObjectName) -> Result<Copied, Error> {
+pub async fn copy(call: Call<'_>, source: Read, destination: ObjectName) -> Result<Copied, Error> {
+    copy_if(call, source, destination, None).await
+}
+
+/// Copies an object, if what is at its destination meets a condition.
+///
+/// # Errors
+/// As [`copy`], `Unmet`, and `Contended`.
+pub async fn copy_if(
+    call: Call<'_>,
+    mut source: Read,
+    destination: ObjectName,
+    condition: Option<Condition>,
+) -> Result<Copied, Error> {
     let as_manifest = matches!(source.view, View::Manifest | View::RawManifest);
     if as_manifest {
         source.view = View::RawManifest;
@@ -60,7 +74,7 @@ pub async fn copy(call: Call<'_>, mut source: Read, destination: ObjectName) -> 
     let source_modified = from.headers().get(LAST_MODIFIED).cloned();
     let source_version = from.headers().get(VERSION_ID).cloned();
     let is_slo_manifest = as_manifest && is_static(from.headers());
-    let copy = Put::new(destination, headers, Ok(Some(length)), from.into_body());
+    let copy = Put { condition, ..Put::new(destination, headers, Ok(Some(length)), from.into_body()) };
     let stored = if is_slo_manifest { put_copied(call, copy).await } else { put(call, copy).await };
     match stored {
         Ok(stored) => Ok(Copied::Stored { stored: Box::new(stored), source_modified, source_version, metadata }),

@@ -1,15 +1,21 @@
 //! Deleting objects.
 
-use apus_base::client::Target;
+use apus_base::client::{Target, fenced_by};
+use apus_base::timestamp::Timestamp;
+use apus_base::wire::header::TIMESTAMP;
 use http::{HeaderMap, HeaderName, Method};
 
+use super::condition::Condition;
 use super::resource::{ObjectName, Resource};
 use super::versions::Version;
-use super::{Call, history};
+use super::{Call, history, refused, timestamp_value};
 use crate::error::Error;
 
 /// The object is deleted only if this is when it expires; an expirer says so, and clients may.
 pub(super) const IF_DELETE_AT: HeaderName = HeaderName::from_static("x-if-delete-at");
+
+/// How often a deletion is tried again with a newer timestamp. Each time another conditional write has been quicker.
+const MAX_FENCES: usize = 5;
 
 /// What became of a deletion.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -37,23 +43,92 @@ pub async fn delete(call: Call<'_>, name: &ObjectName) -> Result<(), Error> {
 /// As [`delete`].
 pub async fn delete_version(call: Call<'_>, name: &ObjectName, version: Option<Version>) -> Result<Deleted, Error> {
     call.authorize(&Method::DELETE, &Resource::Object(name.clone())).await?;
-    history::delete(call, name, version).await
+    history::delete(call, name, version, None).await
+}
+
+/// Deletes an object as [`delete_version`] does, if what is there meets a condition. Of a version that is named, and where versions
+/// are kept the old way, the condition is only looked at before.
+///
+/// # Errors
+/// As [`delete`], `Unmet`, and `Contended`.
+pub async fn delete_if(
+    call: Call<'_>,
+    name: &ObjectName,
+    version: Option<Version>,
+    condition: &Condition,
+) -> Result<Deleted, Error> {
+    call.authorize(&Method::DELETE, &Resource::Object(name.clone())).await?;
+    history::delete(call, name, version, Some(condition)).await
 }
 
 /// Removes what is at a name, under the client's condition.
 ///
 /// # Errors
 /// As [`remove`], but that there was nothing is no error.
-pub(super) async fn remove_current(call: Call<'_>, name: &ObjectName) -> Result<Deleted, Error> {
-    let (mut headers, _) = call.write_headers();
-    if let Some(expiry) = call.parts.headers.get(IF_DELETE_AT) {
-        headers.insert(IF_DELETE_AT, expiry.clone());
-    }
-    match remove(call, name, headers).await {
+pub(super) async fn remove_current(
+    call: Call<'_>,
+    name: &ObjectName,
+    condition: Option<&Condition>,
+) -> Result<Deleted, Error> {
+    let removed = match condition {
+        Some(condition) => remove_if(call, name, condition).await,
+        None => {
+            let mut headers = call.write_headers().0;
+            headers.extend(call.parts.headers.get(IF_DELETE_AT).map(|at| (IF_DELETE_AT, at.clone())));
+            remove_now(call, name, headers).await
+        }
+    };
+    match removed {
         Ok(()) => Ok(Deleted { existed: true, ..Deleted::default() }),
         Err(Error::NotFound) => Ok(Deleted::default()),
         Err(error) => Err(error),
     }
+}
+
+/// Removes what is at a name. Where a conditional write keeps it out, it is done after that.
+///
+/// # Errors
+/// As [`remove`], and `Contended`.
+pub(super) async fn remove_now(call: Call<'_>, name: &ObjectName, mut headers: HeaderMap) -> Result<(), Error> {
+    let container = call.container_of(name).await?;
+    let target = Target::Object(name.target(container.policy));
+    for _ in 0..MAX_FENCES {
+        let best = call.proxy.client.write(Method::DELETE, &target, &headers).await?.best;
+        let fence = if call.may_be_later() { fenced_by(&best.headers) } else { None };
+        match fence.filter(|_| !best.status.is_success()) {
+            Some(fence) => {
+                let later = call.version().max(Timestamp::from_ticks(fence.ticks() + 1));
+                headers.insert(TIMESTAMP, timestamp_value(later));
+            }
+            None if best.status.is_success() => return Ok(()),
+            None => return Err(refused(&best)),
+        }
+    }
+    Err(Error::Contended)
+}
+
+/// Removes what is at a name, if it meets a condition.
+///
+/// # Errors
+/// As [`remove`], `Unmet`, and `Contended`.
+pub(super) async fn remove_if(call: Call<'_>, name: &ObjectName, condition: &Condition) -> Result<(), Error> {
+    let container = call.container_of(name).await?;
+    let meets = |stored: Option<&HeaderMap>| condition.is_met(call, name, stored);
+    let path = name.target(container.policy);
+    call.proxy.client.delete_object_if(path, &call.backend_headers(), &meets).await?;
+    Ok(())
+}
+
+/// Says no, if it is certain that what is at a name does not meet a condition: for the steps before the write that decides.
+///
+/// # Errors
+/// `Unmet`, or too few servers answer.
+pub(super) async fn look(call: Call<'_>, name: &ObjectName, condition: Option<&Condition>) -> Result<(), Error> {
+    let Some(condition) = condition else { return Ok(()) };
+    let container = call.container_of(name).await?;
+    let meets = |stored: Option<&HeaderMap>| condition.is_met(call, name, stored);
+    let path = name.target(container.policy);
+    Ok(call.proxy.client.look_at_object(path, &call.backend_headers(), &meets).await?)
 }
 
 /// Removes what is at a name. Servers that do not have it keep a tombstone all the same, against older versions elsewhere.

@@ -6,6 +6,7 @@
 
 pub mod account;
 pub mod bulk;
+pub mod condition;
 pub mod container;
 pub mod copy;
 pub mod crypto;
@@ -113,6 +114,12 @@ impl Call<'_> {
             Some(Grant::Sync { written: Some(written), .. }) => *written,
             _ => self.proxy.clock.next(),
         }
+    }
+
+    /// Whether what is written may get a newer version than it was given.
+    fn may_be_later(&self) -> bool {
+        let grant = self.parts.extensions.get::<Context>().and_then(|context| context.grant.as_ref());
+        !matches!(grant, Some(Grant::Sync { written: Some(_), .. }))
     }
 
     /// The headers of a write, with its version.

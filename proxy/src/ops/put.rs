@@ -7,6 +7,7 @@ use apus_base::wire::header::TIMESTAMP;
 use http::header::{CONTENT_TYPE, ETAG, IF_NONE_MATCH};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 
+use super::condition::Condition;
 use super::headers::{content_type, pick, stored};
 use super::large::check_manifest_header;
 use super::resource::{ObjectName, Resource};
@@ -31,6 +32,8 @@ pub struct Put {
     pub body: Body,
     /// Its version, if that is settled; else it will be the time when it is stored.
     pub written: Option<Timestamp>,
+    /// What must be there. `If-None-Match: *` among the headers is one, too, if there is none here.
+    pub condition: Option<Condition>,
     /// Whether its headers are the cluster's own, or a client's that keep to the rules: then they are stored as they are.
     pub own: bool,
     /// What the cluster keeps with it and knows only when all bytes have been.
@@ -40,7 +43,7 @@ pub struct Put {
 impl Put {
     /// A client's.
     pub fn new(name: ObjectName, headers: HeaderMap, length: Result<Option<u64>, BadLength>, body: Body) -> Self {
-        Self { name, headers, length, body, written: None, own: false, behind: None }
+        Self { name, headers, length, body, written: None, condition: None, own: false, behind: None }
     }
 
     /// Holds a client's headers to the rules and keeps of them what is to be stored, and what says how. Gives the version.
@@ -89,8 +92,13 @@ pub async fn put(call: Call<'_>, put: Put) -> Result<Stored, Error> {
 /// # Errors
 /// As [`put`].
 pub(super) async fn put_with(call: Call<'_>, mut put: Put, own: HeaderMap) -> Result<Stored, Error> {
-    if put.headers.get(IF_NONE_MATCH).map(is_any) == Some(false) {
-        return Err(Error::IfNoneMatch);
+    let if_none_match = put.headers.remove(IF_NONE_MATCH);
+    if put.condition.is_none() {
+        put.condition = match if_none_match.as_ref().map(is_any) {
+            Some(false) => return Err(Error::IfNoneMatch),
+            Some(true) => Some(Condition::absent()),
+            None => None,
+        };
     }
     call.authorize(&Method::PUT, &Resource::Object(put.name.clone())).await?;
     let container = call.container_of(&put.name).await?;
@@ -125,7 +133,7 @@ pub(super) async fn store(call: Call<'_>, mut put: Put) -> Result<Stored, Error>
     crypto::seal_metadata(call.proxy, &put.name, &mut headers)?;
     let outgoing = crypto::Outgoing::new(call.proxy, &put.name, &mut headers, put.body, expect_etag)?;
     let answered = outgoing.answered();
-    let stored = call.proxy.client.put_object(PutObject {
+    let object = PutObject {
         path: put.name.target(container.policy),
         headers: &headers,
         body: outgoing.body,
@@ -133,8 +141,16 @@ pub(super) async fn store(call: Call<'_>, mut put: Put) -> Result<Stored, Error>
         max_length,
         expect_etag: outgoing.expect_etag.as_deref(),
         footers: both(outgoing.footers, put.behind),
-    });
-    let outcome = stored.await?;
+        may_be_later: call.may_be_later(),
+    };
+    let meets = |stored: Option<&HeaderMap>| {
+        put.condition.as_ref().map_or(Ok(true), |condition| condition.is_met(call, &put.name, stored))
+    };
+    let outcome = match put.condition {
+        Some(_) => call.proxy.client.put_object_if(object, &meets).await?,
+        None => call.proxy.client.put_object(object).await?,
+    };
+    let written = outcome.written.unwrap_or(written);
     let newer = outcome.status == StatusCode::ACCEPTED;
     let etag = answered(outcome.etag).filter(|_| !newer);
     Ok(Stored { etag, written, length: outcome.length, kind: Some(kind), ..Stored::default() })
@@ -163,9 +179,6 @@ fn described(call: Call<'_>, name: &ObjectName, request: &HeaderMap, now: Timest
     if !is_link || request.get(CONTENT_TYPE).is_some_and(|kind| !kind.is_empty()) {
         headers.insert(CONTENT_TYPE, kind);
     }
-    if request.contains_key(IF_NONE_MATCH) {
-        headers.insert(IF_NONE_MATCH, HeaderValue::from_static("*"));
-    }
     if let Some(expiry) = expiry {
         headers.insert(DELETE_AT, HeaderValue::from(expiry));
     }
@@ -181,12 +194,14 @@ impl From<PutError> for Error {
     fn from(error: PutError) -> Self {
         match error {
             PutError::NoQuorum(reason) => reason.into(),
-            PutError::Exists => Self::Refused(StatusCode::PRECONDITION_FAILED, String::new()),
+            PutError::Exists => Self::Unmet { exists: true },
+            PutError::Unmet { exists } => Self::Unmet { exists },
+            PutError::Contended => Self::Contended,
             PutError::EtagMismatch { .. } => Self::Refused(StatusCode::UNPROCESSABLE_ENTITY, String::new()),
             PutError::Body(error) => Self::Body(error),
             PutError::Refused(answer) => super::refused(&answer),
-            PutError::Footers(reason) => {
-                tracing::error!(%reason, "an object cannot be described");
+            PutError::Footers(reason) | PutError::Condition(reason) => {
+                tracing::error!(%reason, "an object cannot be described, or a condition not judged");
                 Self::Refused(StatusCode::INTERNAL_SERVER_ERROR, String::new())
             }
         }

@@ -8,8 +8,8 @@
 //!
 //! # Conditions on writes
 //!
-//! `If-None-Match: *` on a PUT is judged by each object server when the PUT begins, as in Swift: two clients that create the
-//! same key at once may both succeed. `If-Match` on a PUT is refused with 501. Neither is a lock, and nothing here says so.
+//! `If-None-Match: *` on a PUT, and on the completion of an upload in parts, is decided together with the write: of those who create
+//! the same key at once one succeeds ([`crate::ops::condition`]). `If-Match` on a PUT is refused with 501.
 
 mod acl;
 pub mod asked;

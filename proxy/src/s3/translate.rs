@@ -89,6 +89,8 @@ impl Face<'_> {
             }
             Error::Large(LargeError::Segment(_)) => Fault::new(Code::BrokenMpu),
             Error::Large(LargeError::PartNumber | LargeError::PartRange) => Fault::saying(Code::InvalidRequest, text),
+            Error::Unmet { .. } => Fault::new(Code::PreconditionFailed),
+            Error::Contended => Fault::new(Code::ServiceUnavailable),
             Error::Refused(status, text) => self.refused(status, text),
             Error::NotFound | Error::Gone => Fault::no_such_bucket(self.bucket()),
             error => {

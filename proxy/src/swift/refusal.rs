@@ -118,6 +118,8 @@ pub(super) fn operation(error: &Error, account: Option<&str>) -> Response<Body> 
         Error::Length(BadLength::Unsupported) => text_plain(StatusCode::NOT_IMPLEMENTED, text),
         Error::Length(_) => text_plain(StatusCode::BAD_REQUEST, text),
         Error::NotFound => page(StatusCode::NOT_FOUND),
+        Error::Unmet { .. } => page(StatusCode::PRECONDITION_FAILED),
+        Error::Contended => page(StatusCode::CONFLICT),
         Error::Gone => gone(),
         Error::TooManyContainers(_) => text_html(StatusCode::FORBIDDEN, text),
         Error::Quota(Quota::Exceeded | Quota::PolicyExceeded) => text_html(StatusCode::PAYLOAD_TOO_LARGE, text),

@@ -96,7 +96,7 @@ pub(super) async fn put(
     let headers = call.parts.headers.clone();
     let json = read(call, &headers, body).await?;
     let rules = Rules::of(&call.proxy.config.slo);
-    let slo = PutSlo { segments: parse(&json, name)?, name: name.clone(), headers, rules };
+    let slo = PutSlo { segments: parse(&json, name)?, name: name.clone(), headers, condition: None, rules };
     drop(json);
     if !asked.heartbeat {
         let done = put_slo(call, slo).await.map_err(|error| refused(call, error))?;

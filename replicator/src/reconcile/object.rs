@@ -163,6 +163,7 @@ impl Reconciler {
             max_length: length.unwrap_or(u64::MAX),
             expect_etag: text(http::header::ETAG),
             footers: None,
+            may_be_later: false,
         };
         // 202 says that there is something newer.
         self.client().put_object(put).await?;

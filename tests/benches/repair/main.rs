@@ -43,11 +43,12 @@ fn main() {
     if small + large == 0 {
         return print!("{HELP}");
     }
-    if small > 0 {
-        measure("small", small, SMALL);
-    }
     if large > 0 {
         measure("large", large, LARGE);
+    }
+    if small > 0 {
+        measure("small", small, SMALL);
+        println!("removing it all again, which takes some filesystems minutes ...");
     }
 }
 

@@ -25,6 +25,7 @@ fn put(fake: &Fake, body: Body) -> PutObject<'_> {
         max_length: 1 << 30,
         expect_etag: None,
         footers: None,
+        may_be_later: true,
     }
 }
 
@@ -222,4 +223,23 @@ async fn a_replica_with_other_bytes_does_not_count() {
     let fake = Fake::start(vec![Verb::Takes, Verb::Damages, Verb::Damages]).await;
     let error = store(&fake, body::full(DATA)).await.unwrap_err();
     assert!(matches!(&error, PutError::NoQuorum(none) if none.statuses.contains(&503)), "{error}");
+}
+
+#[tokio::test]
+async fn who_is_kept_out_by_a_promise_comes_again_later() {
+    let fence = "4102444800.00000_0000000000000100";
+    let refusal = Verb::Says(409, vec![("x-backend-timestamp", fence), ("x-backend-fence", fence)]);
+    let fake = Fake::start(vec![refusal, Verb::Takes, Verb::Takes]).await;
+    // The one that must keep its version gets no other, and nothing of its body is asked for.
+    let fixed = PutObject { may_be_later: false, ..put(&fake, untouched()) };
+    assert!(matches!(fake.client.put_object(fixed).await, Err(PutError::NoQuorum(_))));
+    // The other one is begun again, later than the promise each time, and given up in the end.
+    assert!(matches!(store(&fake, untouched()).await, Err(PutError::NoQuorum(_))));
+    let stamps = |seen: &super::fake::Seen| seen.headers.get("x-timestamp").map(|s| s.to_str().unwrap().to_owned());
+    let later: Vec<_> = fake.seen().iter().filter(|seen| seen.node == 0).filter_map(stamps).collect();
+    assert!(!later.is_empty() && later.iter().all(|stamp| stamp.as_str() > "4102444800.00000"), "{later:?}");
+
+    // When the promise is kept, it is stored, and says as which version.
+    fake.set(0, Verb::Takes);
+    assert_eq!(store(&fake, body::full(DATA)).await.unwrap().written, None);
 }

@@ -18,7 +18,7 @@ use super::CRASH_POINTS;
 use crate::store::metadata::{CONTENT_LENGTH, CONTENT_TYPE, ETAG, TIMESTAMP};
 use crate::store::pending::{self, Pending};
 use crate::store::quarantine::Finder;
-use crate::store::{Found, Location, Metadata, Staged, read, rewrap, write};
+use crate::store::{Found, Location, Metadata, Staged, fence, read, rewrap, write};
 
 const POINT: &str = "APUS_TEST_POINT";
 const ROOT: &str = "APUS_TEST_ROOT";
@@ -60,6 +60,10 @@ fn rewrap_data(o: &Location) {
     rewrap::data(o, &object, metadata, Reserve::Bytes(0)).unwrap();
 }
 
+fn ballot() -> Timestamp {
+    Timestamp::from_secs(2).as_ballot(0)
+}
+
 fn keep_update(o: &Location, secs: u64) {
     let row = ObjectRow {
         name: "o".into(),
@@ -85,6 +89,7 @@ fn victim() {
         "put" => put(&o, 2, b"new version"),
         "post" => post(&o, 2),
         "rewrap" => rewrap_data(&o),
+        "fence" => drop(fence::attend(&o, Some(ballot()), || read::list(&o)).unwrap()),
         "delete" => drop(write::write_tombstone(&o, Timestamp::from_secs(2)).unwrap()),
         _ => keep_update(&o, 2),
     }
@@ -102,7 +107,8 @@ fn seen(o: &Location) -> Option<(u64, bool)> {
 #[test]
 fn old_or_new_at_every_point() {
     // The points between the store and the answer belong to the server's story.
-    let in_store = |p: &&&str| !p.starts_with("object.update") && !p.starts_with("object.answer");
+    let of_server = ["object.update", "object.answer", "object.hold"];
+    let in_store = |p: &&&str| !of_server.iter().any(|server| p.starts_with(server));
     for point in CRASH_POINTS.iter().filter(in_store) {
         let root = tempfile::tempdir().unwrap();
         std::fs::create_dir(root.path().join("d1")).unwrap();
@@ -125,6 +131,8 @@ fn old_or_new_at_every_point() {
         let named = ["linked", "link_flushed", "cleaned"].iter().any(|step| point.ends_with(step));
         assert_eq!(seen(&o), if named { new } else { old }, "{point}");
         assert_eq!(sweep(o.device.path()).unwrap(), 0, "{point}: leftovers");
+        let promised = point.starts_with("object.fence") && named;
+        assert_eq!(fence::current(&o).unwrap(), if promised { ballot() } else { Timestamp::ZERO }, "{point}");
 
         // Life goes on, and the next write removes what the dead process left.
         put(&o, 3, b"newest!");

@@ -5,8 +5,9 @@ use http::Method;
 use super::{Location, Mode, keep, prefix, refused};
 use crate::error::Error;
 use crate::ops::Call;
+use crate::ops::condition::Condition;
 use crate::ops::container::{ContainerName, stored};
-use crate::ops::delete::{Deleted, remove};
+use crate::ops::delete::{Deleted, look, remove};
 use crate::ops::duplicate::{duplicate, newest};
 use crate::ops::listing::Listing;
 use crate::ops::put::store;
@@ -25,17 +26,19 @@ pub(in crate::ops) async fn delete(
     call: Call<'_>,
     name: &ObjectName,
     version: Option<Version>,
+    condition: Option<&Condition>,
 ) -> Result<Deleted, Error> {
     let Some(location) = Location::of(call, name).await? else {
-        return versions::delete(call, name, version).await;
+        return versions::delete(call, name, version, condition).await;
     };
+    look(call, name, condition).await?;
     if location.mode == Mode::Stack && pop(call, &location, name).await? {
         return Ok(Deleted { existed: true, ..Deleted::default() });
     }
     if location.mode == Mode::History {
         push(call, &location, name).await?;
     }
-    versions::delete(call, name, version).await
+    versions::delete(call, name, version, condition).await
 }
 
 async fn push(call: Call<'_>, location: &Location, name: &ObjectName) -> Result<(), Error> {

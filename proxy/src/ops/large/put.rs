@@ -19,6 +19,7 @@ use super::{LISTED_ETAG, SLO_ETAG, SLO_SIZE, STATIC, SloConfig, is_static};
 use crate::constraints::{check_content_type, is_true};
 use crate::error::Error;
 use crate::ops::Call;
+use crate::ops::condition::Condition;
 use crate::ops::get::{Read, get};
 use crate::ops::headers::content_type;
 use crate::ops::put::{Put, Stored, put_with};
@@ -35,6 +36,8 @@ pub struct PutSlo {
     pub headers: HeaderMap,
     /// Its segments, in order.
     pub segments: Vec<Asked>,
+    /// What must be at its name.
+    pub condition: Option<Condition>,
     /// The rules that it keeps to.
     pub rules: Rules,
 }
@@ -126,6 +129,7 @@ pub async fn put(call: Call<'_>, slo: PutSlo) -> Result<Stored, Error> {
     set(&mut headers, ETAG, md5);
     let body = apus_base::body::full(Bytes::from(json.clone()));
     let put = Put::new(slo.name, headers, Ok(Some(json.len() as u64)), body);
+    let put = Put { condition: slo.condition, ..put };
     let stored = put_with(call, put, own).await?;
     Ok(Stored { etag: stored.etag.map(|_| format!("\"{etag}\"")), ..stored })
 }
@@ -139,7 +143,8 @@ pub async fn put_copied(call: Call<'_>, copy: Put) -> Result<Stored, Error> {
     let most = Manifest::max_bytes(call.proxy.config.slo.max_manifest_size);
     let raw = apus_base::body::read_to_end(copy.body, most).await?;
     let rules = Rules::of(&call.proxy.config.slo);
-    put(call, PutSlo { name: copy.name, headers: copy.headers, segments: parse_raw(&raw)?, rules }).await
+    let (name, headers, condition) = (copy.name, copy.headers, copy.condition);
+    put(call, PutSlo { name, headers, segments: parse_raw(&raw)?, condition, rules }).await
 }
 
 /// What the cluster keeps beside a manifest: the ETag and the length of what it stands for, for reads and for listings.

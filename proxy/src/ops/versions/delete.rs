@@ -11,7 +11,8 @@ use super::current::{in_archive, keep, linked, written};
 use super::{DELETE_MARKER, Version, VersionError};
 use crate::error::Error;
 use crate::ops::Call;
-use crate::ops::delete::{Deleted, IF_DELETE_AT, remove, remove_current};
+use crate::ops::condition::Condition;
+use crate::ops::delete::{Deleted, IF_DELETE_AT, look, remove, remove_current, remove_if, remove_now};
 use crate::ops::duplicate::newest;
 use crate::ops::put::{Put, store};
 use crate::ops::resource::{ObjectName, Resource};
@@ -25,28 +26,45 @@ pub(in crate::ops) async fn delete(
     call: Call<'_>,
     name: &ObjectName,
     version: Option<Version>,
+    condition: Option<&Condition>,
 ) -> Result<Deleted, Error> {
     let archive = Archive::of(call, name).await?;
     match (version, archive) {
-        (Some(Version::Id(id)), Some(archive)) => delete_version(call, name, &archive, id).await,
+        (Some(Version::Id(id)), Some(archive)) => {
+            look(call, &archive.version(name, id), condition).await?;
+            delete_version(call, name, &archive, id).await
+        }
         (Some(Version::Id(_)), None) if call.proxy.config.versioned_writes.allow_object_versioning => {
             Err(VersionError::NotVersioned.into())
         }
-        (None, Some(archive)) if archive.enabled => mark_deleted(call, name, &archive).await,
-        _ => remove_current(call, name).await,
+        (None, Some(archive)) if archive.enabled => mark_deleted(call, name, &archive, condition).await,
+        _ => remove_current(call, name, condition).await,
     }
 }
 
 /// Stores a delete marker, then removes the link.
-async fn mark_deleted(call: Call<'_>, name: &ObjectName, archive: &Archive) -> Result<Deleted, Error> {
+async fn mark_deleted(
+    call: Call<'_>,
+    name: &ObjectName,
+    archive: &Archive,
+    condition: Option<&Condition>,
+) -> Result<Deleted, Error> {
+    look(call, name, condition).await?;
     keep(call, archive, name).await?;
     let (mut headers, now) = call.write_headers();
     store(call, marker(archive.version(name, id(now)), now)).await.map_err(in_archive)?;
     if let Some(expiry) = call.parts.headers.get(IF_DELETE_AT) {
         headers.insert(IF_DELETE_AT, expiry.clone());
     }
-    let existed = removed(remove(call, name, headers).await)?;
-    Ok(Deleted { existed, version: Some(Version::Id(id(now))), current: None })
+    let done = match condition {
+        Some(condition) => remove_if(call, name, condition).await,
+        None => remove_now(call, name, headers).await,
+    };
+    if matches!(done, Err(Error::Unmet { .. } | Error::Contended)) {
+        // Somebody else was first; the marker that was stored for nothing goes.
+        remove(call, &archive.version(name, id(now)), call.write_headers().0).await?;
+    }
+    Ok(Deleted { existed: removed(done)?, version: Some(Version::Id(id(now))), current: None })
 }
 
 /// A delete marker.

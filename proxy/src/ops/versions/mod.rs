@@ -16,7 +16,7 @@
 //!   the version's timestamp, so the next attempt stores the same again. After (2) the archive has a version that was
 //!   not acknowledged; the link still leads to the one before. It is listed by `?versions` as not the latest, and can be
 //!   read, restored or deleted by its id. (The same is left by an upload whose link was refused by the storage servers;
-//!   where they refuse because of `If-None-Match: *`, the version is removed again.)
+//!   where they refuse because of its condition, the version is removed again.)
 //! - DELETE: as PUT, with the delete marker for the new version. Before the last step, the link still leads to the data.
 //! - DELETE of the latest version: the link goes first, then the version, so that no link leads nowhere. It goes as of its
 //!   own time, so a PUT that moves it meanwhile wins.

@@ -2,15 +2,15 @@
 
 use apus_base::body;
 use apus_base::timestamp::Timestamp;
-use http::header::{CONTENT_LENGTH, CONTENT_TYPE, ETAG, IF_NONE_MATCH};
-use http::{HeaderMap, HeaderName, Method, StatusCode};
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE, ETAG};
+use http::{HeaderMap, HeaderName, Method};
 
 use super::archive::{Archive, id};
-use super::current::{Current, in_archive, keep, mark};
+use super::current::{in_archive, keep, mark};
 use super::{Version, VersionError};
 use crate::error::Error;
 use crate::ops::Call;
-use crate::ops::delete::remove;
+use crate::ops::delete::{look, remove};
 use crate::ops::get::{Read, stored};
 use crate::ops::headers::{SLO_SIZE, bare_type};
 use crate::ops::put::{DELETE_AT, Put, Stored};
@@ -38,27 +38,24 @@ pub(in crate::ops) async fn put(call: Call<'_>, mut put: Put) -> Result<Stored, 
         return symlink::put(call, put).await;
     };
     let now = put.settle(call)?;
-    let there = keep(call, &archive, &put.name).await? == Current::There;
-    let only_if_absent = put.headers.contains_key(IF_NONE_MATCH);
-    if there && only_if_absent {
-        return Err(Error::Refused(StatusCode::PRECONDITION_FAILED, String::new()));
-    }
+    look(call, &put.name, put.condition.as_ref()).await?;
+    keep(call, &archive, &put.name).await?;
     let link = link(&put, now);
     let version = version(put, archive.version(&link.name, id(now)), now);
     let (name, large) = (version.name.clone(), slo_size(&version.headers));
     let stored = symlink::put(call, version).await.map_err(in_archive)?;
     let bytes = large.unwrap_or(stored.length);
     let done = point(call, link, &name, Stored { length: bytes, ..stored }).await;
-    if only_if_absent && matches!(&done, Err(Error::Refused(StatusCode::PRECONDITION_FAILED, _))) {
+    if matches!(&done, Err(Error::Unmet { .. } | Error::Contended)) {
         // Somebody else was first; what was stored for nothing goes.
         remove(call, &name, call.write_headers().0).await?;
     }
     done
 }
 
-/// The PUT of the version itself. Versions do not expire.
+/// The PUT of the version itself. Versions do not expire, and no condition is about them.
 fn version(put: Put, name: ObjectName, now: Timestamp) -> Put {
-    let mut version = Put { name, written: Some(id(now)), ..put };
+    let mut version = Put { name, written: Some(id(now)), condition: None, ..put };
     version.headers.remove(DELETE_AT);
     version
 }
@@ -66,7 +63,8 @@ fn version(put: Put, name: ObjectName, now: Timestamp) -> Put {
 /// The PUT of the link to it, a moment later.
 fn link(put: &Put, now: Timestamp) -> Put {
     let link = Put::new(put.name.clone(), put.headers.clone(), Ok(Some(0)), body::empty());
-    Put { own: true, written: Some(now.with_offset(now.offset() + 1)), ..link }
+    let condition = put.condition.clone();
+    Put { own: true, written: Some(now.with_offset(now.offset() + 1)), condition, ..link }
 }
 
 /// Makes a stored version the current one.

@@ -39,6 +39,8 @@ pub(super) fn check_skew(signed: i64, now: Timestamp, config: &Config) -> Result
 
 #[cfg(test)]
 mod tests {
+    // Not the strategy of that name.
+    use super::any;
     use super::*;
     use proptest::proptest;
 

@@ -140,7 +140,7 @@ fn large(face: &Face<'_>, upload: &Upload, parts: &[Part], etag: &str) -> Result
         let path = format!("/{}/{}/{}", upload.container, upload.name, part.number);
         Asked::Object(AskedObject { path, etag: Some(part.etag.clone()), size: None, range: None })
     };
-    Ok(PutSlo { name: face.object()?, headers, segments: parts.iter().map(asked).collect(), rules })
+    Ok(PutSlo { name: face.object()?, headers, segments: parts.iter().map(asked).collect(), condition: None, rules })
 }
 
 fn refused(face: &Face<'_>, upload: &Upload, problems: &[Problem]) -> Fault {

@@ -54,7 +54,16 @@ impl Backend {
         let below = kept.keys().any(|other| other.len() > names.len() && other.starts_with(&names));
         let status = match method.as_str() {
             "PUT" | "POST" | "DELETE" if self.broken.lock().unwrap().contains(&names) => 503,
-            "PUT" if is_object && exists && headers.contains_key("if-none-match") => 412,
+            "FENCE" => return attended(kept.get(&names)),
+            "COMMIT" => {
+                let held =
+                    headers.get("x-backend-hold").map(|token| vec!["held".into(), token.to_str().unwrap().into()]);
+                match held.map(|held| kept.remove(&held).unwrap()) {
+                    Some(held) => drop(kept.insert(names, held)),
+                    None => drop(kept.remove(&names)),
+                }
+                201
+            }
             "POST" if is_object && exists => {
                 let (old, _) = kept.entry(names).or_default();
                 let replaced: Vec<_> =
@@ -68,7 +77,9 @@ impl Backend {
                 let headers = headers.into_iter().filter_map(|(name, value)| Some((name?, value)));
                 let mut headers: HeaderMap = headers.collect();
                 headers.insert("etag", etag.clone());
-                kept.insert(names, (headers, body));
+                let held =
+                    headers.get("x-backend-hold").map(|token| vec!["held".into(), token.to_str().unwrap().into()]);
+                kept.insert(held.unwrap_or(names), (headers, body));
                 return Response::builder().status(201).header("etag", etag).body(body::empty()).unwrap();
             }
             "PUT" | "POST" if exists || method == Method::PUT => {
@@ -121,6 +132,18 @@ fn read(method: &Method, (headers, bytes): &Kept, is_object: bool, asked: &Heade
     let response = response.status(status).header("last-modified", "Thu, 01 Jan 1970 00:00:01 GMT");
     let response = response.header("content-length", bytes.len()).header("x-put-timestamp", "1");
     response.body(if method == Method::HEAD { body::empty() } else { body::full(bytes) }).unwrap()
+}
+
+/// The answer to a FENCE: it promises whatever is asked.
+fn attended(kept: Option<&Kept>) -> Response<Body> {
+    let mut response = Response::builder().status(if kept.is_some() { 200 } else { 404 });
+    let shown = |name: &str| name.starts_with("x-object-") || name == "etag";
+    for (name, value) in kept.iter().flat_map(|(headers, _)| headers).filter(|(name, _)| shown(name.as_str())) {
+        response = response.header(name, value);
+    }
+    let stamp = if kept.is_some() { "0000000001.00000" } else { "0000000000.00000" };
+    let response = response.header("x-backend-timestamp", stamp).header("x-backend-fence", "0000000000.00000");
+    response.header("x-backend-promised", "true").body(body::empty()).unwrap()
 }
 
 /// The answer to a POST, which tells the object's system metadata.

@@ -1,0 +1,451 @@
+//! Conditional writes in a model: proxies that decide with the real [`Proposal`], replicas that promise by the real rules, and
+//! between them messages that come late, twice, in any order or never, while both die and come back. What the clients
+//! are told has to be explained by some order ([`apus_tests::linear`]). Everything is drawn from a seed, which a failure shows.
+
+use std::collections::BTreeMap;
+
+use apus_base::ballot::{Commits, Failure, Proposal, Step, Vote, majority, may_commit, may_enter, may_promise};
+use apus_base::timestamp::Timestamp;
+use apus_tests::linear::{Ask, Operation, Said, Value, check};
+use fastrand::Rng;
+
+/// Schedules in a run; each is a few hundred events.
+const SCHEDULES: u64 = 20_000;
+/// Operations of one schedule.
+const OPERATIONS: usize = 9;
+/// Events of one schedule, before all is mended.
+const EVENTS: usize = 400;
+/// Deliveries within which a read ends when all is mended.
+const DELIVERIES: usize = 10_000;
+/// Ticks between two events, so that a ballot a tick above another is below the next event.
+const TICKS: u64 = 100;
+
+/// What is not as it should be: the checker has to find it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fault {
+    None,
+    /// Promises are given and not kept.
+    Forgetful,
+    /// A version of a minority is as good as any.
+    Hasty,
+}
+
+/// One copy of the object, and what its server has in memory.
+#[derive(Clone, Debug, Default)]
+struct Replica {
+    fence: Timestamp,
+    version: Timestamp,
+    value: Value,
+    held: BTreeMap<u64, Value>,
+    is_down: bool,
+}
+
+impl Replica {
+    fn take(&mut self, version: Timestamp, value: Value) {
+        if version > self.version {
+            (self.version, self.value) = (version, value);
+        }
+        if self.fence <= version {
+            self.fence = Timestamp::ZERO;
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Message {
+    Attend { ballot: Option<Timestamp> },
+    Commit { ballot: Timestamp, token: u64 },
+    Write { written: Timestamp, value: Value },
+    Voted { vote: Vote, value: Value },
+    Took { taken: bool },
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Envelope {
+    replica: usize,
+    proxy: usize,
+    /// The question to which an answer belongs.
+    question: u64,
+    message: Message,
+}
+
+/// What a proxy has asked.
+#[derive(Clone, Copy, Debug)]
+enum Asked {
+    Look,
+    Fence(Timestamp),
+    Commit(Timestamp),
+    Write,
+}
+
+/// A write that a proxy does: its client's, or of somebody whom it helps.
+#[derive(Clone, Debug)]
+struct Task {
+    proposal: Proposal,
+    token: u64,
+    /// Which version has to be the newest; none: the client's condition.
+    helps: Option<Timestamp>,
+}
+
+struct Proxy {
+    ask: Ask,
+    start: u64,
+    /// What was answered, and when. Nothing: surely nothing was done.
+    answer: Option<(Option<Said>, u64)>,
+    is_dead: bool,
+    tasks: Vec<Task>,
+    asked: Asked,
+    question: u64,
+    votes: Vec<(Vote, Value)>,
+    commits: Commits,
+    /// The replicas that have answered.
+    heard: Vec<usize>,
+}
+
+impl Proxy {
+    fn is_at_work(&self) -> bool {
+        self.answer.is_none() && !self.is_dead
+    }
+}
+
+struct World {
+    rng: Rng,
+    fault: Fault,
+    /// How far clocks differ, in events. Plain writes go by their clock, so there are none then.
+    skew: u64,
+    now: u64,
+    tokens: u64,
+    replicas: Vec<Replica>,
+    proxies: Vec<Proxy>,
+    messages: Vec<Envelope>,
+}
+
+impl World {
+    fn new(seed: u64, fault: Fault) -> Self {
+        let mut rng = Rng::with_seed(seed);
+        let skew = if rng.bool() { 40 } else { 0 };
+        let (proxies, messages) = (Vec::new(), Vec::new());
+        Self { rng, fault, skew, now: 0, tokens: 0, replicas: vec![Replica::default(); 3], proxies, messages }
+    }
+
+    /// What a proxy's clock shows.
+    fn clock(&mut self) -> u64 {
+        (10 + self.now + self.rng.u64(..=self.skew)) * TICKS
+    }
+
+    /// Lives through a schedule, and gives what clients know.
+    fn run(&mut self) -> Vec<Operation> {
+        for _ in 0..EVENTS {
+            self.now += 1;
+            match self.rng.usize(..100) {
+                0..4 if self.proxies.len() < OPERATIONS => self.begin(None),
+                0..5 => self.crash(),
+                5..8 => self.replicate(),
+                8..12 => self.lose_patience(),
+                _ => self.deliver(),
+            }
+        }
+        self.replicas.iter_mut().for_each(|replica| replica.is_down = false);
+        self.proxies.iter_mut().for_each(|proxy| proxy.is_dead = true);
+        self.now += 1;
+        self.begin(Some(Ask::Read));
+        for _ in 0..DELIVERIES {
+            self.now += 1;
+            self.deliver();
+        }
+        self.proxies.iter().filter_map(operation).collect()
+    }
+
+    fn begin(&mut self, ask: Option<Ask>) {
+        let number = self.proxies.len() as u64 + 1;
+        let known = Some(self.rng.u64(1..=number));
+        let drawn = match self.rng.usize(..10) {
+            0..4 => Ask::Swap(None, Some(number)),
+            4..7 => Ask::Swap(known, Some(number)),
+            7 => Ask::Swap(known, None),
+            8 if self.skew == 0 => Ask::Write(Some(number).filter(|_| self.rng.bool())),
+            _ => Ask::Read,
+        };
+        let ask = ask.unwrap_or(drawn);
+        let value = if let Ask::Swap(_, value) | Ask::Write(value) = ask { value } else { None };
+        let task = Task { proposal: Proposal::new(3), token: self.hold(value), helps: None };
+        self.proxies.push(Proxy {
+            ask,
+            start: self.now,
+            answer: None,
+            is_dead: false,
+            tasks: vec![task],
+            asked: Asked::Look,
+            question: 0,
+            votes: Vec::new(),
+            commits: Commits::default(),
+            heard: Vec::new(),
+        });
+        let (proxy, written) = (self.proxies.len() - 1, Timestamp::from_ticks(self.clock()));
+        match ask {
+            Ask::Write(value) => self.send(proxy, Asked::Write, Message::Write { written, value }),
+            Ask::Swap(..) | Ask::Read => self.look(proxy),
+        }
+    }
+
+    /// All who are up hold a body.
+    fn hold(&mut self, value: Value) -> u64 {
+        self.tokens += 1;
+        for replica in self.replicas.iter_mut().filter(|replica| !replica.is_down) {
+            replica.held.insert(self.tokens, value);
+        }
+        self.tokens
+    }
+
+    fn look(&mut self, proxy: usize) {
+        self.send(proxy, Asked::Look, Message::Attend { ballot: None });
+    }
+
+    /// Asks all replicas.
+    fn send(&mut self, proxy: usize, asked: Asked, message: Message) {
+        let its = &mut self.proxies[proxy];
+        (its.asked, its.question) = (asked, its.question + 1);
+        (its.votes, its.heard, its.commits) = (Vec::new(), Vec::new(), Commits { taken: 0, unknown: 3 });
+        let question = its.question;
+        self.messages.extend((0..3).map(|replica| Envelope { replica, proxy, question, message }));
+    }
+
+    /// A replica dies or comes back, or a proxy dies.
+    fn crash(&mut self) {
+        let (replica, proxy) = (self.rng.usize(..3), self.rng.usize(..OPERATIONS));
+        if self.rng.usize(..4) == 0 {
+            self.proxies.get_mut(proxy).into_iter().for_each(|proxy| proxy.is_dead = true);
+        } else {
+            let replica = &mut self.replicas[replica];
+            replica.is_down = !replica.is_down;
+            replica.held.clear();
+        }
+    }
+
+    fn replicate(&mut self) {
+        let (from, to) = (self.replicas[self.rng.usize(..3)].clone(), self.rng.usize(..3));
+        let to = &mut self.replicas[to];
+        let may = !from.is_down && !to.is_down && from.version > to.version;
+        if may && (may_enter(from.version, to.fence, to.version) || self.fault == Fault::Forgetful) {
+            to.take(from.version, from.value);
+        }
+    }
+
+    /// A proxy goes on with what it has heard.
+    fn lose_patience(&mut self) {
+        let at_work: Vec<_> = (0..self.proxies.len()).filter(|i| self.proxies[*i].is_at_work()).collect();
+        if !at_work.is_empty() {
+            let drawn = self.rng.usize(..at_work.len());
+            self.conclude(at_work[drawn]);
+        }
+    }
+
+    /// A message arrives, or is lost, or arrives and will again.
+    fn deliver(&mut self) {
+        if self.messages.is_empty() {
+            return self.lose_patience();
+        }
+        let envelope = self.messages.swap_remove(self.rng.usize(..self.messages.len()));
+        match self.rng.usize(..20) {
+            0 => return,
+            1 => self.messages.push(envelope),
+            _ => {}
+        }
+        match envelope.message {
+            Message::Voted { .. } | Message::Took { .. } => self.hear(envelope),
+            _ => {
+                let answer = self.serve(envelope);
+                self.messages.extend(answer.map(|message| Envelope { message, ..envelope }));
+            }
+        }
+    }
+
+    /// What a replica does with a request.
+    fn serve(&mut self, envelope: Envelope) -> Option<Message> {
+        let is_forgetful = self.fault == Fault::Forgetful;
+        let replica = &mut self.replicas[envelope.replica];
+        match envelope.message {
+            _ if replica.is_down => None,
+            Message::Attend { ballot } => {
+                let promised = ballot.filter(|ballot| may_promise(*ballot, replica.fence, replica.version));
+                replica.fence = promised.unwrap_or(replica.fence);
+                let newest = replica.version.max(replica.fence);
+                let vote = Vote { version: replica.version, newest, promised: promised.is_some() };
+                Some(Message::Voted { vote, value: replica.value })
+            }
+            Message::Commit { ballot, token } => {
+                let may = may_commit(ballot, replica.fence, replica.version) || is_forgetful;
+                let held = if may { replica.held.remove(&token) } else { None };
+                held.into_iter().for_each(|value| replica.take(ballot, value));
+                // Who asks twice is told twice.
+                Some(Message::Took { taken: held.is_some() || replica.version == ballot })
+            }
+            Message::Write { written, value } => {
+                // A newer plain version is as good as this one having been there before it.
+                let taken = may_enter(written, replica.fence, replica.version) || is_forgetful;
+                if taken {
+                    replica.take(written, value);
+                }
+                Some(Message::Took { taken })
+            }
+            Message::Voted { .. } | Message::Took { .. } => None,
+        }
+    }
+
+    fn hear(&mut self, envelope: Envelope) {
+        let proxy = &mut self.proxies[envelope.proxy];
+        // What comes twice is heard once: a connection has one answer.
+        if !proxy.is_at_work() || proxy.question != envelope.question || proxy.heard.contains(&envelope.replica) {
+            return;
+        }
+        proxy.heard.push(envelope.replica);
+        match envelope.message {
+            Message::Voted { vote, value } => proxy.votes.push((vote, value)),
+            Message::Took { taken } => {
+                proxy.commits.unknown -= 1;
+                proxy.commits.taken += usize::from(taken);
+            }
+            _ => {}
+        }
+        if proxy.heard.len() == 3 {
+            self.conclude(envelope.proxy);
+        }
+    }
+
+    /// Decides by what was heard.
+    fn conclude(&mut self, number: usize) {
+        let fault = self.fault;
+        let clock = self.clock();
+        let nonce = self.rng.u16(..);
+        let proxy = &mut self.proxies[number];
+        let (ask, commits) = (proxy.ask, proxy.commits);
+        if fault == Fault::Hasty {
+            believe_the_newest(&mut proxy.votes);
+        }
+        let votes: Vec<Vote> = proxy.votes.iter().map(|(vote, _)| *vote).collect();
+        let values: Vec<Value> = proxy.votes.iter().map(|(_, value)| *value).collect();
+        let task = proxy.tasks.last_mut().expect("a task until there is an answer");
+        let helps = task.helps;
+        let meets = |i: usize| -> Result<bool, ()> {
+            Ok(match (helps, ask) {
+                (Some(version), _) => votes[i].version == version,
+                (None, Ask::Swap(from, _)) => values[i] == from,
+                (None, _) => false,
+            })
+        };
+        let holders = |version| votes.iter().filter(|vote| vote.version == version).count();
+        let helped = helps.filter(|version| holders(*version) >= majority(3)).map(Step::Done);
+        let step = match (proxy.asked, helped) {
+            (Asked::Look | Asked::Fence(_), Some(done)) => done,
+            (Asked::Look, None) => task.proposal.looked(&votes, meets).expect("no error"),
+            (Asked::Fence(ballot), None) => task.proposal.fenced(ballot, &votes, meets).expect("no error"),
+            (Asked::Commit(ballot), _) => task.proposal.committed(ballot, commits),
+            (Asked::Write, _) => return self.written(number, commits),
+        };
+        match (step, proxy.asked) {
+            (Step::Fence(after), _) => {
+                let ticks = clock.max(after.ticks() + 1);
+                let ballot = Timestamp::from_ticks(ticks).as_ballot(nonce);
+                self.send(number, Asked::Fence(ballot), Message::Attend { ballot: Some(ballot) });
+            }
+            (Step::Commit, Asked::Fence(ballot)) => {
+                let token = task.token;
+                self.send(number, Asked::Commit(ballot), Message::Commit { ballot, token });
+            }
+            (Step::Done(version), _) if helps.is_some() => self.end_help(number, Some(version)),
+            (Step::Unmet(_) | Step::Help(_) | Step::Failed(_), _) if helps.is_some() => self.end_help(number, None),
+            (Step::Help(newest), _) => {
+                let (version, value) = (votes[newest].version, values[newest]);
+                let token = self.hold(value);
+                let help = Task { proposal: Proposal::new(3), token, helps: Some(version) };
+                self.proxies[number].tasks.push(help);
+                self.look(number);
+            }
+            (Step::Done(_), _) => self.answer(number, Some(Said::Done)),
+            (Step::Unmet(newest), _) => self.answer(number, Some(Said::Sees(values[newest]))),
+            (Step::Failed(Failure::Unknown), _) => self.answer(number, Some(Said::Perhaps)),
+            // The last read is asked until it is told.
+            (Step::Failed(_), _) if ask == Ask::Read => {
+                self.proxies[number].tasks[0].proposal = Proposal::new(3);
+                self.look(number);
+            }
+            (Step::Failed(_), _) => self.answer(number, None),
+            (Step::Again | Step::Commit, _) => self.look(number),
+        }
+    }
+
+    fn end_help(&mut self, number: usize, done: Option<Timestamp>) {
+        let proxy = &mut self.proxies[number];
+        let help = proxy.tasks.pop().expect("a help");
+        let tried = help.proposal.into_own().into_iter().chain(done).collect();
+        if let (Some(task), Some(version)) = (proxy.tasks.last_mut(), help.helps) {
+            task.proposal.helped(version, tried);
+        }
+        self.look(number);
+    }
+
+    fn written(&mut self, number: usize, commits: Commits) {
+        let is_done = commits.taken >= majority(3);
+        let perhaps = commits.taken + commits.unknown > 0;
+        self.answer(number, if is_done { Some(Said::Done) } else { Some(Said::Perhaps).filter(|_| perhaps) });
+    }
+
+    fn answer(&mut self, number: usize, said: Option<Said>) {
+        self.proxies[number].answer = Some((said, self.now));
+    }
+}
+
+/// As if those who know less had said the same as who knows most.
+fn believe_the_newest(votes: &mut [(Vote, Value)]) {
+    let Some(newest) = votes.iter().max_by_key(|(vote, _)| vote.version).copied() else { return };
+    for (vote, value) in votes {
+        (vote.version, *value) = (newest.0.version, newest.1);
+    }
+}
+
+/// What a client knows.
+fn operation(proxy: &Proxy) -> Option<Operation> {
+    let (said, end) = proxy.answer.unwrap_or((Some(Said::Perhaps), u64::MAX));
+    Some(Operation { start: proxy.start, end, ask: proxy.ask, said: said? })
+}
+
+/// The first schedule whose answers nothing explains.
+fn first_violation(fault: Fault, schedules: u64) -> Option<String> {
+    let base = std::env::var("BALLOT_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(0);
+    (base..base + schedules).find_map(|seed| {
+        let operations = World::new(seed, fault).run();
+        let told = operations.last().is_some_and(|read| matches!(read.said, Said::Sees(_)));
+        let checked = if told { check(&operations) } else { Err(format!("the last read has no end: {operations:?}")) };
+        checked.err().map(|why| format!("seed {seed}: {why}"))
+    })
+}
+
+#[test]
+fn some_order_explains_what_every_client_is_told() {
+    if let Some(violation) = first_violation(Fault::None, SCHEDULES) {
+        panic!("{violation}");
+    }
+}
+
+#[test]
+fn without_promises_it_goes_wrong() {
+    assert!(first_violation(Fault::Forgetful, SCHEDULES).is_some(), "the model does not find what it is for");
+}
+
+#[test]
+fn it_goes_wrong_when_a_minority_is_believed() {
+    assert!(first_violation(Fault::Hasty, SCHEDULES).is_some(), "the model does not find what it is for");
+}
+
+#[test]
+fn writes_succeed_most_of_the_time() {
+    let mut said = BTreeMap::new();
+    for seed in 0..2000 {
+        for operation in World::new(seed, Fault::None).run().iter().filter(|o| !matches!(o.ask, Ask::Read)) {
+            *said.entry(format!("{:?}", operation.said).replace(char::is_numeric, "")).or_insert(0) += 1;
+        }
+    }
+    println!("{said:?}");
+    let of = |what: &str| said.get(what).copied().unwrap_or(0);
+    assert!(of("Done") > of("Perhaps") / 2, "{said:?}");
+}
