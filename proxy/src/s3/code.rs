@@ -14,6 +14,7 @@ pub enum Code {
     BucketAlreadyExists,
     BucketAlreadyOwnedByYou,
     BucketNotEmpty,
+    ConditionalRequestConflict,
     EntityTooLarge,
     EntityTooSmall,
     IncompleteBody,
@@ -101,6 +102,11 @@ impl Code {
             Self::BucketNotEmpty => {
                 ("BucketNotEmpty", StatusCode::CONFLICT, "The bucket you tried to delete is not empty")
             }
+            Self::ConditionalRequestConflict => (
+                "ConditionalRequestConflict",
+                StatusCode::CONFLICT,
+                "Others write this key at the same time. Nothing was written; try again.",
+            ),
             Self::EntityTooLarge => (
                 "EntityTooLarge",
                 StatusCode::BAD_REQUEST,

@@ -10,8 +10,9 @@ use super::code::Code;
 use super::fault::Fault;
 use super::listing::version_id;
 use super::xml::Xml;
-use super::{Answered, Face, document, metadata, object};
-use crate::ops::copy::{Copied, copy};
+use super::{Answered, Face, condition, document, metadata, object};
+use crate::ops::condition::Condition;
+use crate::ops::copy::{Copied, copy_if};
 use crate::ops::get::{Read, get};
 use crate::ops::put::Stored;
 use crate::ops::resource::ObjectName;
@@ -112,14 +113,16 @@ impl Plan {
         to: ObjectName,
         mut request: HeaderMap,
         range: &HeaderMap,
+        condition: Option<Condition>,
     ) -> Result<(Box<Stored>, Option<HeaderValue>), Fault> {
         request.insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
         let parts = face.request(Method::PUT, request);
-        let container = to.container.clone();
-        match copy(face.call(&parts), self.read(Method::GET, range), to).await {
+        let (container, key) = (to.container.clone(), to.object.clone());
+        match copy_if(face.call(&parts), self.read(Method::GET, range), to, condition.clone()).await {
             Ok(Copied::Stored { stored, source_version, .. }) => Ok((stored, source_version)),
             Ok(Copied::Unmet(response)) => Err(unmet(&response)),
-            Err(error) => Err(face.container_fault(&container, error)),
+            Err(error) => Err(condition::refused(error, condition.as_ref(), &key)
+                .unwrap_or_else(|error| face.container_fault(&container, error))),
         }
     }
 }
@@ -141,7 +144,7 @@ pub(super) async fn answer(face: &Face<'_>) -> Answered {
     }
     let plan = Plan::of(face)?.ok_or(Fault::new(Code::InvalidArgument))?;
     plan.check(face).await?;
-    let to = face.object()?;
+    let (to, condition) = (face.object()?, condition::of_put(&face.parts.headers)?);
     let replaces = super::auth::header(&face.parts.headers, "x-amz-metadata-directive") == "REPLACE";
     if plan.source == to && !replaces && plan.version.is_none() {
         let sentence = "This copy request is illegal because it is trying to copy an object to itself without changing the \
@@ -156,7 +159,7 @@ pub(super) async fn answer(face: &Face<'_>) -> Answered {
             request.insert(CONTENT_TYPE, HeaderValue::from_static("binary/octet-stream"));
         }
     }
-    let (stored, source_version) = plan.run(face, to, request, &HeaderMap::new()).await?;
+    let (stored, source_version) = plan.run(face, to, request, &HeaderMap::new(), condition).await?;
     let mut response = result("CopyObjectResult", &stored);
     let version = object::answered(&stored).headers().get("x-amz-version-id").cloned();
     if let Some(version) = version {

@@ -8,11 +8,12 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use super::code::Code;
 use super::fault::Fault;
 use super::metadata::set;
-use super::{Answered, Face, empty};
+use super::{Answered, Face, condition, empty};
 use crate::error::Error;
 use crate::ops::Call;
+use crate::ops::condition::Condition;
 use crate::ops::container;
-use crate::ops::delete::{Deleted, delete_version};
+use crate::ops::delete::{Deleted, delete_if, delete_version};
 use crate::ops::get::{Read, get};
 use crate::ops::large::{S3_ETAG, delete as large, is_static};
 use crate::ops::listing::Listing;
@@ -37,7 +38,8 @@ pub(super) async fn answer(face: &Face<'_>) -> Answered {
     let shown = |version: Version, headers: &mut HeaderMap| {
         set(headers, HeaderName::from_static("x-amz-version-id"), &version.to_string());
     };
-    match one(face, &name, version).await {
+    let condition = condition::of_delete(&face.parts.headers)?;
+    match one(face, &name, version, condition.as_ref()).await {
         Ok(gone) => {
             if let Some(version) = gone.deleted.version {
                 shown(version, response.headers_mut());
@@ -52,30 +54,45 @@ pub(super) async fn answer(face: &Face<'_>) -> Answered {
                 shown(version, response.headers_mut());
             }
         }
-        Err(fault) if fault.code == Code::NoSuchKey => {}
+        Err(fault) if fault.code == Code::NoSuchKey && condition.is_none() => {}
         Err(fault) => return Err(fault),
     }
     Ok(response)
 }
 
 /// Deletes one object or one version of it.
-pub(super) async fn one(face: &Face<'_>, name: &ObjectName, version: Option<Version>) -> Result<Gone, Fault> {
+pub(super) async fn one(
+    face: &Face<'_>,
+    name: &ObjectName,
+    version: Option<Version>,
+    condition: Option<&Condition>,
+) -> Result<Gone, Fault> {
     let parts = face.request(Method::DELETE, HeaderMap::new());
     let call = face.call(&parts);
     let found = look(face, name, version).await;
     let was_marker = matches!(found, Err(Error::Version(VersionError::DeleteMarker(_))));
     let done = match found.unwrap_or_default() {
-        Found::Plain => delete_version(call, name, version).await,
-        Found::Upload => match large::delete_later(call, name, version).await {
+        Found::Plain => match condition {
+            Some(condition) => delete_if(call, name, version, condition).await,
+            None => delete_version(call, name, version).await,
+        },
+        // Its segments may only go when it is gone.
+        Found::Upload | Found::Large if condition.is_some() => {
+            large::delete_later(call, name, version, condition).await
+        }
+        Found::Upload => match large::delete_later(call, name, version, None).await {
             // Its parts are not where S3 puts them.
             Err(Error::Large(_)) => with_segments(call, name, version).await,
             done => done,
         },
         Found::Large => with_segments(call, name, version).await,
     };
-    let deleted = match done {
+    let deleted = match done.map_err(|error| condition::refused(error, condition, &name.object)) {
         Ok(deleted) => deleted,
-        Err(error) => return Err(face.object_fault(&name.container, &name.object, version, error).await),
+        // AWS says so of what is not there as well.
+        Err(Ok(fault)) if fault.code == Code::NoSuchKey => return Err(condition::unmet("If-Match")),
+        Err(Ok(fault)) => return Err(fault),
+        Err(Err(error)) => return Err(face.object_fault(&name.container, &name.object, version, error).await),
     };
     if !deleted.existed && deleted.version.is_none() {
         return Err(face.object_fault(&name.container, &name.object, version, Error::NotFound).await);

@@ -5,17 +5,13 @@
 //!
 //! The order of checks is that of Swift's `s3api`, which is that of AWS where tests can tell: the claim and its time, the
 //! names in the target, the headers, then the signature itself, and only then what is asked for.
-//!
-//! # Conditions on writes
-//!
-//! `If-None-Match: *` on a PUT, and on the completion of an upload in parts, is decided together with the write: of those who create
-//! the same key at once one succeeds ([`crate::ops::condition`]). `If-Match` on a PUT is refused with 501.
 
 mod acl;
 pub mod asked;
 pub mod auth;
 mod bucket;
 pub mod code;
+mod condition;
 pub mod config;
 mod copy;
 mod delete;

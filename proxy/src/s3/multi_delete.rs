@@ -13,7 +13,7 @@ use super::listing::version_id;
 use super::payload::Payload;
 use super::payload::checksum::Algorithm;
 use super::xml::{Node, Xml};
-use super::{Answered, Face, delete, document, parse};
+use super::{Answered, Face, condition, delete, document, parse};
 
 /// The longest body, whatever is configured.
 const MAX_BODY_BYTES: usize = 10 * 1024 * 1024;
@@ -23,6 +23,8 @@ const MAX_BODY_BYTES: usize = 10 * 1024 * 1024;
 struct Doomed {
     key: String,
     version: Option<String>,
+    /// The ETag that it must have.
+    etag: Option<String>,
 }
 
 pub(super) async fn answer(face: &Face<'_>, payload: Payload) -> Answered {
@@ -78,7 +80,7 @@ fn read(document: &Node) -> Result<(Vec<Doomed>, bool), Fault> {
     let mut seen = HashSet::new();
     let mut doomed = Vec::new();
     for object in document.all("Object") {
-        object.only(&["Key", "VersionId"])?;
+        object.only(&["Key", "VersionId", "ETag"])?;
         let key = object.required("Key")?.to_owned();
         if key.is_empty() {
             return Err(Fault::new(Code::UserKeyMustBeSpecified));
@@ -87,7 +89,8 @@ fn read(document: &Node) -> Result<(Vec<Doomed>, bool), Fault> {
             return Err(Fault::new(Code::MalformedXml));
         }
         let version = object.child("VersionId")?.map(|version| version.text.clone()).filter(|id| !id.is_empty());
-        let one = Doomed { key, version };
+        let etag = object.child("ETag")?.map(|etag| etag.text.clone()).filter(|etag| !etag.is_empty());
+        let one = Doomed { key, version, etag };
         if seen.insert(one.clone()) {
             doomed.push(one);
         }
@@ -104,7 +107,11 @@ async fn one(face: &Face<'_>, doomed: Doomed) -> (Doomed, Option<Fault>) {
     if let Err(fault) = face.guard_deletion(&name).await {
         return (doomed, Some(fault));
     }
-    let fault = delete::one(face, &name, version).await.err();
+    let condition = match doomed.etag.as_deref().map(condition::etag).transpose() {
+        Ok(condition) => condition.flatten(),
+        Err(fault) => return (doomed, Some(fault)),
+    };
+    let fault = delete::one(face, &name, version, condition.as_ref()).await.err();
     (doomed, fault.filter(|fault| !matches!(fault.code, Code::NoSuchKey | Code::NoSuchVersion)))
 }
 

@@ -17,7 +17,7 @@ use super::fault::Fault;
 use super::listing::version_id;
 use super::metadata::set;
 use super::payload::Payload;
-use super::{Answered, Face, copy, delete, empty, metadata};
+use super::{Answered, Face, condition, copy, delete, empty, metadata};
 use crate::ops::get::{Read, get};
 use crate::ops::large::{PARTS_COUNT, S3_ETAG, View, is_static};
 use crate::ops::put::{Put, Stored, put};
@@ -193,15 +193,13 @@ async fn store(face: &Face<'_>, payload: Payload) -> Answered {
     if header(&headers, CONTENT_TYPE.as_str()).is_empty() {
         headers.insert(CONTENT_TYPE, UNTYPED);
     }
-    if let Some(condition) = request.get(IF_NONE_MATCH) {
-        headers.insert(IF_NONE_MATCH, condition.clone());
-    }
+    let condition = condition::of_put(request)?;
     let parts = face.request(Method::PUT, headers.clone());
     let checksum = payload.checksum.clone();
     let behind = metadata::checksum_behind(checksum.as_ref());
-    let stored =
-        put(face.call(&parts), Put { behind, ..Put::new(face.object()?, headers, payload.length, payload.body) }).await;
-    let stored = stored.map_err(|error| face.bucket_fault(error))?;
+    let new = Put::new(face.object()?, headers, payload.length, payload.body);
+    let stored = put(face.call(&parts), Put { behind, condition: condition.clone(), ..new }).await;
+    let stored = stored.map_err(|error| face.write_fault(error, condition.as_ref()))?;
     let mut response = answered(&stored);
     metadata::answer_checksum(response.headers_mut(), checksum.as_ref());
     Ok(response)

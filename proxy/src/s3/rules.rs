@@ -1,13 +1,13 @@
 //! What the headers of a request may say, whatever it is about. Pure.
 
-use http::header::{CONTENT_LENGTH, IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_UNMODIFIED_SINCE};
+use http::header::CONTENT_LENGTH;
 use http::request::Parts;
 use http::{HeaderMap, Method};
 
 use super::auth::{Claim, header};
 use super::code::Code;
 use super::fault::Fault;
-use super::{metadata, payload};
+use super::{condition, metadata, payload};
 
 /// Looks at them in the order in which S3 does.
 ///
@@ -17,7 +17,7 @@ pub(super) fn check(claim: &Claim, parts: &Parts) -> Result<(), Fault> {
     let headers = &parts.headers;
     check_length(headers)?;
     if parts.method == Method::PUT {
-        check_conditions(headers)?;
+        condition::of_put(headers)?;
     }
     check_copy(headers)?;
     let class = header(headers, "x-amz-storage-class");
@@ -44,16 +44,6 @@ fn check_length(headers: &HeaderMap) -> Result<(), Fault> {
     let text = String::from_utf8_lossy(length.as_bytes());
     let is_length = text.trim().parse::<u64>().is_ok();
     if is_length { Ok(()) } else { Err(Fault::argument("Content-Length", &text, Code::InvalidArgument.message())) }
-}
-
-/// Conditions that no server could judge at one moment are refused.
-pub(super) fn check_conditions(headers: &HeaderMap) -> Result<(), Fault> {
-    let others = [IF_MATCH, IF_MODIFIED_SINCE, IF_UNMODIFIED_SINCE];
-    let none_match = headers.get(IF_NONE_MATCH).is_some_and(|value| value != "*");
-    if none_match || others.iter().any(|name| headers.contains_key(name)) {
-        return Err(Fault::not_implemented("Conditional object PUTs are not supported."));
-    }
-    Ok(())
 }
 
 fn check_copy(headers: &HeaderMap) -> Result<(), Fault> {
@@ -86,17 +76,6 @@ fn check_encryption(headers: &HeaderMap) -> Result<(), Fault> {
 mod tests {
     use super::*;
     use http::HeaderName;
-
-    #[test]
-    fn what_is_not_there_is_said() {
-        let conditions = |pairs: &[(&'static str, &'static str)]| {
-            let headers = pairs.iter().map(|(n, v)| (HeaderName::from_static(n), v.parse().unwrap())).collect();
-            check_conditions(&headers).map_err(|fault| fault.code)
-        };
-        assert_eq!(conditions(&[("if-none-match", "*")]), Ok(()));
-        assert_eq!(conditions(&[("if-none-match", "a")]), Err(Code::NotImplemented));
-        assert_eq!(conditions(&[("if-match", "a")]), Err(Code::NotImplemented));
-    }
 
     #[test]
     fn copies_name_an_object() {

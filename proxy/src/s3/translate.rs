@@ -5,10 +5,11 @@ use http::StatusCode;
 use super::auth::header;
 use super::code::Code;
 use super::fault::Fault;
-use super::{Face, metadata, payload};
+use super::{Face, condition, metadata, payload};
 use crate::auth::Denied;
 use crate::constraints::{BadLength, Invalid, Level};
 use crate::error::Error;
+use crate::ops::condition::Condition;
 use crate::ops::large::LargeError;
 use crate::ops::versions::{Version, VersionError};
 use apus_base::hex::hex;
@@ -20,6 +21,12 @@ impl Face<'_> {
     /// Of an operation on the bucket.
     pub(super) fn bucket_fault(&self, error: Error) -> Fault {
         self.container_fault(self.bucket(), error)
+    }
+
+    /// Of a write of the object that the request is about.
+    pub(super) fn write_fault(&self, error: Error, condition: Option<&Condition>) -> Fault {
+        let key = self.asked.key.as_deref().unwrap_or_default();
+        condition::refused(error, condition, key).unwrap_or_else(|error| self.bucket_fault(error))
     }
 
     /// Of an operation on a container.
@@ -90,7 +97,7 @@ impl Face<'_> {
             Error::Large(LargeError::Segment(_)) => Fault::new(Code::BrokenMpu),
             Error::Large(LargeError::PartNumber | LargeError::PartRange) => Fault::saying(Code::InvalidRequest, text),
             Error::Unmet { .. } => Fault::new(Code::PreconditionFailed),
-            Error::Contended => Fault::new(Code::ServiceUnavailable),
+            Error::Contended => Fault::new(Code::ConditionalRequestConflict),
             Error::Refused(status, text) => self.refused(status, text),
             Error::NotFound | Error::Gone => Fault::no_such_bucket(self.bucket()),
             error => {

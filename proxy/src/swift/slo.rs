@@ -190,7 +190,7 @@ async fn upload_report(done: Result<Stored, Error>) -> Report {
 pub(super) async fn delete(call: Call<'_>, name: &ObjectName, asked: &Asked) -> Result<Response<Body>, Refusal> {
     let version = versions::asked(call)?;
     if asked.later && call.proxy.config.slo.allow_async_delete {
-        return Ok(versions::deleted(&delete::delete_later(call, name, version).await?));
+        return Ok(versions::deleted(&delete::delete_later(call, name, version, None).await?));
     }
     let format = accepted(&call.parts.headers);
     let every = Duration::from_secs(call.proxy.config.slo.yield_frequency);

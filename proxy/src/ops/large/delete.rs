@@ -14,7 +14,8 @@ use super::slo::fetch;
 use crate::error::Error;
 use crate::ops::Call;
 use crate::ops::bulk::single;
-use crate::ops::delete::{Deleted, delete_version};
+use crate::ops::condition::Condition;
+use crate::ops::delete::{Deleted, delete_if, delete_version};
 use crate::ops::resource::{ObjectName, Resource};
 use crate::ops::versions::Version;
 use crate::swift::response::QUOTED;
@@ -160,7 +161,12 @@ async fn segments(call: Call<'_>, name: ObjectName, version: Option<Version>) ->
 /// # Errors
 /// When it is no static large object, the caller may not delete it or its segments, the segments are in several
 /// containers or are large objects themselves, or too few servers can do it.
-pub async fn delete_later(call: Call<'_>, name: &ObjectName, version: Option<Version>) -> Result<Deleted, Error> {
+pub async fn delete_later(
+    call: Call<'_>,
+    name: &ObjectName,
+    version: Option<Version>,
+    condition: Option<&Condition>,
+) -> Result<Deleted, Error> {
     let segments = segments(call, name.clone(), version).await?;
     let names: Vec<ObjectName> = segments.iter().filter_map(|segment| segment.name_in(&name.account)).collect();
     if let Some(first) = names.first() {
@@ -175,9 +181,19 @@ pub async fn delete_later(call: Call<'_>, name: &ObjectName, version: Option<Ver
             call.authorize(&Method::DELETE, &Resource::Object(resource.clone())).await?;
         }
         let (container, objects) = (first.container.clone(), names.into_iter().map(|name| name.object).collect());
-        expire::enqueue(call, name, &Segments { container, objects }).await?;
+        let segments = Segments { container, objects };
+        if let Some(condition) = condition {
+            // Not before it is known that the object goes. If this process dies in between they stay, and nobody's data is lost.
+            let deleted = delete_if(call, name, version, condition).await?;
+            expire::enqueue(call, name, &segments).await?;
+            return Ok(deleted);
+        }
+        expire::enqueue(call, name, &segments).await?;
     }
-    delete_version(call, name, version).await
+    match condition {
+        Some(condition) => delete_if(call, name, version, condition).await,
+        None => delete_version(call, name, version).await,
+    }
 }
 
 fn list(containers: &BTreeSet<&str>) -> String {

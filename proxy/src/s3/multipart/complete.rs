@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use http::header::{CONTENT_TYPE, HOST, IF_NONE_MATCH};
+use http::header::{CONTENT_TYPE, HOST};
 use http::{HeaderMap, HeaderValue, Method};
 use md5::{Digest as _, Md5};
 use percent_encoding::utf8_percent_encode;
@@ -21,7 +21,7 @@ use crate::s3::metadata::set;
 use crate::s3::payload::Payload;
 use crate::s3::payload::checksum::Algorithm;
 use crate::s3::xml::{Node, Xml};
-use crate::s3::{Answered, Face, document, metadata, object, parse, rules};
+use crate::s3::{Answered, Face, condition, document, metadata, object, parse};
 use crate::swift::response::QUOTED;
 use apus_base::hex::hex;
 
@@ -39,8 +39,7 @@ struct Part {
 
 pub(super) async fn answer(face: &Face<'_>, payload: Payload) -> Answered {
     check_bucket(face).await?;
-    rules::check_conditions(&face.parts.headers)
-        .map_err(|_| Fault::not_implemented("Conditional uploads are not supported."))?;
+    let condition = condition::of_put(&face.parts.headers)?;
     let upload = Upload::of(face).await?;
     let text = face.xml(payload, MAX_BODY_BYTES).await?;
     let text = text.ok_or(Fault::saying(Code::InvalidRequest, "You must specify at least one part"))?;
@@ -52,12 +51,12 @@ pub(super) async fn answer(face: &Face<'_>, payload: Payload) -> Answered {
         "" => {}
         _ => return Err(Fault::new(Code::NoSuchUpload).with("UploadId", &upload.id)),
     }
-    let large = large(face, &upload, &parts, &etag)?;
+    let large = PutSlo { condition: condition.clone(), ..large(face, &upload, &parts, &etag)? };
     let request = face.request(Method::PUT, large.headers.clone());
     let stored = match put(face.call(&request), large).await {
         Ok(stored) => stored,
         Err(Error::Large(LargeError::Problems(problems))) => return Err(refused(face, &upload, &problems)),
-        Err(error) => return Err(face.bucket_fault(error)),
+        Err(error) => return Err(face.write_fault(error, condition.as_ref())),
     };
     remove_rest(face, &upload, &parts).await;
     let mut response = document(result(face, &etag));
@@ -123,9 +122,6 @@ fn large(face: &Face<'_>, upload: &Upload, parts: &[Part], etag: &str) -> Result
         _ => upload.headers.get(CONTENT_TYPE),
     };
     headers.insert(CONTENT_TYPE, kind.cloned().unwrap_or(HeaderValue::from_static("binary/octet-stream")));
-    if let Some(condition) = face.parts.headers.get(IF_NONE_MATCH) {
-        headers.insert(IF_NONE_MATCH, condition.clone());
-    }
     let mut own = HeaderMap::new();
     set(&mut own, UPLOAD_ID, &upload.id);
     set(&mut own, S3_ETAG, etag);

@@ -10,12 +10,15 @@ use crate::s3::code::Code;
 use crate::s3::copy::{Plan, range, result};
 use crate::s3::fault::Fault;
 use crate::s3::payload::Payload;
-use crate::s3::{Answered, Face, metadata, object};
+use crate::s3::{Answered, Face, condition, metadata, object};
 
 const PART_TYPE: HeaderValue = HeaderValue::from_static("application/octet-stream");
 
 pub(in crate::s3) async fn answer(face: &Face<'_>, payload: Payload) -> Answered {
     face.key()?;
+    if condition::of_put(&face.parts.headers)?.is_some() {
+        return Err(Fault::not_implemented("A part of an upload has no conditions; the whole has."));
+    }
     if !face.asked.query.has("uploadId") {
         return Err(Fault::argument("ResourceType", "partNumber", "Unexpected query string parameter"));
     }
@@ -34,7 +37,7 @@ pub(in crate::s3) async fn answer(face: &Face<'_>, payload: Payload) -> Answered
         let mut request = HeaderMap::from_iter([(CONTENT_TYPE, PART_TYPE)]);
         request.insert("x-fresh-metadata", HeaderValue::from_static("true"));
         metadata::forget_checksum(&mut request);
-        let (stored, source_version) = plan.run(face, name, request, &range).await?;
+        let (stored, source_version) = plan.run(face, name, request, &range, None).await?;
         let mut response = result("CopyPartResult", &stored);
         if let Some(version) = source_version {
             response.headers_mut().insert("x-amz-copy-source-version-id", version);
