@@ -222,3 +222,65 @@ fn what_one_face_wrote_the_other_reads() {
         assert!(fs::read(here.join("s3.bin")).expect("a file") == expected, "{key} {range}");
     }
 }
+
+/// What Terraform's `use_lockfile`, and the logs of databases on S3, rely upon.
+#[test]
+fn one_of_many_takes_a_lock_and_a_counter_loses_no_step() {
+    let (apus, folder) = (Apus::builder().start(), TempDir::new().expect("a folder"));
+    let script = r#"
+from concurrent.futures import ThreadPoolExecutor
+from botocore.exceptions import ClientError
+
+def tried(call, **arguments):
+    try:
+        return call(Bucket='locks', **arguments)
+    except ClientError as error:
+        return error.response['Error']['Code']
+
+s3.create_bucket(Bucket='locks')
+pool = ThreadPoolExecutor(8)
+
+# Eight want the lock at once: one has it, and who has it can give it back.
+for _ in range(5):
+    answers = list(pool.map(lambda n: tried(s3.put_object, Key='lock', Body=b'%d' % n, IfNoneMatch='*'), range(8)))
+    won = [n for n, answer in enumerate(answers) if isinstance(answer, dict)]
+    lost = {answer for answer in answers if not isinstance(answer, dict)}
+    assert len(won) == 1 and lost <= {'PreconditionFailed', 'ConditionalRequestConflict'}, answers
+    assert s3.get_object(Bucket='locks', Key='lock')['Body'].read() == b'%d' % won[0]
+    assert tried(s3.delete_object, Key='lock', IfMatch='"another"') == 'PreconditionFailed'
+    assert isinstance(tried(s3.delete_object, Key='lock', IfMatch=answers[won[0]]['ETag']), dict)
+    assert tried(s3.head_object, Key='lock') == '404'
+
+# A counter that each reads and replaces: no step is lost.
+assert tried(s3.put_object, Key='counter', Body=b'0', IfMatch='"nothing"') == 'NoSuchKey'
+s3.put_object(Bucket='locks', Key='counter', Body=b'0')
+def step(_):
+    for _ in range(1000):
+        seen = s3.get_object(Bucket='locks', Key='counter')
+        number = int(seen['Body'].read()) + 1
+        if isinstance(tried(s3.put_object, Key='counter', Body=b'%d' % number, IfMatch=seen['ETag']), dict):
+            return
+    raise AssertionError('never')
+list(pool.map(step, range(24)))
+assert s3.get_object(Bucket='locks', Key='counter')['Body'].read() == b'24'
+
+# An upload in parts, known by its own ETag, and a copy.
+upload = s3.create_multipart_upload(Bucket='locks', Key='large')['UploadId']
+part = s3.upload_part(Bucket='locks', Key='large', UploadId=upload, PartNumber=1, Body=b'x' * (5 << 20))
+whole = {'Parts': [{'PartNumber': 1, 'ETag': part['ETag']}]}
+complete = dict(Key='large', UploadId=upload, MultipartUpload=whole)
+assert tried(s3.complete_multipart_upload, IfMatch='"another"', **complete) == 'NoSuchKey'
+made = tried(s3.complete_multipart_upload, IfNoneMatch='*', **complete)
+source = {'Bucket': 'locks', 'Key': 'counter'}
+assert tried(s3.copy_object, Key='large', CopySource=source, IfNoneMatch='*') == 'PreconditionFailed'
+assert tried(s3.put_object, Key='large', Body=b'', IfMatch=part['ETag']) == 'PreconditionFailed'
+doomed = lambda etag: {'Objects': [{'Key': 'large', 'ETag': etag}]}
+kept = s3.delete_objects(Bucket='locks', Delete=doomed(part['ETag']))
+assert [error['Code'] for error in kept['Errors']] == ['PreconditionFailed'], kept
+assert len(s3.get_object(Bucket='locks', Key='large')['Body'].read()) == 5 << 20
+assert len(s3.delete_objects(Bucket='locks', Delete=doomed(made['ETag']))['Deleted']) == 1
+assert tried(s3.head_object, Key='large') == '404'
+print('kept')
+"#;
+    assert_eq!(boto3(&apus, folder.path(), script), "kept\n");
+}
