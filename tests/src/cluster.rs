@@ -41,11 +41,12 @@ pub struct ClusterBuilder {
 
 /// Running nodes and proxies in a temporary folder.
 pub struct Cluster {
-    folder: TempDir,
+    // Dropped in this order: who uses the disks, the disks, and last the folder that they are mounted in.
     nodes: Vec<Node>,
     proxies: Vec<Node>,
     disks: Vec<Disk>,
     network: Option<Network>,
+    folder: TempDir,
 }
 
 /// One process of a cluster, and what is needed to start it again.

@@ -56,10 +56,10 @@ impl IdentityFiles {
                 seen = Some(now);
                 match changed.map(|identity| identity.and_then(|identity| renew(&identity))) {
                     Some(Ok(())) => {
-                        tracing::info!(path = %self.certificate.display(), "the new certificates are in use")
+                        tracing::info!(path = %self.certificate.display(), "the new certificates are in use");
                     }
                     Some(Err(error)) => {
-                        tracing::error!(%error, "the new certificates cannot be used; the old ones stay")
+                        tracing::error!(%error, "the new certificates cannot be used; the old ones stay");
                     }
                     None => {}
                 }

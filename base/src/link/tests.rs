@@ -122,7 +122,8 @@ async fn with_new_certificates_peers_show_theirs_again() {
 
     // The cluster has another CA now, so nobody with a certificate of the old one gets in, nor is asked.
     answering.renew(&theirs.issue()).unwrap();
-    asking.lock().values().next().cloned().unwrap().closed().await;
+    let kept = asking.lock().values().next().cloned().unwrap();
+    kept.closed().await;
     assert!(ask(&asking, &answering).await.is_err());
     let ours = serving(&ours.issue()).0;
     assert!(matches!(ask(&answering, &ours).await, Err(LinkError::Connect(..))));

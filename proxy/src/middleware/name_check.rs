@@ -62,16 +62,19 @@ impl NameCheck {
 
     /// Why a path, as it came, is refused.
     fn refusal(&self, path: &str) -> Option<String> {
-        let bytes = percent_decode_str(path).collect::<Vec<u8>>();
-        let path = String::from_utf8_lossy(&bytes);
+        self.refusal_of(&String::from_utf8_lossy(&percent_decode_str(path).collect::<Vec<u8>>()))
+    }
+
+    /// Why a decoded path is refused.
+    pub(crate) fn refusal_of(&self, path: &str) -> Option<String> {
         let Config { forbidden_chars, maximum_length, forbidden_regexp, .. } = &self.config;
         if path.contains(|c| forbidden_chars.contains(c)) {
             return Some(format!("Object/Container/Account name contains forbidden chars from {forbidden_chars}"));
         }
-        if bytes.len() > *maximum_length {
+        if path.len() > *maximum_length {
             return Some(format!("Object/Container/Account name longer than the allowed maximum {maximum_length}"));
         }
-        self.forbidden.as_ref().filter(|forbidden| forbidden.is_match(&path)).map(|_| {
+        self.forbidden.as_ref().filter(|forbidden| forbidden.is_match(path)).map(|_| {
             format!(
                 "Object/Container/Account name contains a forbidden substring from regular expression {forbidden_regexp}"
             )

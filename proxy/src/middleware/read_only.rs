@@ -49,7 +49,8 @@ fn written_account(proxy: &Proxy, request: &Request<Body>) -> Option<String> {
     Some(destination.unwrap_or_else(|| resource.account().to_owned()))
 }
 
-async fn is_read_only(proxy: &Proxy, account: &str) -> bool {
+/// Whether an account is to stay as it is.
+pub(crate) async fn is_read_only(proxy: &Proxy, account: &str) -> bool {
     // If nobody knows, nobody will store anything either.
     let info = proxy.client.account_info(account).await.ok();
     let info = info.as_ref().and_then(|info| info.found());

@@ -37,8 +37,10 @@ impl Asked {
     /// When the path is no text or names no bucket.
     pub fn of(parts: &Parts, query: Query, config: &Config) -> Result<Self, Fault> {
         let raw = parts.uri.path();
-        let path = percent_decode_str(raw).decode_utf8().map_err(|_| Fault::new(Code::InvalidUri).with("Uri", raw))?;
-        let path = path.into_owned();
+        let decoded = percent_decode_str(raw).decode_utf8();
+        // Names with that byte are the cluster's own.
+        let path = decoded.ok().filter(|path| !path.contains('\0')).map(|path| path.into_owned());
+        let path = path.ok_or_else(|| Fault::new(Code::InvalidUri).with("Uri", raw))?;
         let rest = path.strip_prefix('/').unwrap_or(&path);
         let some = |text: &str| Some(text.to_owned()).filter(|text| !text.is_empty());
         if let Some(bucket) = bucket_in_host(parts, config) {
@@ -171,7 +173,7 @@ mod tests {
             assert_eq!((asked.bucket.as_deref(), asked.key.as_deref()), (bucket, key), "{host} {target}");
         }
         assert_eq!(asked("h", "/b"), Err(Code::InvalidBucketName));
-        assert_eq!(asked("h", "/%ff"), Err(Code::InvalidUri));
+        assert_eq!((asked("h", "/%ff"), asked("h", "/buck/%00o")), (Err(Code::InvalidUri), Err(Code::InvalidUri)));
     }
 
     #[test]

@@ -45,7 +45,7 @@ impl Source {
         let (path, query) = text.split_once('?').map_or((text, None), |(path, query)| (path, Some(query.to_owned())));
         let path = percent_decode_str(path).decode_utf8().ok()?;
         let (bucket, key) = path.strip_prefix('/').unwrap_or(&path).split_once('/')?;
-        let named = !bucket.is_empty() && !key.is_empty();
+        let named = !bucket.is_empty() && !key.is_empty() && !path.contains('\0');
         named.then(|| Self { bucket: bucket.to_owned(), key: key.to_owned(), query })
     }
 
@@ -205,7 +205,7 @@ mod tests {
         assert_eq!((source.bucket.as_str(), source.key.as_str()), ("buck", "a b/c?d"));
         assert_eq!(source.version(), Ok(Some(Version::Null)));
         assert!(Source::parse("b/k?x=y").unwrap().version().is_err());
-        for none in ["", "b", "/b", "/b/", "//k", "%ff/k"] {
+        for none in ["", "b", "/b", "/b/", "//k", "%ff/k", "%00b/k"] {
             assert_eq!(Source::parse(none), None, "{none}");
         }
     }

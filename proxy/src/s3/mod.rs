@@ -20,12 +20,14 @@ pub mod config;
 mod copy;
 mod delete;
 pub mod fault;
+mod guard;
 mod listing;
 mod metadata;
 mod multi_delete;
 mod multipart;
 mod object;
 pub mod payload;
+mod post;
 mod rules;
 mod service;
 mod step;
@@ -127,6 +129,7 @@ impl Face<'_> {
 
     /// Does what is asked.
     async fn dispatch(&self, payload: Payload) -> Answered {
+        self.guard().await?;
         let query = &self.asked.query;
         if let Some(unsupported) = subresource::UNSUPPORTED.iter().find(|name| query.has(name)) {
             tracing::debug!(unsupported, "a request is for what is not implemented");

@@ -83,6 +83,9 @@ fn read(document: &Node) -> Result<(Vec<Doomed>, bool), Fault> {
         if key.is_empty() {
             return Err(Fault::new(Code::UserKeyMustBeSpecified));
         }
+        if key.contains('\0') {
+            return Err(Fault::new(Code::MalformedXml));
+        }
         let version = object.child("VersionId")?.map(|version| version.text.clone()).filter(|id| !id.is_empty());
         let one = Doomed { key, version };
         if seen.insert(one.clone()) {
@@ -98,6 +101,9 @@ async fn one(face: &Face<'_>, doomed: Doomed) -> (Doomed, Option<Fault>) {
         Err(fault) => return (doomed, Some(fault)),
     };
     let name = face.name(face.bucket(), doomed.key.clone());
+    if let Err(fault) = face.guard_deletion(&name).await {
+        return (doomed, Some(fault));
+    }
     let fault = delete::one(face, &name, version).await.err();
     (doomed, fault.filter(|fault| !matches!(fault.code, Code::NoSuchKey | Code::NoSuchVersion)))
 }

@@ -68,7 +68,7 @@ impl<'a> Client<'a> {
             92..95 => self.get(&format!("{container}/copy{few}")),
             95..97 => self.list(container),
             97..99 => self.container(few),
-            97.. => self.request("HEAD account", "HEAD", "", |r| r).map_or((), drop),
+            99.. => self.request("HEAD account", "HEAD", "", |r| r).map_or((), drop),
         }
     }
 

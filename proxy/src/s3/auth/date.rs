@@ -39,8 +39,10 @@ pub(super) fn check_skew(signed: i64, now: Timestamp, config: &Config) -> Result
 
 #[cfg(test)]
 mod tests {
+    // Not the strategy of that name.
+    use super::any;
     use super::*;
-    use proptest::prelude::*;
+    use proptest::proptest;
 
     #[test]
     fn moments_are_read_in_each_form() {
