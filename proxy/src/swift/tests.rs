@@ -2,6 +2,7 @@
 
 mod backend;
 mod bulk;
+mod conditional;
 mod large;
 mod links;
 mod listings;
