@@ -12,13 +12,13 @@ use http::header::{
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 use super::auth::header;
-use super::auth::v4::hex;
 use super::code::Code;
 use super::fault::Fault;
 use super::payload::Promise;
 use super::payload::checksum::Algorithm;
 use crate::ops::large::{PARTS_COUNT, S3_ETAG, is_static};
 use crate::ops::versions::VERSION_ID;
+use apus_base::hex::hex;
 
 /// User metadata, in S3's words.
 pub(super) const META: &str = "x-amz-meta-";

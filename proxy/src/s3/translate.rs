@@ -3,7 +3,6 @@
 use http::StatusCode;
 
 use super::auth::header;
-use super::auth::v4::hex;
 use super::code::Code;
 use super::fault::Fault;
 use super::{Face, metadata, payload};
@@ -12,6 +11,7 @@ use crate::constraints::{BadLength, Invalid, Level};
 use crate::error::Error;
 use crate::ops::large::LargeError;
 use crate::ops::versions::{Version, VersionError};
+use apus_base::hex::hex;
 
 /// What parts are kept in: a container beside the bucket's.
 pub(super) const SEGMENTS: &str = "+segments";

@@ -3,6 +3,7 @@
 
 use std::fmt::Write as _;
 
+use apus_base::hex::hex;
 use apus_base::timestamp::Timestamp;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use http::HeaderName;
@@ -307,15 +308,6 @@ fn mac(key: &[u8], text: &[u8]) -> Vec<u8> {
     // HMAC takes keys of every length.
     let mac = Hmac::<Sha256>::new_from_slice(key).map(|mac| mac.chain_update(text).finalize().into_bytes().to_vec());
     mac.unwrap_or_default()
-}
-
-/// Hexadecimal digits.
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-        // Writing into a String cannot fail.
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }
 
 /// The bytes of hexadecimal digits in lower case.

@@ -15,7 +15,6 @@ use crate::ops::large::manifest::{Asked, AskedObject};
 use crate::ops::large::put::{Flaw, Problem, PutSlo, Rules, put};
 use crate::ops::large::{S3_ETAG, UPLOAD_ID};
 use crate::s3::auth::header;
-use crate::s3::auth::v4::hex;
 use crate::s3::code::Code;
 use crate::s3::fault::Fault;
 use crate::s3::metadata::set;
@@ -24,6 +23,7 @@ use crate::s3::payload::checksum::Algorithm;
 use crate::s3::xml::{Node, Xml};
 use crate::s3::{Answered, Face, document, metadata, object, parse, rules};
 use crate::swift::response::QUOTED;
+use apus_base::hex::hex;
 
 /// The longest list of parts: ten thousand with checksums are a fifth of it.
 const MAX_BODY_BYTES: usize = 10 * 1024 * 1024;

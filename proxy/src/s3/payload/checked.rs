@@ -10,9 +10,9 @@ use http_body::Frame;
 use super::checksum::{Algorithm, Checksum, Hasher};
 use super::chunked::Trailers;
 use super::{failed, mismatch};
-use crate::s3::auth::v4::hex;
 use crate::s3::code::Code;
 use crate::s3::fault::Fault;
+use apus_base::hex::hex;
 
 /// What the bytes have to be.
 pub(super) struct Expected {

@@ -225,7 +225,7 @@ mod tests {
         let hex = |algorithm, bytes: &[u8]| {
             let mut hasher = Hasher::new(algorithm);
             bytes.chunks(2).for_each(|piece| hasher.update(piece));
-            crate::s3::auth::v4::hex(&hasher.finish())
+            apus_base::hex::hex(&hasher.finish())
         };
         assert_eq!(hex(Algorithm::Crc32, b"123456789"), "cbf43926");
         assert_eq!(hex(Algorithm::Crc32c, b"123456789"), "e3069283");

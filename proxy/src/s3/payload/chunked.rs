@@ -23,9 +23,10 @@ use http_body::Frame;
 use sha2::{Digest as _, Sha256};
 
 use super::{failed, sizes};
-use crate::s3::auth::v4::{Chain, hex};
+use crate::s3::auth::v4::Chain;
 use crate::s3::code::Code;
 use crate::s3::fault::Fault;
+use apus_base::hex::hex;
 
 /// The longest line before a piece or of a trailer: a length and a signature, or a name and a SHA-256, are a tenth of it.
 const MAX_LINE_BYTES: usize = 1024;

@@ -16,11 +16,12 @@ use http_body_util::BodyExt as _;
 use sha2::{Digest as _, Sha256};
 
 use super::asked::Query;
-use super::auth::v4::{Chain, hex};
+use super::auth::v4::Chain;
 use super::auth::{Claim, header};
 use super::code::Code;
 use super::fault::Fault;
 use crate::constraints::BadLength;
+use apus_base::hex::hex;
 use checked::{Checked, Expected};
 use checksum::Checksum;
 use chunked::{Chunked, Trailers};
