@@ -30,6 +30,7 @@ pub enum Code {
     InvalidRange,
     InvalidRequest,
     InvalidStorageClass,
+    InvalidTag,
     InvalidUri,
     KeyTooLong,
     MalformedAcl,
@@ -42,6 +43,7 @@ pub enum Code {
     NoLoggingStatusForKey,
     NoSuchBucket,
     NoSuchKey,
+    NoSuchTagSet,
     NoSuchUpload,
     NoSuchVersion,
     NotImplemented,
@@ -161,6 +163,9 @@ impl Code {
             Self::InvalidStorageClass => {
                 ("InvalidStorageClass", StatusCode::BAD_REQUEST, "The storage class you specified is not valid.")
             }
+            Self::InvalidTag => {
+                ("InvalidTag", StatusCode::BAD_REQUEST, "The tag provided was not a valid tag.")
+            }
             Self::InvalidUri => ("InvalidURI", StatusCode::BAD_REQUEST, "Couldn't parse the specified URI."),
             Self::KeyTooLong => ("KeyTooLongError", StatusCode::BAD_REQUEST, "Your key is too long."),
             Self::MalformedAcl => (
@@ -199,6 +204,7 @@ impl Code {
             ),
             Self::NoSuchBucket => ("NoSuchBucket", StatusCode::NOT_FOUND, "The specified bucket does not exist."),
             Self::NoSuchKey => ("NoSuchKey", StatusCode::NOT_FOUND, "The specified key does not exist."),
+            Self::NoSuchTagSet => ("NoSuchTagSet", StatusCode::NOT_FOUND, "The TagSet does not exist"),
             Self::NoSuchUpload => (
                 "NoSuchUpload",
                 StatusCode::NOT_FOUND,

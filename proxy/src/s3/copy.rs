@@ -10,7 +10,7 @@ use super::code::Code;
 use super::fault::Fault;
 use super::listing::version_id;
 use super::xml::Xml;
-use super::{Answered, Face, document, metadata, object};
+use super::{Answered, Face, document, metadata, object, tagging};
 use crate::ops::copy::{Copied, copy};
 use crate::ops::get::{Read, get};
 use crate::ops::put::Stored;
@@ -140,7 +140,7 @@ pub(super) async fn answer(face: &Face<'_>) -> Answered {
         return Err(Fault::argument(RANGE_OF_SOURCE, &range, "Illegal copy header"));
     }
     let plan = Plan::of(face)?.ok_or(Fault::new(Code::InvalidArgument))?;
-    plan.check(face).await?;
+    let source = plan.check(face).await?;
     let to = face.object()?;
     let replaces = super::auth::header(&face.parts.headers, "x-amz-metadata-directive") == "REPLACE";
     if plan.source == to && !replaces && plan.version.is_none() {
@@ -156,6 +156,7 @@ pub(super) async fn answer(face: &Face<'_>) -> Answered {
             request.insert(CONTENT_TYPE, HeaderValue::from_static("binary/octet-stream"));
         }
     }
+    request.extend(tagging::copied(&face.parts.headers, &source)?);
     let (stored, source_version) = plan.run(face, to, request, &HeaderMap::new()).await?;
     let mut response = result("CopyObjectResult", &stored);
     let version = object::answered(&stored).headers().get("x-amz-version-id").cloned();

@@ -28,8 +28,10 @@ mod object;
 pub mod payload;
 mod rules;
 mod service;
+mod setting;
 mod step;
 mod subresource;
+mod tagging;
 mod translate;
 mod versioning;
 pub mod xml;
@@ -154,9 +156,8 @@ impl Face<'_> {
         match kind {
             Kind::Acl => acl::answer(self, payload).await,
             Kind::MultiDelete => multi_delete::answer(self, payload).await,
-            Kind::Location | Kind::Logging | Kind::Tagging | Kind::ObjectLock | Kind::Lifecycle => {
-                subresource::answer(self, kind).await
-            }
+            Kind::Location | Kind::Logging | Kind::ObjectLock | Kind::Lifecycle => subresource::answer(self, kind).await,
+            Kind::Tagging => tagging::answer(self, payload).await,
             Kind::Part => multipart::part::answer(self, payload).await,
             Kind::Upload => multipart::upload(self, payload).await,
             Kind::Uploads => multipart::uploads(self).await,

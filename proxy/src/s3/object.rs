@@ -17,7 +17,7 @@ use super::fault::Fault;
 use super::listing::version_id;
 use super::metadata::set;
 use super::payload::Payload;
-use super::{Answered, Face, copy, delete, empty, metadata};
+use super::{Answered, Face, copy, delete, empty, metadata, tagging};
 use crate::ops::get::{Read, get};
 use crate::ops::large::{PARTS_COUNT, S3_ETAG, View, is_static};
 use crate::ops::put::{Put, Stored, put};
@@ -190,6 +190,7 @@ async fn store(face: &Face<'_>, payload: Payload) -> Answered {
     super::acl::canned(face)?;
     let request = &face.parts.headers;
     let mut headers = metadata::stored(request)?;
+    headers.extend(tagging::asked(request)?);
     if header(&headers, CONTENT_TYPE.as_str()).is_empty() {
         headers.insert(CONTENT_TYPE, UNTYPED);
     }
