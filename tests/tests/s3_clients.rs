@@ -146,6 +146,29 @@ except botocore.exceptions.ClientError as error:
 }
 
 #[test]
+fn a_page_uploads_by_a_signed_form() {
+    let (apus, folder) = (Apus::builder().start(), TempDir::new().expect("a folder"));
+    let script = r#"
+import requests
+s3.create_bucket(Bucket='pail')
+def send(body, **more):
+    conditions = [{'x-amz-meta-from': 'form'}, ['content-length-range', 2, 20]]
+    form = s3.generate_presigned_post('pail', 'forms/${filename}', Fields={'x-amz-meta-from': 'form'}, Conditions=conditions)
+    return requests.post(form['url'], data={**form['fields'], **more}, files={'file': ('a b.txt', body)})
+
+assert send(b'from a form').status_code == 204
+got = s3.get_object(Bucket='pail', Key='forms/a b.txt')
+assert got['Body'].read() == b'from a form' and got['Metadata'] == {'from': 'form'}, got
+for refused, body, code in [({}, b'x', 'EntityTooSmall'), ({}, b'x' * 21, 'EntityTooLarge'), ({'acl': 'private'}, b'xxx', 'AccessDenied'),
+                            ({'x-amz-signature': '0' * 64}, b'xxx', 'SignatureDoesNotMatch')]:
+    answer = send(body, **refused)
+    assert f'<Code>{code}</Code>' in answer.text, answer.text
+assert s3.get_object(Bucket='pail', Key='forms/a b.txt')['Body'].read() == b'from a form'
+"#;
+    boto3(&apus, folder.path(), script);
+}
+
+#[test]
 fn rclone_keeps_a_folder_in_step() {
     let (apus, tree, back) = (Apus::builder().start(), tree(), TempDir::new().expect("a folder"));
     let (here, there) = (tree.path(), back.path());

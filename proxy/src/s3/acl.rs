@@ -81,6 +81,12 @@ impl Meaning {
     }
 }
 
+/// # Errors
+/// When a list that is named does not exist, or is not kept here.
+pub(super) fn check_canned(name: Option<&str>) -> Result<(), Fault> {
+    name.map_or(Ok(()), |name| Meaning::of_canned(name).map(drop))
+}
+
 /// The headers of a container whose bucket gets the list that a header of the request names; `None` if none does.
 pub(super) fn canned(face: &Face<'_>) -> Result<Option<HeaderMap>, Fault> {
     if !face.parts.headers.contains_key(CANNED) {

@@ -27,6 +27,7 @@ pub enum Code {
     InvalidPart,
     InvalidPartNumber,
     InvalidPartOrder,
+    InvalidPolicyDocument,
     InvalidRange,
     InvalidRequest,
     InvalidStorageClass,
@@ -34,6 +35,7 @@ pub enum Code {
     InvalidUri,
     KeyTooLong,
     MalformedAcl,
+    MalformedPostRequest,
     MalformedTrailer,
     MalformedXml,
     MethodNotAllowed,
@@ -156,6 +158,11 @@ impl Code {
                 StatusCode::BAD_REQUEST,
                 "The list of parts was not in ascending order.Parts list must specified in order by part number.",
             ),
+            Self::InvalidPolicyDocument => (
+                "InvalidPolicyDocument",
+                StatusCode::BAD_REQUEST,
+                "The content of the form does not meet the conditions specified in the policy document.",
+            ),
             Self::InvalidRange => {
                 ("InvalidRange", StatusCode::RANGE_NOT_SATISFIABLE, "The requested range cannot be satisfied.")
             }
@@ -172,6 +179,11 @@ impl Code {
                 "MalformedACLError",
                 StatusCode::BAD_REQUEST,
                 "The XML you provided was not well-formed or did not validate against our published schema.",
+            ),
+            Self::MalformedPostRequest => (
+                "MalformedPOSTRequest",
+                StatusCode::BAD_REQUEST,
+                "The body of your POST request is not well-formed multipart/form-data.",
             ),
             Self::MalformedTrailer => (
                 "MalformedTrailerError",

@@ -26,6 +26,7 @@ mod multi_delete;
 mod multipart;
 mod object;
 pub mod payload;
+mod post;
 mod rules;
 mod service;
 mod setting;

@@ -13,7 +13,7 @@ use super::auth::{Claim, is_signed};
 use super::code::Code;
 use super::fault::Fault;
 use super::payload::Plan;
-use super::{Face, rules};
+use super::{Face, post, rules};
 use crate::Proxy;
 use crate::context::Context;
 use crate::pipeline::{Answer, Next};
@@ -27,15 +27,19 @@ pub fn step<'a>(proxy: &'a Proxy, request: Request<Body>, next: Next<'a>) -> Ans
         return next.run(request);
     }
     let (parts, body) = request.into_parts();
-    if !is_signed(&parts) {
+    let form = post::boundary(&parts, &proxy.config.s3);
+    if form.is_none() && !is_signed(&parts) {
         return next.run(Request::from_parts(parts, body));
     }
-    Box::pin(answer(proxy, parts, body))
+    Box::pin(answer(proxy, parts, body, form))
 }
 
-async fn answer(proxy: &Proxy, mut parts: Parts, body: Body) -> Response<Body> {
+async fn answer(proxy: &Proxy, mut parts: Parts, body: Body, form: Option<String>) -> Response<Body> {
     let trans_id = parts.extensions.get::<Context>().map(|context| context.trans_id.clone()).unwrap_or_default();
-    let done = done(proxy, &mut parts, body).await;
+    let done = match form {
+        Some(boundary) => post::answer(proxy, &mut parts, body, &boundary).await,
+        None => done(proxy, &mut parts, body).await,
+    };
     let mut response = done.unwrap_or_else(|fault| {
         tracing::debug!(trans_id, %fault, "a request is refused");
         fault.into_response(&trans_id)

@@ -22,7 +22,7 @@ const MAX_HEAD_BYTES: usize = 64 * 1024;
 
 /// Why a form, or a file of one, could not be read to its end.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum Broken {
+pub(crate) enum Broken {
     /// It does not begin as a form does.
     #[error("invalid starting boundary")]
     Start,
@@ -50,7 +50,7 @@ impl From<multer::Error> for Broken {
 }
 
 /// A form, part by part.
-pub(super) struct Form {
+pub(crate) struct Form {
     parts: Multipart<'static>,
     /// What was read and not yet taken.
     untaken: Arc<AtomicUsize>,
@@ -58,14 +58,14 @@ pub(super) struct Form {
 }
 
 impl Form {
-    pub(super) fn new(body: Body, boundary: &str) -> Self {
+    pub(crate) fn new(body: Body, boundary: &str) -> Self {
         let untaken = Arc::<AtomicUsize>::default();
         let source = Metered { body, untaken: Arc::clone(&untaken), rests: false };
         Self { parts: Multipart::new(source, boundary), untaken, begun: false }
     }
 
     /// The next part, when the one before has been dropped; `None` at the form's end.
-    pub(super) async fn next(&mut self) -> Result<Option<Part>, Broken> {
+    pub(crate) async fn next(&mut self) -> Result<Option<Part>, Broken> {
         let field = self.parts.next_field().await.map_err(Broken::from);
         self.untaken.store(0, Ordering::Relaxed);
         let field = match field {
@@ -78,19 +78,19 @@ impl Form {
 }
 
 /// A part of a form.
-pub(super) struct Part {
+pub(crate) struct Part {
     field: Field<'static>,
     untaken: Arc<AtomicUsize>,
 }
 
 impl Part {
     /// Its head.
-    pub(super) fn field(&self) -> &Field<'static> {
+    pub(crate) fn field(&self) -> &Field<'static> {
         &self.field
     }
 
     /// As much of it as `limit`, after reading all.
-    pub(super) async fn text(mut self, limit: usize) -> Result<Vec<u8>, Broken> {
+    pub(crate) async fn text(mut self, limit: usize) -> Result<Vec<u8>, Broken> {
         let mut text = Vec::new();
         while let Some(piece) = std::future::poll_fn(|cx| self.poll_piece(cx)).await {
             let piece = piece?;
@@ -100,7 +100,7 @@ impl Part {
     }
 
     /// Makes of it the body of a request that is at most so long. If it breaks, `reason` will say why.
-    pub(super) fn into_file(self, max_bytes: u64, reason: Reason) -> Body {
+    pub(crate) fn into_file(self, max_bytes: u64, reason: Reason) -> Body {
         File { part: self, left: max_bytes, reason }.boxed_unsync()
     }
 
@@ -113,7 +113,7 @@ impl Part {
 
 /// Why a file broke, for whoever reads the form; who stores it learns only that there is no whole file.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Reason(Arc<Mutex<Option<Broken>>>);
+pub(crate) struct Reason(Arc<Mutex<Option<Broken>>>);
 
 impl Reason {
     fn set(&self, broken: Broken) {
@@ -121,7 +121,7 @@ impl Reason {
     }
 
     /// Takes it, if the file broke.
-    pub(super) fn take(&self) -> Option<Broken> {
+    pub(crate) fn take(&self) -> Option<Broken> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 }

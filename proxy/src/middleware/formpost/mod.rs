@@ -10,7 +10,7 @@
 //! may write.
 
 mod attributes;
-mod form;
+pub(crate) mod form;
 
 use http::header::{CONTENT_TYPE, HOST, LOCATION, REFERER, TRANSFER_ENCODING, USER_AGENT};
 use http::request::Parts;

@@ -79,9 +79,7 @@ impl Claim {
 
     pub(super) fn check(&self, parts: &Parts, asked: &Asked, secret: &str) -> Result<(), Fault> {
         let text = self.string_to_sign(parts, asked);
-        let mac = Hmac::<Sha1>::new_from_slice(secret.as_bytes()).map(|mac| mac.chain_update(text.as_bytes()));
-        let given = BASE64_STANDARD.decode(&self.signature);
-        let matches = mac.ok().zip(given.ok()).is_some_and(|(mac, given)| mac.verify_slice(&given).is_ok());
+        let matches = is_signature_of(&self.signature, &text, secret);
         if matches { Ok(()) } else { Err(mismatch(&self.access_key, &self.signature, &text)) }
     }
 
@@ -101,6 +99,20 @@ impl Claim {
         lines.push(resource(parts, asked));
         lines.join("\n")
     }
+}
+
+/// Checks the signature of a form's policy.
+///
+/// # Errors
+/// When it is another's.
+pub(in crate::s3) fn check_policy(access_key: &str, signature: &str, policy: &str, secret: &str) -> Result<(), Fault> {
+    if is_signature_of(signature, policy, secret) { Ok(()) } else { Err(mismatch(access_key, signature, policy)) }
+}
+
+fn is_signature_of(signature: &str, text: &str, secret: &str) -> bool {
+    let mac = Hmac::<Sha1>::new_from_slice(secret.as_bytes()).map(|mac| mac.chain_update(text.as_bytes()));
+    let given = BASE64_STANDARD.decode(signature);
+    mac.ok().zip(given.ok()).is_some_and(|(mac, given)| mac.verify_slice(&given).is_ok())
 }
 
 fn resource(parts: &Parts, asked: &Asked) -> String {

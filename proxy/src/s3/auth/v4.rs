@@ -155,8 +155,7 @@ impl Claim {
     pub(super) fn check(&self, parts: &Parts, asked: &Asked, secret: &str) -> Result<Chain, Fault> {
         let canonical = self.canonical_request(parts, asked)?;
         let text = format!("{ALGORITHM}\n{}\n{}\n{}", self.moment, self.scope, hex(&Sha256::digest(&canonical)));
-        let key =
-            self.scope.split('/').fold(format!("AWS4{secret}").into_bytes(), |key, word| mac(&key, word.as_bytes()));
+        let key = key_for(&self.scope, secret);
         let chain = Chain {
             key,
             moment: self.moment.clone(),
@@ -299,9 +298,38 @@ impl Chain {
     }
 
     fn is_signature_of(&self, signature: &str, text: &str) -> bool {
-        let mac = Hmac::<Sha256>::new_from_slice(&self.key).map(|mac| mac.chain_update(text.as_bytes()));
-        mac.ok().zip(unhex(signature)).is_some_and(|(mac, given)| mac.verify_slice(&given).is_ok())
+        is_signature_of(&self.key, signature, text)
     }
+}
+
+/// Checks the signature of a form's policy. That the policy holds is another's business.
+///
+/// # Errors
+/// When it is another's, or for another region.
+pub(in crate::s3) fn check_policy(
+    credential: &str,
+    signature: &str,
+    policy: &str,
+    secret: &str,
+    config: &Config,
+) -> Result<(), Fault> {
+    let parsed = Credential::parse(credential).ok_or(Fault::new(Code::AccessDenied))?;
+    if let Err((_, expected)) = parsed.is_of(parsed.scope[0], &config.location) {
+        let sentence = format!("the credential '{credential}' is for another place; expecting '{expected}'");
+        return Err(Fault::argument("X-Amz-Credential", credential, sentence));
+    }
+    let key = key_for(&parsed.scope.join("/"), secret);
+    if is_signature_of(&key, signature, policy) { Ok(()) } else { Err(mismatch(parsed.access_key, signature, policy)) }
+}
+
+/// The key for a scope.
+fn key_for(scope: &str, secret: &str) -> Vec<u8> {
+    scope.split('/').fold(format!("AWS4{secret}").into_bytes(), |key, word| mac(&key, word.as_bytes()))
+}
+
+fn is_signature_of(key: &[u8], signature: &str, text: &str) -> bool {
+    let mac = Hmac::<Sha256>::new_from_slice(key).map(|mac| mac.chain_update(text.as_bytes()));
+    mac.ok().zip(unhex(signature)).is_some_and(|(mac, given)| mac.verify_slice(&given).is_ok())
 }
 
 fn mac(key: &[u8], text: &[u8]) -> Vec<u8> {

@@ -285,7 +285,7 @@ pub fn broken(error: BodyError) -> Fault {
     }
 }
 
-fn failed(fault: Fault) -> BodyError {
+pub(super) fn failed(fault: Fault) -> BodyError {
     BodyError::Source(Box::new(fault))
 }
 
