@@ -7,6 +7,7 @@ use http::StatusCode;
 #[expect(missing_docs, reason = "the sentence of each says it")]
 pub enum Code {
     AccessDenied,
+    AccessControlListNotSupported,
     AuthorizationHeaderMalformed,
     AuthorizationQueryParameters,
     BadDigest,
@@ -21,6 +22,7 @@ pub enum Code {
     InvalidAccessKeyId,
     InvalidArgument,
     InvalidBucketName,
+    InvalidBucketAclWithObjectOwnership,
     InvalidChunkSize,
     InvalidDigest,
     InvalidLocationConstraint,
@@ -35,6 +37,7 @@ pub enum Code {
     InvalidUri,
     KeyTooLong,
     MalformedAcl,
+    MalformedPolicy,
     MalformedPostRequest,
     MalformedTrailer,
     MalformedXml,
@@ -44,12 +47,15 @@ pub enum Code {
     MissingSecurityHeader,
     NoLoggingStatusForKey,
     NoSuchBucket,
+    NoSuchBucketPolicy,
     NoSuchKey,
+    NoSuchPublicAccessBlockConfiguration,
     NoSuchTagSet,
     NoSuchUpload,
     NoSuchVersion,
     NotImplemented,
     ObjectLockConfigurationNotFound,
+    OwnershipControlsNotFound,
     PreconditionFailed,
     RequestTimeTooSkewed,
     RequestTimeout,
@@ -79,6 +85,7 @@ impl Code {
 
     fn meaning(self) -> (&'static str, StatusCode, &'static str) {
         match self {
+            Self::AccessControlListNotSupported => ("AccessControlListNotSupported", StatusCode::BAD_REQUEST, "The bucket does not allow ACLs"),
             Self::AccessDenied => ("AccessDenied", StatusCode::FORBIDDEN, "Access Denied."),
             Self::AuthorizationHeaderMalformed => (
                 "AuthorizationHeaderMalformed",
@@ -129,6 +136,7 @@ impl Code {
                 "The AWS Access Key Id you provided does not exist in our records.",
             ),
             Self::InvalidArgument => ("InvalidArgument", StatusCode::BAD_REQUEST, "Invalid Argument."),
+            Self::InvalidBucketAclWithObjectOwnership => ("InvalidBucketAclWithObjectOwnership", StatusCode::BAD_REQUEST, "Bucket cannot have ACLs set with ObjectOwnership's BucketOwnerEnforced setting"),
             Self::InvalidBucketName => {
                 ("InvalidBucketName", StatusCode::BAD_REQUEST, "The specified bucket is not valid.")
             }
@@ -175,6 +183,7 @@ impl Code {
             }
             Self::InvalidUri => ("InvalidURI", StatusCode::BAD_REQUEST, "Couldn't parse the specified URI."),
             Self::KeyTooLong => ("KeyTooLongError", StatusCode::BAD_REQUEST, "Your key is too long."),
+            Self::MalformedPolicy => ("MalformedPolicy", StatusCode::BAD_REQUEST, "This policy contains invalid Json"),
             Self::MalformedAcl => (
                 "MalformedACLError",
                 StatusCode::BAD_REQUEST,
@@ -214,7 +223,9 @@ impl Code {
                 StatusCode::BAD_REQUEST,
                 "There is no such thing as a logging status sub-resource for a key.",
             ),
+            Self::NoSuchBucketPolicy => ("NoSuchBucketPolicy", StatusCode::NOT_FOUND, "The bucket policy does not exist"),
             Self::NoSuchBucket => ("NoSuchBucket", StatusCode::NOT_FOUND, "The specified bucket does not exist."),
+            Self::NoSuchPublicAccessBlockConfiguration => ("NoSuchPublicAccessBlockConfiguration", StatusCode::NOT_FOUND, "The public access block configuration was not found"),
             Self::NoSuchKey => ("NoSuchKey", StatusCode::NOT_FOUND, "The specified key does not exist."),
             Self::NoSuchTagSet => ("NoSuchTagSet", StatusCode::NOT_FOUND, "The TagSet does not exist"),
             Self::NoSuchUpload => (
@@ -224,6 +235,7 @@ impl Code {
             ),
             Self::NoSuchVersion => ("NoSuchVersion", StatusCode::NOT_FOUND, "The specified version does not exist."),
             Self::NotImplemented => ("NotImplemented", StatusCode::NOT_IMPLEMENTED, "Not implemented."),
+            Self::OwnershipControlsNotFound => ("OwnershipControlsNotFoundError", StatusCode::NOT_FOUND, "The bucket ownership controls were not found"),
             Self::ObjectLockConfigurationNotFound => (
                 "ObjectLockConfigurationNotFoundError",
                 StatusCode::NOT_FOUND,

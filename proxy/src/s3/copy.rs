@@ -9,6 +9,7 @@ use percent_encoding::percent_decode_str;
 use super::code::Code;
 use super::fault::Fault;
 use super::listing::version_id;
+use super::policy::Need;
 use super::xml::Xml;
 use super::{Answered, Face, document, metadata, object, tagging};
 use crate::ops::copy::{Copied, copy};
@@ -122,6 +123,15 @@ impl Plan {
             Err(error) => Err(face.container_fault(&container, error)),
         }
     }
+}
+
+/// What a copy reads.
+///
+/// # Errors
+/// When the version of it makes no sense.
+pub(super) fn need(face: &Face<'_>) -> Result<Option<Need>, Fault> {
+    let of = |plan: Plan| Need::get(&plan.source.container, &plan.source.object, plan.version.is_some());
+    if face.parts.method == Method::PUT && face.asked.key.is_some() { Ok(Plan::of(face)?.map(of)) } else { Ok(None) }
 }
 
 fn unmet(response: &Response<Body>) -> Fault {

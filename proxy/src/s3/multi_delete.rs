@@ -13,6 +13,7 @@ use super::listing::version_id;
 use super::payload::Payload;
 use super::payload::checksum::Algorithm;
 use super::xml::{Node, Xml};
+use super::policy::{self, Need};
 use super::{Answered, Face, delete, document, parse};
 
 /// The longest body, whatever is configured.
@@ -48,10 +49,8 @@ pub(super) async fn answer(face: &Face<'_>, payload: Payload) -> Answered {
     let (doomed, quiet) = read(&document_read)?;
     let mut xml = Xml::new("DeleteResult");
     match delete::check_bucket(face).await {
-        Err(fault) if fault.code == Code::AccessDenied => {
-            doomed.iter().for_each(|doomed| refused(&mut xml, doomed, &fault));
-            return Ok(document(xml));
-        }
+        // Whoever may not look into the bucket may delete in it all the same, or is refused for each key.
+        Err(fault) if fault.code == Code::AccessDenied => {}
         checked => checked?,
     }
     let together = face.config().multi_delete_concurrency.max(1);
@@ -98,7 +97,13 @@ async fn one(face: &Face<'_>, doomed: Doomed) -> (Doomed, Option<Fault>) {
         Err(fault) => return (doomed, Some(fault)),
     };
     let name = face.name(face.bucket(), doomed.key.clone());
-    let fault = delete::one(face, &name, version).await.err();
+    let need = Need::delete(face.bucket(), &doomed.key, version.is_some());
+    let done = match policy::check(face, &[need]).await {
+        Ok(Some(parts)) => delete::one(&face.on(&parts), &name, version).await,
+        Ok(None) => delete::one(face, &name, version).await,
+        Err(fault) => Err(fault),
+    };
+    let fault = done.err();
     (doomed, fault.filter(|fault| !matches!(fault.code, Code::NoSuchKey | Code::NoSuchVersion)))
 }
 

@@ -54,7 +54,7 @@ impl Setting {
     ///
     /// # Errors
     /// When it is too long.
-    fn headers<T: Serialize>(self, document: Option<&T>) -> Result<HeaderMap, Fault> {
+    pub(super) fn headers<T: Serialize>(self, document: Option<&T>) -> Result<HeaderMap, Fault> {
         let text = document.map(serde_json::to_string).transpose().map_err(|_| Fault::new(Code::InternalError))?;
         let text = text.map(|text| utf8_percent_encode(&text, ESCAPED).to_string()).unwrap_or_default();
         let pieces: Vec<&[u8]> = text.as_bytes().chunks(PIECE_BYTES).collect();

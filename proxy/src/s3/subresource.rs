@@ -9,7 +9,7 @@ use super::xml::Xml;
 use super::{Answered, Face, Kind, bucket, document};
 
 /// What is asked for by name in the query and not there at all.
-pub(super) const UNSUPPORTED: [&str; 18] = [
+pub(super) const UNSUPPORTED: [&str; 14] = [
     "accelerate",
     "analytics",
     "attributes",
@@ -19,10 +19,6 @@ pub(super) const UNSUPPORTED: [&str; 18] = [
     "legal-hold",
     "metrics",
     "notification",
-    "ownershipControls",
-    "policy",
-    "policyStatus",
-    "publicAccessBlock",
     "replication",
     "requestPayment",
     "restore",

@@ -105,9 +105,23 @@ impl Tags {
         Self(pairs.map(|(key, value)| (decoded(key), decoded(value))).collect())
     }
 
-    /// The value of a key.
-    pub(super) fn get(&self, key: &str) -> Option<&str> {
-        self.0.iter().find(|(name, _)| name == key).map(|(_, value)| value.as_str())
+    /// Those that an upload asks for.
+    ///
+    /// # Errors
+    /// When they make no sense.
+    pub(super) fn of_request(request: &HeaderMap) -> Result<Self, Fault> {
+        let text = request.get(HEADER).map(|text| String::from_utf8_lossy(text.as_bytes()));
+        text.map_or(Ok(Self::default()), |text| Self::of_header(&text))
+    }
+
+    /// Their keys.
+    pub(super) fn keys(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map(|(key, _)| key.as_str())
+    }
+
+    /// The value of a key, as conditions of policies look for it.
+    pub(super) fn get_ignoring_case(&self, key: &str) -> Option<String> {
+        self.0.iter().find(|(name, _)| name.eq_ignore_ascii_case(key)).map(|(_, value)| value.clone())
     }
 
     /// As they are kept with an object; empty for none.
@@ -173,9 +187,8 @@ pub(super) fn check(request: &HeaderMap) -> Result<(), Fault> {
 /// When they make no sense.
 pub(super) fn asked(request: &HeaderMap) -> Result<HeaderMap, Fault> {
     let mut headers = HeaderMap::new();
-    if let Some(text) = request.get(HEADER) {
-        let tags = Tags::of_header(&String::from_utf8_lossy(text.as_bytes()))?;
-        headers.insert(TAGS, tags.kept()?);
+    if request.contains_key(HEADER) {
+        headers.insert(TAGS, Tags::of_request(request)?.kept()?);
     }
     Ok(headers)
 }
