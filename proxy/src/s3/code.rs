@@ -7,10 +7,12 @@ use http::StatusCode;
 #[expect(missing_docs, reason = "the sentence of each says it")]
 pub enum Code {
     AccessDenied,
+    AccessForbidden,
     AccessControlListNotSupported,
     AuthorizationHeaderMalformed,
     AuthorizationQueryParameters,
     BadDigest,
+    BadRequest,
     BrokenMpu,
     BucketAlreadyExists,
     BucketAlreadyOwnedByYou,
@@ -48,6 +50,7 @@ pub enum Code {
     NoLoggingStatusForKey,
     NoSuchBucket,
     NoSuchBucketPolicy,
+    NoSuchCorsConfiguration,
     NoSuchKey,
     NoSuchPublicAccessBlockConfiguration,
     NoSuchTagSet,
@@ -86,6 +89,7 @@ impl Code {
     fn meaning(self) -> (&'static str, StatusCode, &'static str) {
         match self {
             Self::AccessControlListNotSupported => ("AccessControlListNotSupported", StatusCode::BAD_REQUEST, "The bucket does not allow ACLs"),
+            Self::AccessForbidden => ("AccessForbidden", StatusCode::FORBIDDEN, "CORSResponse: This CORS request is not allowed."),
             Self::AccessDenied => ("AccessDenied", StatusCode::FORBIDDEN, "Access Denied."),
             Self::AuthorizationHeaderMalformed => (
                 "AuthorizationHeaderMalformed",
@@ -93,6 +97,7 @@ impl Code {
                 "The authorization header is malformed; the authorization header requires three components: Credential, SignedHeaders, and Signature.",
             ),
             Self::AuthorizationQueryParameters => ("AuthorizationQueryParametersError", StatusCode::BAD_REQUEST, ""),
+            Self::BadRequest => ("BadRequest", StatusCode::BAD_REQUEST, "Bad Request"),
             Self::BadDigest => {
                 ("BadDigest", StatusCode::BAD_REQUEST, "The Content-MD5 you specified did not match what we received.")
             }
@@ -223,6 +228,7 @@ impl Code {
                 StatusCode::BAD_REQUEST,
                 "There is no such thing as a logging status sub-resource for a key.",
             ),
+            Self::NoSuchCorsConfiguration => ("NoSuchCORSConfiguration", StatusCode::NOT_FOUND, "The CORS configuration does not exist"),
             Self::NoSuchBucketPolicy => ("NoSuchBucketPolicy", StatusCode::NOT_FOUND, "The bucket policy does not exist"),
             Self::NoSuchBucket => ("NoSuchBucket", StatusCode::NOT_FOUND, "The specified bucket does not exist."),
             Self::NoSuchPublicAccessBlockConfiguration => ("NoSuchPublicAccessBlockConfiguration", StatusCode::NOT_FOUND, "The public access block configuration was not found"),

@@ -18,6 +18,7 @@ mod bucket;
 pub mod code;
 pub mod config;
 mod copy;
+mod cors;
 mod delete;
 pub mod fault;
 mod listing;
@@ -164,7 +165,7 @@ impl Face<'_> {
             return service::answer(self).await;
         }
         let method = self.parts.method.clone();
-        let kinds: [(&str, Kind); 15] = [
+        let kinds: [(&str, Kind); 16] = [
             ("acl", Kind::Acl),
             ("delete", Kind::MultiDelete),
             ("location", Kind::Location),
@@ -176,6 +177,7 @@ impl Face<'_> {
             ("tagging", Kind::Tagging),
             ("object-lock", Kind::ObjectLock),
             ("lifecycle", Kind::Lifecycle),
+            ("cors", Kind::Cors),
             ("policy", Kind::Policy),
             ("policyStatus", Kind::PolicyStatus),
             ("publicAccessBlock", Kind::PublicAccessBlock),
@@ -188,6 +190,7 @@ impl Face<'_> {
             Kind::MultiDelete => multi_delete::answer(self, payload).await,
             Kind::Location | Kind::Logging | Kind::ObjectLock | Kind::Lifecycle => subresource::answer(self, kind).await,
             Kind::Tagging => tagging::answer(self, payload).await,
+            Kind::Cors => cors::answer(self, payload).await,
             Kind::Policy => policy::answer(self, payload).await,
             Kind::PolicyStatus => policy::status(self).await,
             Kind::PublicAccessBlock => public_access::answer(self, payload).await,
@@ -222,6 +225,7 @@ enum Kind {
     Tagging,
     ObjectLock,
     Lifecycle,
+    Cors,
     Policy,
     PolicyStatus,
     PublicAccessBlock,

@@ -13,7 +13,7 @@ use super::auth::{Claim, is_signed};
 use super::code::Code;
 use super::fault::Fault;
 use super::payload::Plan;
-use super::{Face, post, rules};
+use super::{Face, cors, post, rules};
 use crate::Proxy;
 use crate::context::Context;
 use crate::pipeline::{Answer, Next};
@@ -37,6 +37,7 @@ pub fn step<'a>(proxy: &'a Proxy, request: Request<Body>, next: Next<'a>) -> Ans
 async fn answer(proxy: &Proxy, mut parts: Parts, body: Body, form: Option<String>) -> Response<Body> {
     let trans_id = parts.extensions.get::<Context>().map(|context| context.trans_id.clone()).unwrap_or_default();
     let done = match form {
+        _ if cors::is_preflight(&parts) => cors::preflight(proxy, &parts).await,
         Some(boundary) => post::answer(proxy, &mut parts, body, &boundary).await,
         None => done(proxy, &mut parts, body).await,
     };
@@ -44,6 +45,7 @@ async fn answer(proxy: &Proxy, mut parts: Parts, body: Body, form: Option<String
         tracing::debug!(trans_id, %fault, "a request is refused");
         fault.into_response(&trans_id)
     });
+    cors::dress(proxy, &parts, &mut response).await;
     if parts.method == Method::HEAD && !response.status().is_success() {
         *response.body_mut() = body::empty();
         response.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
