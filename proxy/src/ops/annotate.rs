@@ -27,8 +27,7 @@ pub async fn annotate(
     value: HeaderValue,
 ) -> Result<HeaderMap, Error> {
     call.authorize(&Method::POST, &Resource::Object(name.clone())).await?;
-    let read =
-        Read { version, newest: true, ..Read::asked(name.clone(), Method::HEAD, &HeaderMap::new(), false) };
+    let read = Read { version, newest: true, ..Read::asked(name.clone(), Method::HEAD, &HeaderMap::new(), false) };
     let found = get(call, read).await?;
     let place = versions::place(call, name, found.headers()).await?;
     let mut headers = kept(found.headers());

@@ -185,7 +185,10 @@ mod tests {
         let other = asked("h", "/test:buck/a:b").unwrap();
         let named = (other.account.as_deref(), other.bucket.as_deref(), other.key.as_deref());
         assert_eq!(named, (Some("test"), Some("buck"), Some("a:b")));
-        assert_eq!((asked("h", "/:buck"), asked("h", "/a:b:buck")), (Err(Code::InvalidBucketName), Err(Code::InvalidBucketName)));
+        assert_eq!(
+            (asked("h", "/:buck"), asked("h", "/a:b:buck")),
+            (Err(Code::InvalidBucketName), Err(Code::InvalidBucketName))
+        );
         assert_eq!(asked("h", "/b"), Err(Code::InvalidBucketName));
         assert_eq!(asked("h", "/%ff"), Err(Code::InvalidUri));
     }

@@ -188,7 +188,8 @@ pub(super) fn is_preflight(parts: &Parts) -> bool {
 /// Answers a browser's question.
 pub(super) async fn preflight(proxy: &Proxy, parts: &Parts) -> Answered {
     let refuse = |sentence: &'static str| Fault::saying(Code::AccessForbidden, sentence);
-    let (origin, method) = (header(&parts.headers, ORIGIN.as_str()), header(&parts.headers, ACCESS_CONTROL_REQUEST_METHOD.as_str()));
+    let (origin, method) =
+        (header(&parts.headers, ORIGIN.as_str()), header(&parts.headers, ACCESS_CONTROL_REQUEST_METHOD.as_str()));
     if !METHODS.contains(&method) {
         let shown = if method.is_empty() { "null" } else { method };
         return Err(Fault::saying(Code::BadRequest, format!("Invalid Access-Control-Request-Method: {shown}")));
@@ -285,7 +286,10 @@ mod tests {
         let rule = |inside: &str| rules_of(&format!("<CORSRule>{inside}</CORSRule>"));
         let (origin, method) = ("<AllowedOrigin>*</AllowedOrigin>", "<AllowedMethod>GET</AllowedMethod>");
         assert!(rule(&format!("{origin}{method}")).is_ok());
-        assert_eq!((rules_of(""), rule(origin), rule(method)), (Err(Code::MalformedXml), Err(Code::MalformedXml), Err(Code::MalformedXml)));
+        assert_eq!(
+            (rules_of(""), rule(origin), rule(method)),
+            (Err(Code::MalformedXml), Err(Code::MalformedXml), Err(Code::MalformedXml))
+        );
         assert_eq!(rule(&format!("{origin}<AllowedMethod>OPTIONS</AllowedMethod>")), Err(Code::InvalidRequest));
         assert_eq!(rule(&format!("{method}<AllowedOrigin>*.*</AllowedOrigin>")), Err(Code::InvalidRequest));
         assert_eq!(rule(&format!("{origin}{method}<ExposeHeader>a b</ExposeHeader>")), Err(Code::InvalidRequest));

@@ -188,7 +188,9 @@ impl Face<'_> {
         match kind {
             Kind::Acl => acl::answer(self, payload).await,
             Kind::MultiDelete => multi_delete::answer(self, payload).await,
-            Kind::Location | Kind::Logging | Kind::ObjectLock | Kind::Lifecycle => subresource::answer(self, kind).await,
+            Kind::Location | Kind::Logging | Kind::ObjectLock | Kind::Lifecycle => {
+                subresource::answer(self, kind).await
+            }
             Kind::Tagging => tagging::answer(self, payload).await,
             Kind::Cors => cors::answer(self, payload).await,
             Kind::Policy => policy::answer(self, payload).await,

@@ -12,8 +12,8 @@ use super::fault::Fault;
 use super::listing::version_id;
 use super::payload::Payload;
 use super::payload::checksum::Algorithm;
-use super::xml::{Node, Xml};
 use super::policy::{self, Need};
+use super::xml::{Node, Xml};
 use super::{Answered, Face, delete, document, parse};
 
 /// The longest body, whatever is configured.

@@ -133,7 +133,8 @@ mod tests {
 
     #[test]
     fn rules() {
-        let read = |text: &str| Ownership::read(&Node::parse(format!("<{ROOT}>{text}</{ROOT}>").as_bytes(), ROOT).unwrap());
+        let read =
+            |text: &str| Ownership::read(&Node::parse(format!("<{ROOT}>{text}</{ROOT}>").as_bytes(), ROOT).unwrap());
         for name in ["BucketOwnerEnforced", "BucketOwnerPreferred", "ObjectWriter"] {
             let rule = format!("<Rule><ObjectOwnership>{name}</ObjectOwnership></Rule>");
             assert_eq!(read(&rule).map(Ownership::name), Ok(name));

@@ -74,15 +74,18 @@ pub(super) fn denied(reason: &str) -> Fault {
 /// # Errors
 /// When the lists that a container is to get let everybody in and must not.
 pub(super) async fn check_lists(face: &Face<'_>, lists: &HeaderMap) -> Result<(), Fault> {
-    let is_public =
-        |name: &str| acl::parse(header(lists, name)).allows_referrer(Some("unknown"));
+    let is_public = |name: &str| acl::parse(header(lists, name)).allows_referrer(Some("unknown"));
     if !["x-container-read", "x-container-write"].into_iter().any(is_public) {
         return Ok(());
     }
     let info = face.proxy.client.container_info(&face.account, face.bucket()).await;
     let info = info.map_err(|error| face.fault(error.into()))?;
     let is_blocked = info.found().is_some_and(|info| Block::of(info).block_public_acls);
-    if is_blocked { Err(denied("public access control lists are prevented by the BlockPublicAcls setting")) } else { Ok(()) }
+    if is_blocked {
+        Err(denied("public access control lists are prevented by the BlockPublicAcls setting"))
+    } else {
+        Ok(())
+    }
 }
 
 pub(super) async fn answer(face: &Face<'_>, payload: Payload) -> Answered {

@@ -126,7 +126,8 @@ impl Tags {
 
     /// As they are kept with an object; empty for none.
     fn kept(&self) -> Result<HeaderValue, Fault> {
-        let pairs: Vec<String> = self.0.iter().map(|(key, value)| format!("{}={}", escaped(key), escaped(value))).collect();
+        let pairs: Vec<String> =
+            self.0.iter().map(|(key, value)| format!("{}={}", escaped(key), escaped(value))).collect();
         let text = pairs.join("&");
         let fits = Some(text).filter(|text| text.len() <= MAX_KEPT_BYTES);
         fits.and_then(|text| HeaderValue::from_bytes(text.as_bytes()).ok())
@@ -200,7 +201,8 @@ pub(super) fn asked(request: &HeaderMap) -> Result<HeaderMap, Fault> {
 pub(super) fn copied(request: &HeaderMap, source: &HeaderMap) -> Result<HeaderMap, Fault> {
     let mut headers = HeaderMap::new();
     let of_source = || source.get(TAGS).cloned().unwrap_or(HeaderValue::from_static(""));
-    headers.insert(TAGS, if header(request, DIRECTIVE) == "REPLACE" { HeaderValue::from_static("") } else { of_source() });
+    headers
+        .insert(TAGS, if header(request, DIRECTIVE) == "REPLACE" { HeaderValue::from_static("") } else { of_source() });
     if header(request, DIRECTIVE) == "REPLACE" {
         headers.extend(asked(request)?);
     }
@@ -305,7 +307,10 @@ mod tests {
 
     #[test]
     fn headers_of_uploads() {
-        assert_eq!(Tags::of_header("foo=bar+x&bar&a%2Fb=%C3%A9"), Ok(tags(&[("foo", "bar x"), ("bar", ""), ("a/b", "é")])));
+        assert_eq!(
+            Tags::of_header("foo=bar+x&bar&a%2Fb=%C3%A9"),
+            Ok(tags(&[("foo", "bar x"), ("bar", ""), ("a/b", "é")]))
+        );
         assert_eq!(Tags::of_header(""), Ok(Tags::default()));
         assert_eq!(Tags::of_header("a=%ff").unwrap_err().code, Code::InvalidArgument);
         assert_eq!(Tags::of_header("a=1&a=2").unwrap_err().code, Code::InvalidTag);

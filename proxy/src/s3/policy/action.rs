@@ -64,7 +64,12 @@ const OF_BUCKETS: [(&str, &str, &str, &str); 18] = [
         "s3:PutBucketPublicAccessBlock",
         "s3:PutBucketPublicAccessBlock",
     ),
-    ("replication", "s3:GetReplicationConfiguration", "s3:PutReplicationConfiguration", "s3:PutReplicationConfiguration"),
+    (
+        "replication",
+        "s3:GetReplicationConfiguration",
+        "s3:PutReplicationConfiguration",
+        "s3:PutReplicationConfiguration",
+    ),
     ("requestPayment", "s3:GetBucketRequestPayment", "s3:PutBucketRequestPayment", ""),
     ("tagging", "s3:GetBucketTagging", "s3:PutBucketTagging", "s3:PutBucketTagging"),
     ("versioning", "s3:GetBucketVersioning", "s3:PutBucketVersioning", ""),
@@ -140,7 +145,8 @@ fn of_bucket(method: &Method, query: &Query) -> Option<(&'static str, Right)> {
     let is_read = matches!(*method, Method::GET | Method::HEAD);
     if let Some((_, get, put, delete)) = OF_BUCKETS.into_iter().find(|(name, ..)| query.has(name)) {
         // Whoever lists a bucket has always been told where it is, and whether it keeps versions.
-        let is_told = ["s3:GetBucketAcl", "s3:GetBucketLocation", "s3:GetBucketVersioning", "s3:GetBucketLogging"].contains(&get);
+        let is_told =
+            ["s3:GetBucketAcl", "s3:GetBucketLocation", "s3:GetBucketVersioning", "s3:GetBucketLogging"].contains(&get);
         let right = if is_read && is_told { Right::Read } else { Right::Own };
         return Some(match *method {
             Method::PUT | Method::POST => (put, right),

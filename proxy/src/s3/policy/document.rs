@@ -101,7 +101,9 @@ impl Policy {
         };
         let statements = match document.get("Statement") {
             None => return malformed("Missing required field Statement"),
-            Some(Value::Array(list)) => list.iter().map(|one| Statement::read(one, bucket)).collect::<Result<_, _>>()?,
+            Some(Value::Array(list)) => {
+                list.iter().map(|one| Statement::read(one, bucket)).collect::<Result<_, _>>()?
+            }
             Some(one) => vec![Statement::read(one, bucket)?],
         };
         if statements.is_empty() {
@@ -320,7 +322,8 @@ mod tests {
             (json!({ "CanonicalUser": "test:tester" }), one, true),
             (json!({ "Service": "*" }), one, false),
         ] {
-            let said = says(statement("Allow", principal.clone(), json!("s3:*"), json!("*")), who, "s3:GetObject", "pail/k");
+            let said =
+                says(statement("Allow", principal.clone(), json!("s3:*"), json!("*")), who, "s3:GetObject", "pail/k");
             assert_eq!(said, allowed.then_some(Effect::Allow), "{principal} {who:?}");
         }
     }

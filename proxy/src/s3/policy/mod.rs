@@ -14,14 +14,14 @@ mod document;
 mod keys;
 mod pattern;
 
+use apus_base::body;
+use apus_base::client::ContainerInfo;
+use http::header::{CONTENT_TYPE, REFERER};
 use http::request::Parts;
-use http::{HeaderMap, Method, StatusCode};
+use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use serde::{Deserialize, Serialize};
 
-pub(super) use action::{Need, Right, needs};
-use document::{Effect, Malformed, Policy, Request};
-use keys::Keys;
-
+use super::auth::header;
 use super::code::Code;
 use super::fault::Fault;
 use super::payload::Payload;
@@ -34,9 +34,9 @@ use crate::auth::acl::Acl;
 use crate::auth::{self, Access, Denied};
 use crate::context::{Context, Grant};
 use crate::ops::get::{Read, get};
-use apus_base::body;
-use apus_base::client::ContainerInfo;
-use http::header::CONTENT_TYPE;
+pub(super) use action::{Need, Right, needs};
+use document::{Effect, Malformed, Policy, Request};
+use keys::Keys;
 
 const POLICY: Setting = Setting("policy");
 /// What only an owner does, whatever a policy allows: operations take no lists from anybody else.
@@ -128,37 +128,45 @@ async fn tags(face: &Face<'_>, bucket: &str, key: &str) -> Result<Tags, Fault> {
 }
 
 /// Whether one may do it without a policy, and if so, whether as an owner.
-async fn own_right(
-    face: &Face<'_>,
-    need: &Need,
-    info: &ContainerInfo,
-    block: Block,
-) -> Result<Option<bool>, Fault> {
+async fn own_right(face: &Face<'_>, need: &Need, info: &ContainerInfo, block: Block) -> Result<Option<bool>, Fault> {
     let method = need.right.method();
-    let access = Access {
-        method: &method,
-        account: &face.account,
-        container: Some(&need.bucket),
-        object: need.key.as_deref(),
-    };
+    let access =
+        Access { method: &method, account: &face.account, container: Some(&need.bucket), object: need.key.as_deref() };
     match auth::authorize(face.proxy, face.parts, access).await {
         Ok(granted) if granted.owner => Ok(Some(true)),
-        // Lists that nobody looks at any more give no rights.
-        Ok(_) if ownership::is_enforced(info) => Ok(None),
-        Ok(_) if block.ignore_public_acls && !is_named(face, need.right, info) => Ok(None),
-        Ok(_) => Ok(Some(false)),
+        Ok(_) => Ok(match named(face, need.right, info) {
+            // Lists that nobody looks at any more give no rights.
+            Named::Alone | Named::WithEverybody if ownership::is_enforced(info) => None,
+            Named::WithEverybody if block.ignore_public_acls => None,
+            Named::Alone | Named::WithEverybody | Named::Nowhere => Some(false),
+        }),
         Err(Denied::Unauthorized | Denied::Forbidden) => Ok(None),
         Err(denied @ Denied::Unavailable(_)) => Err(face.fault(denied.into())),
     }
 }
 
-/// Whether a list of the bucket names whoever asks, and not just everybody.
-fn is_named(face: &Face<'_>, right: Right, info: &ContainerInfo) -> bool {
+/// Where a list of the bucket names whoever asks.
+enum Named {
+    /// By their own name or one of their groups'.
+    Alone,
+    /// Because it lets in whoever comes from anywhere.
+    WithEverybody,
+    /// Nowhere: it is the whole account that lets them in.
+    Nowhere,
+}
+
+fn named(face: &Face<'_>, right: Right, info: &ContainerInfo) -> Named {
     let context = face.parts.extensions.get::<Context>();
-    let groups = context.and_then(|context| context.identity.as_ref()).map(|identity| identity.groups.clone());
+    let groups = context.and_then(|context| context.identity.as_ref()).map(|identity| identity.groups.as_slice());
     let list = if right == Right::Read { &info.read_acl } else { &info.write_acl };
-    let list: Option<Acl> = list.as_deref().map(auth::acl::parse);
-    list.zip(groups).is_some_and(|(list, groups)| list.names(&groups))
+    let list: Acl = list.as_deref().map(auth::acl::parse).unwrap_or_default();
+    if list.names(groups.unwrap_or_default()) {
+        Named::Alone
+    } else if list.allows_referrer(Some(header(&face.parts.headers, REFERER.as_str()))) {
+        Named::WithEverybody
+    } else {
+        Named::Nowhere
+    }
 }
 
 /// `?policy`
@@ -170,7 +178,7 @@ pub(super) async fn answer(face: &Face<'_>, payload: Payload) -> Answered {
         Method::GET => {
             let mut response = empty(StatusCode::OK);
             *response.body_mut() = body::full(text(face).await?);
-            response.headers_mut().insert(CONTENT_TYPE, http::HeaderValue::from_static("application/json"));
+            response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
             Ok(response)
         }
         Method::PUT => put(face, payload).await,
