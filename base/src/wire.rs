@@ -33,6 +33,8 @@ pub mod header {
     pub const BACKEND_TIMESTAMP: &str = "x-backend-timestamp";
     /// In answers: the version of an object's data, where a later POST changed its metadata.
     pub const BACKEND_DATA_TIMESTAMP: &str = "x-backend-data-timestamp";
+    /// In a POST: the container's row of the object stays as it is, because nothing that listings show is changed.
+    pub const UNLISTED: &str = "x-backend-unlisted";
     /// The trailer by which a proxy tells the MD5 of a body that it has hashed while it streamed.
     pub const TRAILER_ETAG: &str = "x-backend-etag";
     /// The trailer with the CRC-32 (IEEE, eight hexadecimal digits) of a body, which checks the hop to each replica.

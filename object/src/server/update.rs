@@ -40,7 +40,8 @@ pub(super) async fn tell(
 ) -> Result<(), Refusal> {
     crash::point(BEFORE_UPDATE);
     let now = newest(&row);
-    let containers = Named::of(headers, &CONTAINER).filter(|named| !named.destinations.is_empty());
+    let is_listed = !headers.contains_key(header::UNLISTED);
+    let containers = Named::of(headers, &CONTAINER).filter(|named| is_listed && !named.destinations.is_empty());
     let (account, container) = (target.account.clone(), target.container.clone());
     let row = containers.is_some().then_some(RowUpdate { partition: 0, account, container, row });
     let (addition, removal) = (expiry.addition(target, headers, now), expiry.removal(target, headers, now));

@@ -5,6 +5,7 @@
 //! is also that of the storage servers: `x-object-meta-*`, `content-type`, `x-delete-at` and so on.
 
 pub mod account;
+pub mod annotate;
 pub mod bulk;
 pub mod condition;
 pub mod container;

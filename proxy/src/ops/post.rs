@@ -2,7 +2,7 @@
 
 use apus_base::client::Target;
 use http::header::CONTENT_TYPE;
-use http::{HeaderMap, HeaderValue, Method};
+use http::{HeaderMap, HeaderName, HeaderValue, Method};
 
 use super::headers::stored;
 use super::put::DELETE_AT;
@@ -11,6 +11,9 @@ use super::symlink::{Link, LinkError};
 use super::{Call, crypto, versions};
 use crate::constraints::{Level, check_content_type, delete_at};
 use crate::error::Error;
+
+/// Asks the object servers not to tell the listing: nothing that it shows is changed. No client can set it.
+pub(super) const UNLISTED: HeaderName = HeaderName::from_static(apus_base::wire::header::UNLISTED);
 
 /// What became of a POST.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,6 +52,9 @@ pub(super) async fn replace(call: Call<'_>, name: &ObjectName, request: &HeaderM
     headers.extend(stored(request));
     crypto::seal_metadata(call.proxy, name, &mut headers)?;
     call.open_expired(&mut headers);
+    if let Some(unlisted) = request.get(UNLISTED) {
+        headers.insert(UNLISTED, unlisted.clone());
+    }
     if let Some(kind) = request.get(CONTENT_TYPE).filter(|kind| !kind.is_empty()) {
         check_content_type(kind)?;
         headers.insert(CONTENT_TYPE, kind.clone());

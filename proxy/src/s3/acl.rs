@@ -10,7 +10,7 @@ use super::fault::Fault;
 use super::payload::Payload;
 use super::service::owner;
 use super::xml::{Node, Xml};
-use super::{Answered, Face, bucket, document, empty, object};
+use super::{Answered, Face, bucket, document, empty, object, public_access};
 use crate::auth::acl;
 use crate::ops::container;
 
@@ -135,6 +135,7 @@ async fn put(face: &Face<'_>, payload: Payload) -> Answered {
             Meaning::of_document(&document)?.headers()
         }
     };
+    public_access::check_lists(face, &headers).await?;
     let parts = face.request(Method::POST, headers.clone());
     let done = container::update(face.call(&parts), face.container(), &headers).await;
     done.map_err(|error| face.bucket_fault(error))?;

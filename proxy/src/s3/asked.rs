@@ -18,6 +18,8 @@ const MAX_NUMBER: u64 = 2_147_483_647;
 /// What a request is about.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Asked {
+    /// The account of the bucket, if the request says so: `account:bucket`. It stands without a reseller's prefix.
+    pub account: Option<String>,
     /// The bucket; absent where the request is about all of them.
     pub bucket: Option<String>,
     /// The key in it; absent where the request is about the bucket.
@@ -45,19 +47,29 @@ impl Asked {
         let some = |text: &str| Some(text.to_owned()).filter(|text| !text.is_empty());
         if let Some(bucket) = bucket_in_host(parts, config) {
             let key = some(rest);
-            return Ok(Self { bucket: Some(bucket.clone()), key, in_host: Some(bucket), path, query });
+            return Ok(Self { account: None, bucket: Some(bucket.clone()), key, in_host: Some(bucket), path, query });
         }
         let (bucket, key) = rest.split_once('/').unwrap_or((rest, ""));
         if bucket.is_empty() && !key.is_empty() {
             return Err(Fault::new(Code::InvalidUri).with("Uri", raw));
         }
+        let (account, bucket) = match bucket.split_once(':') {
+            Some((account, bucket)) if !account.is_empty() => (some(account), bucket),
+            _ => (None, bucket),
+        };
         let (bucket, key) = (some(bucket), some(key));
         if let Some(bucket) = bucket.as_deref().filter(|name| !is_bucket_name(name, config.dns_compliant_bucket_names))
         {
             return Err(Fault::new(Code::InvalidBucketName).with("BucketName", bucket));
         }
-        Ok(Self { bucket, key, in_host: None, path, query })
+        Ok(Self { account, bucket, key, in_host: None, path, query })
     }
+}
+
+/// Whether a request names a bucket of an account, `/account:bucket`, so that it need not say who asks.
+pub fn names_account(parts: &Parts, config: &Config) -> bool {
+    let asked = Asked::of(parts, Query::default(), config);
+    asked.is_ok_and(|asked| asked.account.is_some() && asked.bucket.is_some())
 }
 
 /// The bucket that a host names.
@@ -172,6 +184,13 @@ mod tests {
             let asked = asked(host, target).unwrap();
             assert_eq!((asked.bucket.as_deref(), asked.key.as_deref()), (bucket, key), "{host} {target}");
         }
+        let other = asked("h", "/test:buck/a:b").unwrap();
+        let named = (other.account.as_deref(), other.bucket.as_deref(), other.key.as_deref());
+        assert_eq!(named, (Some("test"), Some("buck"), Some("a:b")));
+        assert_eq!(
+            (asked("h", "/:buck"), asked("h", "/a:b:buck")),
+            (Err(Code::InvalidBucketName), Err(Code::InvalidBucketName))
+        );
         assert_eq!(asked("h", "/b"), Err(Code::InvalidBucketName));
         assert_eq!((asked("h", "/%ff"), asked("h", "/buck/%00o")), (Err(Code::InvalidUri), Err(Code::InvalidUri)));
     }

@@ -7,7 +7,7 @@ use super::code::Code;
 use super::fault::Fault;
 use super::payload::Payload;
 use super::translate::SEGMENTS;
-use super::{Answered, Face, acl, empty, listing, parse};
+use super::{Answered, Face, acl, empty, listing, ownership, parse};
 use crate::ops::container::{self, ContainerName};
 use crate::ops::delete;
 use crate::ops::listing::Listing;
@@ -48,7 +48,8 @@ async fn create(face: &Face<'_>, payload: Payload) -> Answered {
             return Err(Fault::new(Code::InvalidLocationConstraint));
         }
     }
-    let headers = acl::canned(face)?.unwrap_or_default();
+    let mut headers = acl::canned(face)?.unwrap_or_default();
+    headers.extend(ownership::asked(face)?);
     let parts = face.request(Method::PUT, headers.clone());
     let made = container::create(face.call(&parts), face.container(), &headers, None).await;
     match made.map_err(|error| face.bucket_fault(error))? {

@@ -7,9 +7,12 @@ use http::StatusCode;
 #[expect(missing_docs, reason = "the sentence of each says it")]
 pub enum Code {
     AccessDenied,
+    AccessForbidden,
+    AccessControlListNotSupported,
     AuthorizationHeaderMalformed,
     AuthorizationQueryParameters,
     BadDigest,
+    BadRequest,
     BrokenMpu,
     BucketAlreadyExists,
     BucketAlreadyOwnedByYou,
@@ -22,6 +25,7 @@ pub enum Code {
     InvalidAccessKeyId,
     InvalidArgument,
     InvalidBucketName,
+    InvalidBucketAclWithObjectOwnership,
     InvalidChunkSize,
     InvalidDigest,
     InvalidLocationConstraint,
@@ -32,9 +36,11 @@ pub enum Code {
     InvalidRange,
     InvalidRequest,
     InvalidStorageClass,
+    InvalidTag,
     InvalidUri,
     KeyTooLong,
     MalformedAcl,
+    MalformedPolicy,
     MalformedPostRequest,
     MalformedTrailer,
     MalformedXml,
@@ -44,11 +50,16 @@ pub enum Code {
     MissingSecurityHeader,
     NoLoggingStatusForKey,
     NoSuchBucket,
+    NoSuchBucketPolicy,
+    NoSuchCorsConfiguration,
     NoSuchKey,
+    NoSuchPublicAccessBlockConfiguration,
+    NoSuchTagSet,
     NoSuchUpload,
     NoSuchVersion,
     NotImplemented,
     ObjectLockConfigurationNotFound,
+    OwnershipControlsNotFound,
     PreconditionFailed,
     RequestTimeTooSkewed,
     RequestTimeout,
@@ -78,6 +89,12 @@ impl Code {
 
     fn meaning(self) -> (&'static str, StatusCode, &'static str) {
         match self {
+            Self::AccessControlListNotSupported => {
+                ("AccessControlListNotSupported", StatusCode::BAD_REQUEST, "The bucket does not allow ACLs")
+            }
+            Self::AccessForbidden => {
+                ("AccessForbidden", StatusCode::FORBIDDEN, "CORSResponse: This CORS request is not allowed.")
+            }
             Self::AccessDenied => ("AccessDenied", StatusCode::FORBIDDEN, "Access Denied."),
             Self::AuthorizationHeaderMalformed => (
                 "AuthorizationHeaderMalformed",
@@ -85,6 +102,7 @@ impl Code {
                 "The authorization header is malformed; the authorization header requires three components: Credential, SignedHeaders, and Signature.",
             ),
             Self::AuthorizationQueryParameters => ("AuthorizationQueryParametersError", StatusCode::BAD_REQUEST, ""),
+            Self::BadRequest => ("BadRequest", StatusCode::BAD_REQUEST, "Bad Request"),
             Self::BadDigest => {
                 ("BadDigest", StatusCode::BAD_REQUEST, "The Content-MD5 you specified did not match what we received.")
             }
@@ -133,6 +151,11 @@ impl Code {
                 "The AWS Access Key Id you provided does not exist in our records.",
             ),
             Self::InvalidArgument => ("InvalidArgument", StatusCode::BAD_REQUEST, "Invalid Argument."),
+            Self::InvalidBucketAclWithObjectOwnership => (
+                "InvalidBucketAclWithObjectOwnership",
+                StatusCode::BAD_REQUEST,
+                "Bucket cannot have ACLs set with ObjectOwnership's BucketOwnerEnforced setting",
+            ),
             Self::InvalidBucketName => {
                 ("InvalidBucketName", StatusCode::BAD_REQUEST, "The specified bucket is not valid.")
             }
@@ -174,8 +197,10 @@ impl Code {
             Self::InvalidStorageClass => {
                 ("InvalidStorageClass", StatusCode::BAD_REQUEST, "The storage class you specified is not valid.")
             }
+            Self::InvalidTag => ("InvalidTag", StatusCode::BAD_REQUEST, "The tag provided was not a valid tag."),
             Self::InvalidUri => ("InvalidURI", StatusCode::BAD_REQUEST, "Couldn't parse the specified URI."),
             Self::KeyTooLong => ("KeyTooLongError", StatusCode::BAD_REQUEST, "Your key is too long."),
+            Self::MalformedPolicy => ("MalformedPolicy", StatusCode::BAD_REQUEST, "This policy contains invalid Json"),
             Self::MalformedAcl => (
                 "MalformedACLError",
                 StatusCode::BAD_REQUEST,
@@ -215,8 +240,20 @@ impl Code {
                 StatusCode::BAD_REQUEST,
                 "There is no such thing as a logging status sub-resource for a key.",
             ),
+            Self::NoSuchCorsConfiguration => {
+                ("NoSuchCORSConfiguration", StatusCode::NOT_FOUND, "The CORS configuration does not exist")
+            }
+            Self::NoSuchBucketPolicy => {
+                ("NoSuchBucketPolicy", StatusCode::NOT_FOUND, "The bucket policy does not exist")
+            }
             Self::NoSuchBucket => ("NoSuchBucket", StatusCode::NOT_FOUND, "The specified bucket does not exist."),
+            Self::NoSuchPublicAccessBlockConfiguration => (
+                "NoSuchPublicAccessBlockConfiguration",
+                StatusCode::NOT_FOUND,
+                "The public access block configuration was not found",
+            ),
             Self::NoSuchKey => ("NoSuchKey", StatusCode::NOT_FOUND, "The specified key does not exist."),
+            Self::NoSuchTagSet => ("NoSuchTagSet", StatusCode::NOT_FOUND, "The TagSet does not exist"),
             Self::NoSuchUpload => (
                 "NoSuchUpload",
                 StatusCode::NOT_FOUND,
@@ -224,6 +261,11 @@ impl Code {
             ),
             Self::NoSuchVersion => ("NoSuchVersion", StatusCode::NOT_FOUND, "The specified version does not exist."),
             Self::NotImplemented => ("NotImplemented", StatusCode::NOT_IMPLEMENTED, "Not implemented."),
+            Self::OwnershipControlsNotFound => (
+                "OwnershipControlsNotFoundError",
+                StatusCode::NOT_FOUND,
+                "The bucket ownership controls were not found",
+            ),
             Self::ObjectLockConfigurationNotFound => (
                 "ObjectLockConfigurationNotFoundError",
                 StatusCode::NOT_FOUND,

@@ -9,8 +9,9 @@ use percent_encoding::percent_decode_str;
 use super::code::Code;
 use super::fault::Fault;
 use super::listing::version_id;
+use super::policy::Need;
 use super::xml::Xml;
-use super::{Answered, Face, condition, document, metadata, object};
+use super::{Answered, Face, condition, document, metadata, object, tagging};
 use crate::ops::condition::Condition;
 use crate::ops::copy::{Copied, copy_if};
 use crate::ops::get::{Read, get};
@@ -127,6 +128,15 @@ impl Plan {
     }
 }
 
+/// What a copy reads.
+///
+/// # Errors
+/// When the version of it makes no sense.
+pub(super) fn need(face: &Face<'_>) -> Result<Option<Need>, Fault> {
+    let of = |plan: Plan| Need::get(&plan.source.container, &plan.source.object, plan.version.is_some());
+    if face.parts.method == Method::PUT && face.asked.key.is_some() { Ok(Plan::of(face)?.map(of)) } else { Ok(None) }
+}
+
 fn unmet(response: &Response<Body>) -> Fault {
     Fault::new(match response.status() {
         StatusCode::RANGE_NOT_SATISFIABLE => Code::InvalidRange,
@@ -143,7 +153,7 @@ pub(super) async fn answer(face: &Face<'_>) -> Answered {
         return Err(Fault::argument(RANGE_OF_SOURCE, &range, "Illegal copy header"));
     }
     let plan = Plan::of(face)?.ok_or(Fault::new(Code::InvalidArgument))?;
-    plan.check(face).await?;
+    let source = plan.check(face).await?;
     let (to, condition) = (face.object()?, condition::of_put(&face.parts.headers)?);
     let replaces = super::auth::header(&face.parts.headers, "x-amz-metadata-directive") == "REPLACE";
     if plan.source == to && !replaces && plan.version.is_none() {
@@ -159,6 +169,7 @@ pub(super) async fn answer(face: &Face<'_>) -> Answered {
             request.insert(CONTENT_TYPE, HeaderValue::from_static("binary/octet-stream"));
         }
     }
+    request.extend(tagging::copied(&face.parts.headers, &source)?);
     let (stored, source_version) = plan.run(face, to, request, &HeaderMap::new(), condition).await?;
     let mut response = result("CopyObjectResult", &stored);
     let version = object::answered(&stored).headers().get("x-amz-version-id").cloned();

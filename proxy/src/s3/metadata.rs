@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use apus_base::client::Footers;
 use apus_base::timestamp::Timestamp;
+use apus_base::wire::header::BACKEND_DATA_TIMESTAMP;
 use base64::prelude::{BASE64_STANDARD, Engine as _};
 use http::header::{
     ACCEPT_RANGES, CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_ENCODING, CONTENT_LANGUAGE, CONTENT_LENGTH,
@@ -16,6 +17,7 @@ use super::code::Code;
 use super::fault::Fault;
 use super::payload::Promise;
 use super::payload::checksum::Algorithm;
+use super::tagging::{COUNT, TAGS, count};
 use crate::ops::large::{PARTS_COUNT, S3_ETAG, is_static};
 use crate::ops::versions::VERSION_ID;
 use apus_base::hex::hex;
@@ -66,7 +68,8 @@ pub(super) fn promised_md5(request: &HeaderMap) -> Result<HeaderMap, Fault> {
 
 /// What an upload in parts hands on to the object that comes of it.
 pub(super) fn kept(upload: &HeaderMap) -> HeaderMap {
-    let is_kept = |name: &HeaderName| DESCRIBING.contains(name) || name.as_str().starts_with(SWIFT_META);
+    let is_kept =
+        |name: &HeaderName| DESCRIBING.contains(name) || *name == TAGS || name.as_str().starts_with(SWIFT_META);
     crate::ops::headers::pick(upload, is_kept)
 }
 
@@ -158,6 +161,13 @@ pub(super) fn shown(answer: &HeaderMap) -> HeaderMap {
     };
     rename(&VERSION_ID, "x-amz-version-id");
     rename(&PARTS_COUNT, "x-amz-mp-parts-count");
+    if let Ok(moment) = header(answer, BACKEND_DATA_TIMESTAMP).parse::<Timestamp>() {
+        // Tags are no part of an object, so that changing them does not change it.
+        set(&mut headers, LAST_MODIFIED, &moment.http_date());
+    }
+    if let Some(count) = count(answer) {
+        headers.insert(COUNT, HeaderValue::from(count));
+    }
     if answer.contains_key(CIPHER) {
         headers.insert("x-amz-server-side-encryption", HeaderValue::from_static("AES256"));
     }

@@ -14,6 +14,7 @@ pub mod code;
 mod condition;
 pub mod config;
 mod copy;
+mod cors;
 mod delete;
 pub mod fault;
 mod guard;
@@ -22,12 +23,17 @@ mod metadata;
 mod multi_delete;
 mod multipart;
 mod object;
+mod ownership;
 pub mod payload;
+mod policy;
 mod post;
+mod public_access;
 mod rules;
 mod service;
+mod setting;
 mod step;
 mod subresource;
+mod tagging;
 mod translate;
 mod versioning;
 pub mod xml;
@@ -58,9 +64,9 @@ pub struct Face<'a> {
     /// The request, with the headers that its body has once it is decoded.
     parts: &'a Parts,
     asked: &'a Asked,
-    /// The account of whoever signed.
+    /// The account of the bucket: that of whoever signed, unless the request names another.
     account: String,
-    /// `account:user`, which is the ID of owners.
+    /// `account:user`, which is the ID of owners; empty if nobody signed.
     user: String,
 }
 
@@ -98,6 +104,17 @@ impl Face<'_> {
         Ok(self.name(self.bucket(), self.key()?))
     }
 
+    /// The same, for a request that says otherwise who asks.
+    fn on<'b>(&'b self, parts: &'b Parts) -> Face<'b> {
+        let (account, user) = (self.account.clone(), self.user.clone());
+        Face { proxy: self.proxy, parts, asked: self.asked, account, user }
+    }
+
+    /// Whether the bucket's account has that name, which stands without a reseller's prefix.
+    fn is_account(&self, name: &str) -> bool {
+        self.account.strip_prefix(self.proxy.auth.resellers.first_prefix()) == Some(name)
+    }
+
     /// The request that an operation is done for: of this one's headers, only these.
     fn request(&self, method: Method, headers: HeaderMap) -> Parts {
         let mut parts = single(self.parts, method);
@@ -123,9 +140,20 @@ impl Face<'_> {
         Ok(Some(text).filter(|text| !text.is_empty()))
     }
 
-    /// Does what is asked.
+    /// Does what is asked, if whoever asks may.
     async fn dispatch(&self, payload: Payload) -> Answered {
         self.guard().await?;
+        let mut needs = policy::needs(&self.parts.method, self.asked, &self.parts.headers);
+        needs.extend(copy::need(self)?);
+        let granted = policy::check(self, &needs).await?;
+        ownership::check_lists(self).await?;
+        match &granted {
+            Some(parts) => self.on(parts).route(payload).await,
+            None => self.route(payload).await,
+        }
+    }
+
+    async fn route(&self, payload: Payload) -> Answered {
         let query = &self.asked.query;
         if let Some(unsupported) = subresource::UNSUPPORTED.iter().find(|name| query.has(name)) {
             tracing::debug!(unsupported, "a request is for what is not implemented");
@@ -135,7 +163,7 @@ impl Face<'_> {
             return service::answer(self).await;
         }
         let method = self.parts.method.clone();
-        let kinds: [(&str, Kind); 11] = [
+        let kinds: [(&str, Kind); 16] = [
             ("acl", Kind::Acl),
             ("delete", Kind::MultiDelete),
             ("location", Kind::Location),
@@ -147,15 +175,26 @@ impl Face<'_> {
             ("tagging", Kind::Tagging),
             ("object-lock", Kind::ObjectLock),
             ("lifecycle", Kind::Lifecycle),
+            ("cors", Kind::Cors),
+            ("policy", Kind::Policy),
+            ("policyStatus", Kind::PolicyStatus),
+            ("publicAccessBlock", Kind::PublicAccessBlock),
+            ("ownershipControls", Kind::OwnershipControls),
         ];
         let asked = kinds.into_iter().find(|(name, _)| query.has(name)).map(|(_, kind)| kind);
         let kind = asked.unwrap_or(if self.asked.key.is_some() { Kind::Object } else { Kind::Bucket });
         match kind {
             Kind::Acl => acl::answer(self, payload).await,
             Kind::MultiDelete => multi_delete::answer(self, payload).await,
-            Kind::Location | Kind::Logging | Kind::Tagging | Kind::ObjectLock | Kind::Lifecycle => {
+            Kind::Location | Kind::Logging | Kind::ObjectLock | Kind::Lifecycle => {
                 subresource::answer(self, kind).await
             }
+            Kind::Tagging => tagging::answer(self, payload).await,
+            Kind::Cors => cors::answer(self, payload).await,
+            Kind::Policy => policy::answer(self, payload).await,
+            Kind::PolicyStatus => policy::status(self).await,
+            Kind::PublicAccessBlock => public_access::answer(self, payload).await,
+            Kind::OwnershipControls => ownership::answer(self, payload).await,
             Kind::Part => multipart::part::answer(self, payload).await,
             Kind::Upload => multipart::upload(self, payload).await,
             Kind::Uploads => multipart::uploads(self).await,
@@ -186,6 +225,11 @@ enum Kind {
     Tagging,
     ObjectLock,
     Lifecycle,
+    Cors,
+    Policy,
+    PolicyStatus,
+    PublicAccessBlock,
+    OwnershipControls,
     Object,
     Bucket,
 }

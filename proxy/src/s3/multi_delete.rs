@@ -12,6 +12,7 @@ use super::fault::Fault;
 use super::listing::version_id;
 use super::payload::Payload;
 use super::payload::checksum::Algorithm;
+use super::policy::{self, Need};
 use super::xml::{Node, Xml};
 use super::{Answered, Face, condition, delete, document, parse};
 
@@ -50,10 +51,8 @@ pub(super) async fn answer(face: &Face<'_>, payload: Payload) -> Answered {
     let (doomed, quiet) = read(&document_read)?;
     let mut xml = Xml::new("DeleteResult");
     match delete::check_bucket(face).await {
-        Err(fault) if fault.code == Code::AccessDenied => {
-            doomed.iter().for_each(|doomed| refused(&mut xml, doomed, &fault));
-            return Ok(document(xml));
-        }
+        // Whoever may not look into the bucket may delete in it all the same, or is refused for each key.
+        Err(fault) if fault.code == Code::AccessDenied => {}
         checked => checked?,
     }
     let together = face.config().multi_delete_concurrency.max(1);
@@ -111,7 +110,14 @@ async fn one(face: &Face<'_>, doomed: Doomed) -> (Doomed, Option<Fault>) {
         Ok(condition) => condition.flatten(),
         Err(fault) => return (doomed, Some(fault)),
     };
-    let fault = delete::one(face, &name, version, condition.as_ref()).await.err();
+    let condition = condition.as_ref();
+    let need = Need::delete(face.bucket(), &doomed.key, version.is_some());
+    let done = match policy::check(face, &[need]).await {
+        Ok(Some(parts)) => delete::one(&face.on(&parts), &name, version, condition).await,
+        Ok(None) => delete::one(face, &name, version, condition).await,
+        Err(fault) => Err(fault),
+    };
+    let fault = done.err();
     (doomed, fault.filter(|fault| !matches!(fault.code, Code::NoSuchKey | Code::NoSuchVersion)))
 }
 

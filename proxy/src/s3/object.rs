@@ -17,7 +17,7 @@ use super::fault::Fault;
 use super::listing::version_id;
 use super::metadata::set;
 use super::payload::Payload;
-use super::{Answered, Face, condition, copy, delete, empty, metadata};
+use super::{Answered, Face, condition, copy, delete, empty, metadata, public_access, tagging};
 use crate::ops::get::{Read, get};
 use crate::ops::large::{PARTS_COUNT, S3_ETAG, View, is_static};
 use crate::ops::put::{Put, Stored, put};
@@ -187,9 +187,12 @@ pub(super) fn check_key(face: &Face<'_>) -> Result<(), Fault> {
 
 async fn store(face: &Face<'_>, payload: Payload) -> Answered {
     check_key(face)?;
-    super::acl::canned(face)?;
+    if let Some(lists) = super::acl::canned(face)? {
+        public_access::check_lists(face, &lists).await?;
+    }
     let request = &face.parts.headers;
     let mut headers = metadata::stored(request)?;
+    headers.extend(tagging::asked(request)?);
     if header(&headers, CONTENT_TYPE.as_str()).is_empty() {
         headers.insert(CONTENT_TYPE, UNTYPED);
     }

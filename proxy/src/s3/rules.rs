@@ -7,7 +7,7 @@ use http::{HeaderMap, Method};
 use super::auth::{Claim, header};
 use super::code::Code;
 use super::fault::Fault;
-use super::{condition, metadata, payload};
+use super::{condition, metadata, payload, tagging};
 
 /// Looks at them in the order in which S3 does.
 ///
@@ -33,9 +33,7 @@ pub(super) fn check(claim: &Claim, parts: &Parts) -> Result<(), Fault> {
     }
     payload::check_sha256(claim, headers)?;
     metadata::content_md5(headers)?;
-    if headers.contains_key("x-amz-tagging") {
-        return Err(Fault::not_implemented("Object tagging is not supported."));
-    }
+    tagging::check(headers)?;
     Ok(())
 }
 

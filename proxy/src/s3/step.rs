@@ -8,12 +8,12 @@ use http::header::CONTENT_LENGTH;
 use http::request::Parts;
 use http::{HeaderName, HeaderValue, Method, Request, Response};
 
-use super::asked::{Asked, Query};
+use super::asked::{Asked, Query, names_account};
 use super::auth::{Claim, is_signed};
 use super::code::Code;
 use super::fault::Fault;
 use super::payload::Plan;
-use super::{Face, post, rules};
+use super::{Face, cors, post, rules};
 use crate::Proxy;
 use crate::context::Context;
 use crate::pipeline::{Answer, Next};
@@ -28,7 +28,7 @@ pub fn step<'a>(proxy: &'a Proxy, request: Request<Body>, next: Next<'a>) -> Ans
     }
     let (parts, body) = request.into_parts();
     let form = post::boundary(&parts, &proxy.config.s3);
-    if form.is_none() && !is_signed(&parts) {
+    if form.is_none() && !is_signed(&parts) && !names_account(&parts, &proxy.config.s3) {
         return next.run(Request::from_parts(parts, body));
     }
     Box::pin(answer(proxy, parts, body, form))
@@ -37,6 +37,7 @@ pub fn step<'a>(proxy: &'a Proxy, request: Request<Body>, next: Next<'a>) -> Ans
 async fn answer(proxy: &Proxy, mut parts: Parts, body: Body, form: Option<String>) -> Response<Body> {
     let trans_id = parts.extensions.get::<Context>().map(|context| context.trans_id.clone()).unwrap_or_default();
     let done = match form {
+        _ if cors::is_preflight(&parts) => cors::preflight(proxy, &parts).await,
         Some(boundary) => post::answer(proxy, &mut parts, body, &boundary).await,
         None => done(proxy, &mut parts, body).await,
     };
@@ -44,6 +45,7 @@ async fn answer(proxy: &Proxy, mut parts: Parts, body: Body, form: Option<String
         tracing::debug!(trans_id, %fault, "a request is refused");
         fault.into_response(&trans_id)
     });
+    cors::dress(proxy, &parts, &mut response).await;
     if parts.method == Method::HEAD && !response.status().is_success() {
         *response.body_mut() = body::empty();
         response.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
@@ -62,19 +64,25 @@ async fn answer(proxy: &Proxy, mut parts: Parts, body: Body, form: Option<String
 async fn done(proxy: &Proxy, parts: &mut Parts, body: Body) -> Result<Response<Body>, Fault> {
     let config = &proxy.config.s3;
     let query = Query::parse(parts.uri.query());
-    let claim = Claim::of(parts, &query, config, clock::now())?;
+    let claim = if is_signed(parts) { Claim::of(parts, &query, config, clock::now())? } else { Claim::Nobody };
     let asked = Asked::of(parts, query, config)?;
     rules::check(&claim, parts)?;
     let plan = Plan::of(&claim, &parts.method, &asked.query, &parts.headers)?;
-    let user = proxy.auth.users.get(claim.access_key());
-    let unknown = || Fault::new(Code::InvalidAccessKeyId).with("AWSAccessKeyId", claim.access_key());
-    let user = user.ok_or_else(unknown)?;
-    let chain = claim.check(parts, &asked, &user.key.0)?;
+    let user = match &claim {
+        Claim::Nobody => None,
+        claim => {
+            let unknown = || Fault::new(Code::InvalidAccessKeyId).with("AWSAccessKeyId", claim.access_key());
+            Some(proxy.auth.users.get(claim.access_key()).ok_or_else(unknown)?)
+        }
+    };
+    let chain = user.map(|user| claim.check(parts, &asked, &user.key.0)).transpose()?.flatten();
     if let Some(context) = parts.extensions.get_mut::<Context>() {
-        context.identity = Some(Arc::clone(&user.identity));
+        context.identity = user.map(|user| Arc::clone(&user.identity));
     }
     let payload = plan.apply(&mut parts.headers, chain, body).await?;
-    let account = format!("{}{}", proxy.auth.resellers.first_prefix(), user.account);
-    let face = Face { proxy, parts, asked: &asked, account, user: user.identity.user.clone() };
+    let account = asked.account.as_deref().or(user.map(|user| user.account.as_str())).unwrap_or_default();
+    let account = format!("{}{account}", proxy.auth.resellers.first_prefix());
+    let user = user.map(|user| user.identity.user.clone()).unwrap_or_default();
+    let face = Face { proxy, parts, asked: &asked, account, user };
     face.dispatch(payload).await
 }

@@ -6,23 +6,18 @@ use http::Method;
 use super::code::Code;
 use super::fault::Fault;
 use super::xml::Xml;
-use super::{Answered, Face, Kind, bucket, document, object};
+use super::{Answered, Face, Kind, bucket, document};
 
 /// What is asked for by name in the query and not there at all.
-pub(super) const UNSUPPORTED: [&str; 18] = [
+pub(super) const UNSUPPORTED: [&str; 13] = [
     "accelerate",
     "analytics",
     "attributes",
-    "cors",
     "encryption",
     "inventory",
     "legal-hold",
     "metrics",
     "notification",
-    "ownershipControls",
-    "policy",
-    "policyStatus",
-    "publicAccessBlock",
     "replication",
     "requestPayment",
     "restore",
@@ -41,15 +36,10 @@ pub(super) async fn answer(face: &Face<'_>, kind: Kind) -> Answered {
         }
         (Kind::Logging, &Method::PUT) | (Kind::Lifecycle, _) => Err(Fault::new(Code::NotImplemented)),
         (Kind::Logging, _) => Err(face.no_method("LOGGING_STATUS")),
-        (Kind::Tagging, &Method::GET) => tagging(face).await,
-        (Kind::Tagging, &Method::PUT | &Method::DELETE) => {
-            Err(Fault::not_implemented("The requested resource is not implemented"))
-        }
         (Kind::ObjectLock, &Method::GET) => {
             Err(Fault::new(Code::ObjectLockConfigurationNotFound).with("BucketName", face.bucket()))
         }
         (Kind::ObjectLock, &Method::PUT) => Err(Fault::not_implemented("The requested resource is not implemented")),
-        (Kind::Tagging, _) => Err(face.no_method("TAGGING")),
         _ => Err(face.no_method("OBJECT_LOCK")),
     }
 }
@@ -61,16 +51,5 @@ async fn location(face: &Face<'_>) -> Answered {
     if face.config().location != "us-east-1" {
         xml.content(&face.config().location);
     }
-    Ok(document(xml))
-}
-
-async fn tagging(face: &Face<'_>) -> Answered {
-    if face.asked.key.is_some() {
-        object::describe(face).await?;
-    } else {
-        bucket::describe(face).await?;
-    }
-    let mut xml = Xml::new("Tagging");
-    xml.open("TagSet");
     Ok(document(xml))
 }

@@ -47,7 +47,7 @@ pub(super) use delete::{delete, marker};
 pub(super) use listing::show as show_row;
 pub use listing::{Versions, list};
 pub use name::{InvalidVersion, Version};
-pub(super) use post::post;
+pub(super) use post::{place, post};
 pub(super) use put::put;
 pub use put::restore;
 pub(super) use read::read;

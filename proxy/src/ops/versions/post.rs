@@ -1,15 +1,17 @@
 //! New metadata for the current version.
 
+use http::header::CONTENT_LOCATION;
 use http::{HeaderMap, HeaderName};
 
 use super::archive::Archive;
 use super::current::linked;
+use super::{VERSION_ID, Version};
 use crate::error::Error;
 use crate::ops::Call;
 use crate::ops::post::{Posted, replace};
 use crate::ops::put::DELETE_AT;
 use crate::ops::resource::ObjectName;
-use crate::ops::symlink::Link;
+use crate::ops::symlink::{Link, LinkError};
 
 const DELETE_AFTER: HeaderName = HeaderName::from_static("x-delete-after");
 
@@ -34,4 +36,17 @@ pub(in crate::ops) async fn post(call: Call<'_>, name: &ObjectName, request: &He
         Some(link) => Posted::OnLink { path: link.path(&name.account), etag: link.etag },
         None => Posted::Done,
     })
+}
+
+/// Where an object is whose headers were read: in the archive, if it is a version that is kept there.
+///
+/// # Errors
+/// When a link of a client's was followed to it.
+pub(in crate::ops) async fn place(call: Call<'_>, name: &ObjectName, read: &HeaderMap) -> Result<ObjectName, Error> {
+    let version = read.get(VERSION_ID).and_then(|id| id.to_str().ok()?.parse::<Version>().ok());
+    match (version, Archive::of(call, name).await?) {
+        (Some(Version::Id(id)), Some(archive)) => Ok(archive.version(name, id)),
+        _ if read.contains_key(CONTENT_LOCATION) => Err(LinkError::Post.into()),
+        _ => Ok(name.clone()),
+    }
 }

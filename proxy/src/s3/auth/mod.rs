@@ -25,6 +25,8 @@ pub enum Claim {
     V2(v2::Claim),
     /// In version 4.
     V4(v4::Claim),
+    /// Nothing: whoever it is may do what everybody may.
+    Nobody,
 }
 
 impl Claim {
@@ -45,6 +47,7 @@ impl Claim {
         match self {
             Self::V2(claim) => &claim.access_key,
             Self::V4(claim) => &claim.access_key,
+            Self::Nobody => "",
         }
     }
 
@@ -53,6 +56,7 @@ impl Claim {
         match self {
             Self::V2(claim) => claim.in_query,
             Self::V4(claim) => claim.in_query,
+            Self::Nobody => false,
         }
     }
 
@@ -64,6 +68,7 @@ impl Claim {
         match self {
             Self::V2(claim) => claim.check(parts, asked, secret).map(|()| None),
             Self::V4(claim) => claim.check(parts, asked, secret).map(Some),
+            Self::Nobody => Ok(None),
         }
     }
 }

@@ -120,7 +120,7 @@ impl Plan {
         if trailing && pieces.is_none() {
             return Err(Fault::new(Code::MalformedTrailer));
         }
-        let unchained = pieces.is_some() && (claim.is_in_query() || matches!(claim, Claim::V2(_)));
+        let unchained = pieces.is_some() && (claim.is_in_query() || matches!(claim, Claim::V2(_) | Claim::Nobody));
         let whole = has_body && !value.is_empty() && value != UNSIGNED && pieces.is_none();
         let sha256 = whole.then(|| value.to_owned());
         let length = match pieces {

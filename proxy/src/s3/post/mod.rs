@@ -147,6 +147,8 @@ async fn store(face: &Face<'_>, fields: &Fields, file: Part, (least, most): (u64
     let reason = Reason::default();
     let body = AtLeast { inner: file.into_file(most, reason.clone()), left: least }.boxed_unsync();
     let name = face.name(face.bucket(), &key);
+    let granted = super::policy::check(face, &[super::policy::Need::put(face.bucket(), &key)]).await?;
+    let face = &face.on(granted.as_ref().unwrap_or(face.parts));
     let request = face.request(Method::PUT, headers.clone());
     let stored = put(face.call(&request), Put::new(name, headers, Ok(None), body)).await;
     let stored = stored.map_err(|error| match reason.take() {

@@ -1,0 +1,74 @@
+//! What the cluster keeps with an object beside its data, and changes without a new version of it: tags.
+//!
+//! It is read and written again together with the client's own metadata, because storage servers replace all that they can
+//! replace. Of two who do this at once, or of one and a client's POST, the later one wins with all that it read; data,
+//! content type and system metadata are never touched. The listing is not told: what it shows does not change.
+
+use http::{HeaderMap, HeaderName, HeaderValue, Method};
+
+use super::Call;
+use super::get::{Read, get};
+use super::headers::{is_object_sysmeta, pick, stored};
+use super::post::{UNLISTED, replace};
+use super::put::DELETE_AT;
+use super::resource::{ObjectName, Resource};
+use super::versions::{self, Version};
+use crate::error::Error;
+
+/// Sets `item` of an object, or of one of its versions; an empty value removes it. Gives the headers that the object had.
+///
+/// # Errors
+/// When the caller may not, there is no such version, it is a link, or too few servers can do it.
+pub async fn annotate(
+    call: Call<'_>,
+    name: &ObjectName,
+    version: Option<Version>,
+    item: HeaderName,
+    value: HeaderValue,
+) -> Result<HeaderMap, Error> {
+    call.authorize(&Method::POST, &Resource::Object(name.clone())).await?;
+    let read = Read { version, newest: true, ..Read::asked(name.clone(), Method::HEAD, &HeaderMap::new(), false) };
+    let found = get(call, read).await?;
+    let place = versions::place(call, name, found.headers()).await?;
+    let mut headers = kept(found.headers());
+    headers.remove(&item);
+    if !value.is_empty() {
+        headers.insert(item, value);
+    }
+    headers.insert(UNLISTED, HeaderValue::from_static("true"));
+    replace(call, &place, &headers).await?;
+    Ok(found.headers().clone())
+}
+
+/// What a POST would take away if it did not bring it.
+fn kept(found: &HeaderMap) -> HeaderMap {
+    let mut headers = pick(&stored(found), |name| !is_object_sysmeta(name));
+    if let Some(expiry) = found.get(DELETE_AT) {
+        headers.insert(DELETE_AT, expiry.clone());
+    }
+    headers
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_that_a_post_replaces_is_brought_again() {
+        let pairs = [
+            ("x-object-meta-a", "1"),
+            ("x-object-transient-sysmeta-b", "2"),
+            ("content-encoding", "gzip"),
+            ("x-delete-at", "4102444800"),
+            ("x-object-sysmeta-c", "3"),
+            ("content-type", "a/b"),
+            ("etag", "e"),
+        ];
+        let found: HeaderMap =
+            pairs.into_iter().map(|(n, v)| (HeaderName::from_static(n), HeaderValue::from_static(v))).collect();
+        let kept = kept(&found);
+        let mut names: Vec<&str> = kept.keys().map(HeaderName::as_str).collect();
+        names.sort_unstable();
+        assert_eq!(names, ["content-encoding", "x-delete-at", "x-object-meta-a", "x-object-transient-sysmeta-b"]);
+    }
+}
