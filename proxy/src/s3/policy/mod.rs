@@ -121,7 +121,7 @@ async fn tags(face: &Face<'_>, bucket: &str, key: &str) -> Result<Tags, Fault> {
         Err(error) if error.is_not_found() => Ok(Tags::default()),
         // A condition that cannot be judged must not pass.
         Err(error) => match face.fault(error) {
-            fault if fault.status() == StatusCode::SERVICE_UNAVAILABLE => Err(fault),
+            fault if fault.status().is_server_error() => Err(fault),
             _ => Ok(Tags::default()),
         },
     }
