@@ -8,7 +8,7 @@ use tempfile::TempDir;
 /// Two users of one account, of whom the first owns it, and the owner of another.
 const USERS: [User; 3] = [
     User { account: "test", name: "tester", key: "testing", groups: &[".admin"] },
-    User { account: "test", name: "tester3", key: "testing3", groups: &[] },
+    User { account: "test", name: "tester3", key: "testing3", groups: &["friends"] },
     User { account: "test2", name: "tester2", key: "testing2", groups: &[".admin"] },
 ];
 

@@ -45,6 +45,7 @@ use http::{HeaderMap, Method, Response, StatusCode};
 use percent_encoding::utf8_percent_encode;
 
 use crate::Proxy;
+use crate::context::Context;
 use crate::ops::Call;
 use crate::ops::bulk::single;
 use crate::ops::container::ContainerName;
@@ -118,6 +119,11 @@ impl Face<'_> {
     /// The request that an operation is done for: of this one's headers, only these.
     fn request(&self, method: Method, headers: HeaderMap) -> Parts {
         let mut parts = single(self.parts, method);
+        let granted = self.parts.extensions.get::<Context>().and_then(|context| context.grant.clone());
+        if let Some(context) = parts.extensions.get_mut::<Context>() {
+            // What a policy allows was judged for the whole request.
+            context.grant = granted;
+        }
         parts.headers.extend(headers);
         parts
     }
