@@ -9,18 +9,25 @@ use super::xml::Xml;
 use super::{Answered, Face, Kind, bucket, document};
 
 /// What is asked for by name in the query and not there at all.
-pub(super) const UNSUPPORTED: [&str; 13] = [
+pub(super) const UNSUPPORTED: [&str; 20] = [
     "accelerate",
     "analytics",
     "attributes",
     "encryption",
+    "intelligent-tiering",
     "inventory",
     "legal-hold",
+    "metadataConfiguration",
+    "metadataTable",
     "metrics",
     "notification",
+    "renameObject",
     "replication",
     "requestPayment",
     "restore",
+    "retention",
+    "select",
+    "session",
     "torrent",
     "website",
 ];
