@@ -39,9 +39,12 @@ const FLUSH_FROM_BYTES: u64 = 1024 * 1024;
 /// How often bodies that were given up are looked for.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(60);
 
-/// What a server holds.
+/// What a server holds. A proxy gives all replicas one token, and several may be on devices of this server.
 #[derive(Clone, Default)]
-pub(super) struct Held(Arc<Mutex<HashMap<String, Hold>>>);
+pub(super) struct Held(Arc<Mutex<HashMap<Key, Hold>>>);
+
+/// The device, and the token.
+type Key = (String, String);
 
 struct Hold {
     put: Arc<Put>,
@@ -49,29 +52,42 @@ struct Hold {
     since: Instant,
 }
 
+impl Hold {
+    fn device(&self) -> String {
+        self.put.target.location.device.name().to_owned()
+    }
+}
+
 impl Held {
-    fn lock(&self) -> MutexGuard<'_, HashMap<String, Hold>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<Key, Hold>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn keep(&self, token: String, hold: Hold) -> Result<(), Refusal> {
+        let key = (hold.device(), token);
         let mut held = self.lock();
-        if held.len() >= MAX_HELD || held.contains_key(&token) {
+        if held.len() >= MAX_HELD || held.contains_key(&key) {
             return Err(Refusal::Plain(StatusCode::SERVICE_UNAVAILABLE, "Too much is held already".into()));
         }
-        held.insert(token, hold);
+        held.insert(key, hold);
         Ok(())
+    }
+
+    /// Keeps on holding what was taken.
+    fn put_back(&self, token: String, hold: Hold) {
+        self.lock().insert((hold.device(), token), hold);
     }
 
     /// Takes what is held for an object under a token.
     fn take(&self, token: &str, target: &Target) -> Option<Hold> {
+        let asked = &target.location;
+        let key = (asked.device.name().to_owned(), token.to_owned());
         let mut held = self.lock();
         let is_its = |hold: &Hold| {
             let location = &hold.put.target.location;
-            let (device, asked) = (location.device.name(), &target.location);
-            (location.hash, location.policy, device) == (asked.hash, asked.policy, asked.device.name())
+            (location.hash, location.policy) == (asked.hash, asked.policy)
         };
-        held.get(token).is_some_and(is_its).then(|| held.remove(token)).flatten()
+        held.get(&key).is_some_and(is_its).then(|| held.remove(&key)).flatten()
     }
 
     /// Lets go of what nobody commits, for as long as it runs.
@@ -164,7 +180,7 @@ fn name(server: &Server, token: String, hold: Hold, ballot: Timestamp) -> Result
     let location = hold.put.target.location.clone();
     let entry = match fence::enter_ballot(&location, ballot) {
         Err(refused @ StoreError::Fenced(_)) => {
-            server.held.lock().insert(token, hold);
+            server.held.put_back(token, hold);
             return Err(refused.into());
         }
         entered => entered?,
