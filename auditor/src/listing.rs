@@ -1,6 +1,6 @@
 //! The audit of accounts and containers, inside the process that has them open.
 //!
-//! Every database of a device is read to its end and compared with its own sums ([`check`](db::check)). One that is damaged is put aside, and the
+//! Every database of a device is read to its end and compared with its own sums ([`check`](apus_base::db::audit::check)). One that is damaged is put aside, and the
 //! nodes that have another copy are asked at once to bring it ([`bring`]). When the files under them all are damaged, the listings of
 //! the device are put aside as a whole, by the audit or by whoever cannot open them, and everything is brought; but only if
 //! there are other copies. The server answers meanwhile: what is not there is asked of another replica.

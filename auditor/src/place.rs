@@ -1,4 +1,4 @@
-//! Where an audit of a device is, as its [`Cursor`](apus_base::pass::Cursor) keeps it: one line of JSON.
+//! Where an audit of a device is, as its [`Cursor`] keeps it: one line of JSON.
 
 use std::time::Duration;
 
