@@ -185,7 +185,7 @@ pub enum Failure {
 pub struct Proposal {
     replicas: usize,
     rounds: u32,
-    /// Looks in a row that saw a version of a minority in the way.
+    /// Rounds in a row in which a version of a minority was in the way.
     doubtful: u32,
     /// The ballots under which some primary may have it.
     own: Vec<Timestamp>,
@@ -266,7 +266,10 @@ impl Proposal {
             // Somebody has written over what may have been ours.
             _ if self.own.iter().any(|own| *own < version) => Step::Failed(Failure::Unknown),
             _ if meets(newest)? => {
-                self.doubtful = 0;
+                // A look may have missed the minority; those who promise have not.
+                if met == Step::Commit {
+                    self.doubtful = 0;
+                }
                 met
             }
             // It was met once. What has changed since may have been judged by ours.

@@ -162,7 +162,7 @@ assert send(b'from a form').status_code == 204
 got = s3.get_object(Bucket='pail', Key='forms/a b.txt')
 assert got['Body'].read() == b'from a form' and metadata(got) == {'from': 'form'}, got
 for refused, body, code in [({}, b'x', 'EntityTooSmall'), ({}, b'x' * 21, 'EntityTooLarge'), ({'acl': 'private'}, b'xxx', 'AccessDenied'),
-                            ({'x-amz-signature': '0' * 64}, b'xxx', 'SignatureDoesNotMatch')]:
+                            ({'signature': 'AAAA', 'x-amz-signature': '0' * 64}, b'xxx', 'SignatureDoesNotMatch')]:
     answer = send(body, **refused)
     assert f'<Code>{code}</Code>' in answer.text, answer.text
 assert s3.get_object(Bucket='pail', Key='forms/a b.txt')['Body'].read() == b'from a form'

@@ -123,7 +123,7 @@ impl Condition<'_> {
 impl Primaries<'_> {
     /// Says no, if that is certain.
     async fn look(&self, condition: &Condition<'_>) -> Result<(), PutError> {
-        let seen = self.ask(None).await;
+        let seen = self.ask(None, true).await;
         let mut proposal = Proposal::new(self.replicas());
         let step = proposal.looked(&votes(&seen), |newest| condition.is_met(&seen[newest]))?;
         refusal(step, &seen).map_or(Ok(()), Err)
@@ -164,14 +164,15 @@ impl Primaries<'_> {
         condition: &Condition<'_>,
     ) -> Result<(Step, Vec<Seen>), PutError> {
         let _turn = self.turn().lock().await;
-        let mut seen = self.ask(None).await;
+        // Who helps is after what a minority has.
+        let mut seen = self.ask(None, matches!(condition, Condition::Meets(_))).await;
         if let Some(done) = self.is_done(condition, &seen) {
             return Ok((done, seen));
         }
         let mut step = proposal.looked(&votes(&seen), |newest| condition.is_met(&seen[newest]))?;
         if let Step::Fence(after) = step {
             let ballot = self.ballot(after);
-            seen = self.ask(Some(ballot)).await;
+            seen = self.ask(Some(ballot), false).await;
             if let Some(done) = self.is_done(condition, &seen) {
                 return Ok((done, seen));
             }

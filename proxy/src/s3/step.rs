@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use apus_base::body::{self, Body};
 use apus_base::clock;
-use http::header::CONTENT_LENGTH;
+use http::header::{CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING};
 use http::request::Parts;
 use http::{HeaderName, HeaderValue, Method, Request, Response};
 
@@ -43,7 +43,12 @@ async fn answer(proxy: &Proxy, mut parts: Parts, body: Body, form: Option<String
     };
     let mut response = done.unwrap_or_else(|fault| {
         tracing::debug!(trans_id, %fault, "a request is refused");
-        fault.into_response(&trans_id)
+        let mut response = fault.into_response(&trans_id);
+        if has_body(&parts) {
+            // What was not read of it would be taken for the next request, so the connection ends; clients have to know.
+            response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        }
+        response
     });
     cors::dress(proxy, &parts, &mut response).await;
     if parts.method == Method::HEAD && !response.status().is_success() {
@@ -59,6 +64,11 @@ async fn answer(proxy: &Proxy, mut parts: Parts, body: Body, form: Option<String
         response.extensions_mut().insert(identity);
     }
     response
+}
+
+fn has_body(parts: &Parts) -> bool {
+    let length = parts.headers.get(CONTENT_LENGTH);
+    parts.headers.contains_key(TRANSFER_ENCODING) || length.is_some_and(|length| length != "0")
 }
 
 async fn done(proxy: &Proxy, parts: &mut Parts, body: Body) -> Result<Response<Body>, Fault> {

@@ -16,11 +16,11 @@ fn what_one_replica_has_is_not_overwritten_by_who_wants_it_absent() {
         };
         put.send().expect(412);
 
-        // Those who did not have it have not begun to.
+        // Those who did not have it may have been told of it since, so that the refusal is final; never of the other.
         for node in halves.first {
-            halves.direct(node).expect(404);
+            let found = halves.direct(node);
+            assert!(found.status == 404 || found.text() == "VERIFY", "on node {node}: {found:?}");
         }
-        halves.without_second(|tester| tester.get("c/o").send().expect(404));
         halves.heal();
         assert_eq!(halves.tester.get("c/o").send().expect(200).text(), "VERIFY", "{length:?} {body:?}");
     }

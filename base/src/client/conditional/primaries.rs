@@ -92,8 +92,9 @@ impl<'a> Primaries<'a> {
         Ok(Arc::new(Route::new(&self.client.inner, method, &Target::Object(self.path))?))
     }
 
-    /// Asks for the state, and for the promise of a ballot if there is one.
-    pub(super) async fn ask(&self, ballot: Option<Timestamp>) -> Vec<Seen> {
+    /// Asks for the state, and for the promise of a ballot if there is one. A majority that agrees is enough for a look that
+    /// need not find what only a minority has.
+    pub(super) async fn ask(&self, ballot: Option<Timestamp>, is_majority_enough: bool) -> Vec<Seen> {
         let Ok(route) = self.route(FENCE_METHOD) else { return Vec::new() };
         let mut headers = self.common.clone();
         headers.extend(ballot.and_then(stamp));
@@ -104,8 +105,7 @@ impl<'a> Primaries<'a> {
             let agree = 1 + seen.iter().filter(|old| old.vote.version == new.vote.version).count();
             seen.push(new);
             match seen.len() >= self.majority() {
-                // A look at a majority that agrees is a look at all.
-                true if ballot.is_none() && agree >= self.majority() => Wait::No,
+                true if is_majority_enough && agree >= self.majority() => Wait::No,
                 true => Wait::Moment,
                 false => Wait::More,
             }

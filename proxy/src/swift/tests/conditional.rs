@@ -79,7 +79,7 @@ async fn what_is_there_is_compared() {
 #[tokio::test]
 async fn encrypted_objects_are_known_by_the_etags_of_their_plaintext() {
     let secret = "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=";
-    let encryption = json!({ "encryption": { "encryption_root_secret": secret } });
+    let encryption = json!({ "encryption": { "root_secret": secret } });
     a_name_is_compared_and_swapped(rig(encryption).await.with_container().await).await;
 }
 
