@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use apus_base::body::{self, Body};
 use apus_base::clock;
-use http::header::{CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING};
+use http::header::{CONNECTION, CONTENT_LENGTH, EXPECT, TRANSFER_ENCODING};
 use http::request::Parts;
 use http::{HeaderName, HeaderValue, Method, Request, Response};
 
@@ -36,6 +36,7 @@ pub fn step<'a>(proxy: &'a Proxy, request: Request<Body>, next: Next<'a>) -> Ans
 
 async fn answer(proxy: &Proxy, mut parts: Parts, body: Body, form: Option<String>) -> Response<Body> {
     let trans_id = parts.extensions.get::<Context>().map(|context| context.trans_id.clone()).unwrap_or_default();
+    let (has_body, expects) = (has_body(&parts), parts.headers.contains_key(EXPECT));
     let done = match form {
         _ if cors::is_preflight(&parts) => cors::preflight(proxy, &parts).await,
         Some(boundary) => post::answer(proxy, &mut parts, body, &boundary).await,
@@ -43,13 +44,14 @@ async fn answer(proxy: &Proxy, mut parts: Parts, body: Body, form: Option<String
     };
     let mut response = done.unwrap_or_else(|fault| {
         tracing::debug!(trans_id, %fault, "a request is refused");
-        let mut response = fault.into_response(&trans_id);
-        if has_body(&parts) {
-            // What was not read of it would be taken for the next request, so the connection ends; clients have to know.
-            response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
-        }
-        response
+        fault.into_response(&trans_id)
     });
+    // What was not read of a body would be taken for the next request, so the connection ends; clients have to know. And botocore
+    // takes the next answer on a connection for this one, if it asked for `100 Continue` and there was no body to continue with.
+    let ends = if has_body { !response.status().is_success() } else { expects };
+    if ends {
+        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    }
     cors::dress(proxy, &parts, &mut response).await;
     if parts.method == Method::HEAD && !response.status().is_success() {
         *response.body_mut() = body::empty();
