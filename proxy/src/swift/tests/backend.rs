@@ -16,6 +16,7 @@ use apus_base::serve::{Limits, Service};
 use apus_base::wire::BackendPath;
 use apus_base::wire::{UpdateAnswer, UpdateBatch};
 use http::{HeaderMap, HeaderValue, Method, Request, Response};
+use http_body_util::BodyExt as _;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
@@ -177,8 +178,14 @@ impl Service for Backend {
         if let Some(listing) = self.listing(&parts, &names) {
             return listing;
         }
-        match body::read_to_end(body, 1 << 20).await {
-            Ok(bytes) => self.answer(&parts.method, names, parts.headers, bytes.to_vec()),
+        match body.collect().await {
+            Ok(whole) => {
+                // What is known of an object only behind its body.
+                let footers = whole.trailers().into_iter().flatten().map(|(name, value)| (name.clone(), value.clone()));
+                let mut headers = parts.headers;
+                headers.extend(footers.filter(|(name, _)| name.as_str().starts_with("x-object-")));
+                self.answer(&parts.method, names, headers, whole.to_bytes().to_vec())
+            }
             Err(_) => apus_base::serve::plain(http::StatusCode::BAD_REQUEST, "Body"),
         }
     }
