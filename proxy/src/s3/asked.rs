@@ -74,14 +74,17 @@ pub fn names_account(parts: &Parts, config: &Config) -> bool {
 
 /// The bucket that a host names.
 pub fn bucket_in_host(parts: &Parts, config: &Config) -> Option<String> {
-    let host = parts.headers.get(HOST)?.to_str().ok()?;
+    let bucket = below(parts.headers.get(HOST)?.to_str().ok()?, &config.storage_domain)?;
+    Some(bucket.to_owned()).filter(|bucket| !bucket.is_empty())
+}
+
+/// What stands in a host, perhaps with a port, before one of these domains and a dot.
+pub fn below<'a>(host: &'a str, domains: &[String]) -> Option<&'a str> {
     let host = host
         .rsplit_once(':')
         .filter(|(_, port)| port.bytes().all(|b| b.is_ascii_digit()))
         .map_or(host, |(host, _)| host);
-    let below = |domain: &String| host.strip_suffix(domain.trim_start_matches('.'))?.strip_suffix('.');
-    let bucket = config.storage_domain.iter().find_map(below)?;
-    Some(bucket.to_owned()).filter(|bucket| !bucket.is_empty())
+    domains.iter().find_map(|domain| host.strip_suffix(domain.trim_start_matches('.'))?.strip_suffix('.'))
 }
 
 /// Whether a bucket may have that name: AWS's rules, or looser ones.

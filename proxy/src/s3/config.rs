@@ -13,6 +13,8 @@ pub struct Config {
     pub location: String,
     /// Below which domains buckets are, as `bucket.s3.example.com`; without one, only paths name buckets.
     pub storage_domain: Vec<String>,
+    /// Below which domains buckets are shown as websites, as `bucket.account.web.example.com`; without one, none are.
+    pub website_domain: Vec<String>,
     /// Whether names of buckets have to fit the domain name system.
     pub dns_compliant_bucket_names: bool,
     /// Most keys of one listing.
@@ -39,6 +41,7 @@ impl Default for Config {
             enabled: true,
             location: "us-east-1".into(),
             storage_domain: Vec::new(),
+            website_domain: Vec::new(),
             dns_compliant_bucket_names: true,
             max_bucket_listing: 1000,
             max_parts_listing: 1000,

@@ -30,6 +30,9 @@ const SWIFT_META: &str = "x-object-meta-";
 const CHECKSUM: HeaderName = HeaderName::from_static(CHECKSUM_NAME);
 const CHECKSUM_NAME: &str = "x-object-sysmeta-s3api-checksum";
 const DELETE_AT: &str = "x-delete-at";
+/// Where a website sends who asks for the object.
+pub(super) const REDIRECT: &str = "x-amz-website-redirect-location";
+const REDIRECT_STORED: HeaderName = HeaderName::from_static("x-object-sysmeta-s3api-website-redirect-location");
 const CIPHER: &str = "x-backend-crypto-cipher";
 
 /// Headers that both vocabularies have.
@@ -49,6 +52,10 @@ const ANSWERED: [HeaderName; 6] = [ACCEPT_RANGES, CONTENT_LENGTH, CONTENT_TYPE, 
 /// # Errors
 /// When `Content-MD5` is none.
 pub(super) fn stored(request: &HeaderMap) -> Result<HeaderMap, Fault> {
+    let redirect = header(request, REDIRECT);
+    if !redirect.is_empty() && !["/", "http://", "https://"].iter().any(|start| redirect.starts_with(start)) {
+        return Err(Fault::new(Code::InvalidRedirectLocation));
+    }
     let mut headers = described(request);
     headers.extend(promised_md5(request)?);
     Ok(headers)
@@ -68,8 +75,9 @@ pub(super) fn promised_md5(request: &HeaderMap) -> Result<HeaderMap, Fault> {
 
 /// What an upload in parts hands on to the object that comes of it.
 pub(super) fn kept(upload: &HeaderMap) -> HeaderMap {
-    let is_kept =
-        |name: &HeaderName| DESCRIBING.contains(name) || *name == TAGS || name.as_str().starts_with(SWIFT_META);
+    let is_kept = |name: &HeaderName| {
+        [TAGS, REDIRECT_STORED].contains(name) || DESCRIBING.contains(name) || name.as_str().starts_with(SWIFT_META)
+    };
     crate::ops::headers::pick(upload, is_kept)
 }
 
@@ -83,6 +91,9 @@ pub(super) fn described(request: &HeaderMap) -> HeaderMap {
         if let Some(value) = request.get(name) {
             headers.insert(name.clone(), value.clone());
         }
+    }
+    if let Some(redirect) = request.get(REDIRECT) {
+        headers.insert(REDIRECT_STORED, redirect.clone());
     }
     for name in request.keys() {
         let swift = name.as_str().strip_prefix(META).map(|item| format!("{SWIFT_META}{item}"));
@@ -161,6 +172,7 @@ pub(super) fn shown(answer: &HeaderMap) -> HeaderMap {
     };
     rename(&VERSION_ID, "x-amz-version-id");
     rename(&PARTS_COUNT, "x-amz-mp-parts-count");
+    rename(&REDIRECT_STORED, REDIRECT);
     if let Ok(moment) = header(answer, BACKEND_DATA_TIMESTAMP).parse::<Timestamp>() {
         // Tags are no part of an object, so that changing them does not change it.
         set(&mut headers, LAST_MODIFIED, &moment.http_date());

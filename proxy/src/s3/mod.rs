@@ -36,6 +36,7 @@ mod subresource;
 mod tagging;
 mod translate;
 mod versioning;
+mod website;
 pub mod xml;
 
 use apus_base::body::{self, Body};
@@ -169,7 +170,7 @@ impl Face<'_> {
             return service::answer(self).await;
         }
         let method = self.parts.method.clone();
-        let kinds: [(&str, Kind); 16] = [
+        let kinds: [(&str, Kind); 17] = [
             ("acl", Kind::Acl),
             ("delete", Kind::MultiDelete),
             ("location", Kind::Location),
@@ -186,6 +187,7 @@ impl Face<'_> {
             ("policyStatus", Kind::PolicyStatus),
             ("publicAccessBlock", Kind::PublicAccessBlock),
             ("ownershipControls", Kind::OwnershipControls),
+            ("website", Kind::Website),
         ];
         let asked = kinds.into_iter().find(|(name, _)| query.has(name)).map(|(_, kind)| kind);
         let kind = asked.unwrap_or(if self.asked.key.is_some() { Kind::Object } else { Kind::Bucket });
@@ -201,6 +203,7 @@ impl Face<'_> {
             Kind::PolicyStatus => policy::status(self).await,
             Kind::PublicAccessBlock => public_access::answer(self, payload).await,
             Kind::OwnershipControls => ownership::answer(self, payload).await,
+            Kind::Website => website::answer(self, payload).await,
             Kind::Part => multipart::part::answer(self, payload).await,
             Kind::Upload => multipart::upload(self, payload).await,
             Kind::Uploads => multipart::uploads(self).await,
@@ -236,6 +239,7 @@ enum Kind {
     PolicyStatus,
     PublicAccessBlock,
     OwnershipControls,
+    Website,
     Object,
     Bucket,
 }

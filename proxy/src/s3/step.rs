@@ -13,6 +13,7 @@ use super::auth::{Claim, is_signed};
 use super::code::Code;
 use super::fault::Fault;
 use super::payload::Plan;
+use super::website::{self, Site};
 use super::{Face, cors, post, rules};
 use crate::Proxy;
 use crate::context::Context;
@@ -27,11 +28,33 @@ pub fn step<'a>(proxy: &'a Proxy, request: Request<Body>, next: Next<'a>) -> Ans
         return next.run(request);
     }
     let (parts, body) = request.into_parts();
+    if let Some(site) = Site::of(&parts, &proxy.config.s3) {
+        return Box::pin(show(proxy, parts, site));
+    }
     let form = post::boundary(&parts, &proxy.config.s3);
     if form.is_none() && !is_signed(&parts) && !names_account(&parts, &proxy.config.s3) {
         return next.run(Request::from_parts(parts, body));
     }
     Box::pin(answer(proxy, parts, body, form))
+}
+
+async fn show(proxy: &Proxy, mut parts: Parts, site: Site) -> Response<Body> {
+    let trans_id = parts.extensions.get::<Context>().map(|context| context.trans_id.clone()).unwrap_or_default();
+    let mut response = website::serve(proxy, &mut parts, &site, &trans_id).await;
+    finish(&parts.method, &trans_id, &mut response);
+    response
+}
+
+/// What every answer has.
+fn finish(method: &Method, trans_id: &str, response: &mut Response<Body>) {
+    if *method == Method::HEAD && !response.status().is_success() {
+        *response.body_mut() = body::empty();
+        response.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
+    }
+    if let Ok(id) = HeaderValue::from_str(trans_id) {
+        response.headers_mut().insert(REQUEST_ID, id.clone());
+        response.headers_mut().insert(HOST_ID, id);
+    }
 }
 
 async fn answer(proxy: &Proxy, mut parts: Parts, body: Body, form: Option<String>) -> Response<Body> {
@@ -52,14 +75,7 @@ async fn answer(proxy: &Proxy, mut parts: Parts, body: Body, form: Option<String
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     }
     cors::dress(proxy, &parts, &mut response).await;
-    if parts.method == Method::HEAD && !response.status().is_success() {
-        *response.body_mut() = body::empty();
-        response.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
-    }
-    if let Ok(id) = HeaderValue::from_str(&trans_id) {
-        response.headers_mut().insert(REQUEST_ID, id.clone());
-        response.headers_mut().insert(HOST_ID, id);
-    }
+    finish(&parts.method, &trans_id, &mut response);
     if let Some(identity) = parts.extensions.get::<Context>().and_then(|context| context.identity.clone()) {
         // For the access log, which stands outside.
         response.extensions_mut().insert(identity);

@@ -9,7 +9,7 @@ use super::xml::Xml;
 use super::{Answered, Face, Kind, bucket, document};
 
 /// What is asked for by name in the query and not there at all.
-pub(super) const UNSUPPORTED: [&str; 20] = [
+pub(super) const UNSUPPORTED: [&str; 19] = [
     "accelerate",
     "analytics",
     "attributes",
@@ -29,7 +29,6 @@ pub(super) const UNSUPPORTED: [&str; 20] = [
     "select",
     "session",
     "torrent",
-    "website",
 ];
 
 pub(super) async fn answer(face: &Face<'_>, kind: Kind) -> Answered {
