@@ -8,7 +8,7 @@ use http::{HeaderMap, HeaderName, Method};
 use super::condition::Condition;
 use super::resource::{ObjectName, Resource};
 use super::versions::Version;
-use super::{Call, history, refused, timestamp_value};
+use super::{Call, history, lock, refused, timestamp_value};
 use crate::error::Error;
 
 /// The object is deleted only if this is when it expires; an expirer says so, and clients may.
@@ -31,7 +31,7 @@ pub struct Deleted {
 /// Deletes an object; where versions are kept, it goes out of sight.
 ///
 /// # Errors
-/// When the caller may not, there is no such object, there is a newer version (409), or too few servers can do it.
+/// When the caller may not, there is no such object, it is locked, there is a newer version (409), or too few servers can do it.
 pub async fn delete(call: Call<'_>, name: &ObjectName) -> Result<(), Error> {
     let deleted = delete_version(call, name, None).await?;
     if deleted.existed { Ok(()) } else { Err(Error::NotFound) }
@@ -43,6 +43,7 @@ pub async fn delete(call: Call<'_>, name: &ObjectName) -> Result<(), Error> {
 /// As [`delete`].
 pub async fn delete_version(call: Call<'_>, name: &ObjectName, version: Option<Version>) -> Result<Deleted, Error> {
     call.authorize(&Method::DELETE, &Resource::Object(name.clone())).await?;
+    lock::check_parts(call, name).await?;
     history::delete(call, name, version, None).await
 }
 
@@ -58,6 +59,7 @@ pub async fn delete_if(
     condition: &Condition,
 ) -> Result<Deleted, Error> {
     call.authorize(&Method::DELETE, &Resource::Object(name.clone())).await?;
+    lock::check_parts(call, name).await?;
     history::delete(call, name, version, Some(condition)).await
 }
 

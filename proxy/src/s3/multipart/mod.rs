@@ -32,6 +32,7 @@ use crate::ops::delete::delete_version;
 use crate::ops::get::{Read, get};
 use crate::ops::large::UPLOAD_ID;
 use crate::ops::listing::Listing;
+use crate::ops::lock::of_upload;
 use crate::ops::rows::{Entry, Object};
 
 /// Parts that are listed in one turn: all that an upload can have, unless an operator allows more.
@@ -39,6 +40,8 @@ const PAGE: u64 = 10_000;
 
 /// `?uploads`
 pub(super) async fn uploads(face: &Face<'_>) -> Answered {
+    let parts = of_upload(face.parts);
+    let face = &face.on(&parts);
     match face.parts.method {
         Method::GET if face.asked.key.is_some() => {
             let sentence = "Key is not expected for the GET method ?uploads subresource";
@@ -52,6 +55,8 @@ pub(super) async fn uploads(face: &Face<'_>) -> Answered {
 
 /// `?uploadId=…`
 pub(super) async fn upload(face: &Face<'_>, payload: Payload) -> Answered {
+    let parts = of_upload(face.parts);
+    let face = &face.on(&parts);
     match face.parts.method {
         Method::GET => parts::answer(face).await,
         Method::DELETE => abort(face).await,
