@@ -126,13 +126,21 @@ pub(super) async fn made_with(face: &Face<'_>) -> Result<HeaderMap, Fault> {
     }
 }
 
+/// Whether the bucket has object lock.
+///
 /// # Errors
-/// When the bucket is not there, or has no object lock.
-async fn check_bucket(face: &Face<'_>) -> Result<(), Fault> {
+/// When it is not there.
+pub(super) async fn is_enabled(face: &Face<'_>) -> Result<bool, Fault> {
     let info = face.proxy.client.container_info(&face.account, face.bucket()).await;
     let info = info.map_err(|error| face.fault(error.into()))?;
     let info = info.found().ok_or_else(|| Fault::no_such_bucket(face.bucket()))?;
-    Rule::of(info).map(drop).ok_or_else(|| face.fault(LockError::NotEnabled.into()))
+    Ok(Rule::of(info).is_some())
+}
+
+/// # Errors
+/// When the bucket is not there, or has no object lock.
+async fn check_bucket(face: &Face<'_>) -> Result<(), Fault> {
+    if is_enabled(face).await? { Ok(()) } else { Err(face.fault(LockError::NotEnabled.into())) }
 }
 
 /// The request, or what a policy made of it, with the right to remove what governance retains, if it asks for that and whoever
