@@ -159,7 +159,7 @@ mod tests {
         };
         let written = (WRITTEN, "COMPLIANCE 2000");
         assert_eq!(Lock::of(&headers(&[])), Lock::default());
-        assert_eq!(Lock::of(&headers(&[written.clone()])), lock("COMPLIANCE 2000"));
+        assert_eq!(Lock::of(&headers(std::slice::from_ref(&written))), lock("COMPLIANCE 2000"));
         assert_eq!(Lock::of(&headers(&[written.clone(), (CHANGED, "")])), lock("COMPLIANCE 2000"));
         assert_eq!(Lock::of(&headers(&[written.clone(), (CHANGED, "NONE")])), Lock::default());
         // What nobody understands is no reason to remove anything.
@@ -203,8 +203,8 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_kept_comes_back(mode in 0..3, until: u64, hold: bool) {
-            let mode = [None, Some(Mode::Governance), Some(Mode::Compliance)][mode as usize];
+        fn what_is_kept_comes_back(mode in 0..3usize, until: u64, hold: bool) {
+            let mode = [None, Some(Mode::Governance), Some(Mode::Compliance)][mode];
             let lock = Lock { retention: mode.map(|mode| Retention { mode, until }), hold };
             prop_assert_eq!(lock.to_string().parse(), Ok(lock));
             prop_assert_eq!(Lock::of(&HeaderMap::from_iter([(CHANGED, lock.kept())])), lock);

@@ -1,7 +1,8 @@
 //! Versions that nobody removes before their time, as boto3 locks them and as clients of both faces try; and what
 //! GetObjectAttributes tells.
 
-use apus_tests::boto;
+use apus_tests::{Cluster, boto};
+use tempfile::TempDir;
 
 /// Moments, the other face, and who is refused what is locked.
 const PRELUDE: &str = r#"
@@ -45,11 +46,13 @@ def goes(key, version, **more):
     owner.delete_object(Bucket='vault', Key=key, VersionId=version, **more)
     refused('NoSuchKey', owner.get_object, Bucket='vault', Key=key, VersionId=version)
 
-owner.create_bucket(Bucket='vault', ObjectLockEnabledForBucket=True)
 "#;
 
+/// A bucket with object lock.
+const VAULT: &str = "owner.create_bucket(Bucket='vault', ObjectLockEnabledForBucket=True)";
+
 fn run(script: &str) {
-    boto::story(&format!("{PRELUDE}{script}"));
+    boto::story(&format!("{PRELUDE}{VAULT}\n{script}"));
 }
 
 #[test]
@@ -256,11 +259,42 @@ first = owner.list_object_versions(Bucket='plain', Prefix='k')['Versions'][-1]['
 refused('AccessDenied', owner.delete_object, Bucket='plain', Key='k', VersionId=first)
 assert read('k', first, 'plain') == b'null'
 
+# A form locks as well.
+import requests
+fields = {'x-amz-object-lock-legal-hold': 'ON'}
+form = owner.generate_presigned_post('vault', 'form', Fields=fields, Conditions=[fields])
+assert requests.post(form['url'], data=form['fields'], files={'file': b'f'}).status_code == 204
+assert owner.head_object(Bucket='vault', Key='form')['ObjectLockLegalHoldStatus'] == 'ON'
+assert is_about(retained('form')[1], 30)
+
 # Making a bucket again makes nothing of it.
 owner.create_bucket(Bucket='third')
 refused('BucketAlreadyOwnedByYou', owner.create_bucket, Bucket='third', ObjectLockEnabledForBucket=True)
 refused('ObjectLockConfigurationNotFoundError', owner.get_object_lock_configuration, Bucket='third')
 "#);
+}
+
+/// What the servers are asked for whose answer decides is not one that missed it.
+#[test]
+fn a_lock_is_seen_by_a_majority_or_nothing_is_removed() {
+    let (mut cluster, folder) =
+        (Cluster::builder().nodes(3).without_passes().start(), TempDir::new().expect("a temporary folder"));
+    let run = |cluster: &Cluster, text: &str| boto::script(cluster, folder.path(), &format!("{PRELUDE}{text}"));
+    let version = run(&cluster, &format!("{VAULT}\nprint(put('k'))")).trim().to_owned();
+
+    // One primary misses the lock.
+    cluster.node(0).kill();
+    run(&cluster, "retain('k', 'COMPLIANCE', later)");
+    cluster.node(0).start(None);
+
+    // It and another one: the lock is seen. It alone: nobody knows.
+    cluster.node(1).kill();
+    run(&cluster, &format!("is_kept('k', '{version}')"));
+    cluster.node(2).kill();
+    run(&cluster, &format!("assert swift('DELETE', 'vault/k?version-id={version}') == 503"));
+    cluster.node(1).start(None);
+    cluster.node(2).start(None);
+    run(&cluster, &format!("is_kept('k', '{version}'); assert read('k', '{version}') == b'x'"));
 }
 
 #[test]

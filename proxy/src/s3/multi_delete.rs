@@ -36,7 +36,10 @@ pub(super) async fn answer(face: &Face<'_>, payload: Payload) -> Answered {
     let longest = face.proxy.config.constraints.max_object_name_length;
     let bytes = most.saturating_mul(longest).saturating_mul(2).min(MAX_BODY_BYTES);
     let text = face.xml(payload, bytes).await?.ok_or(Fault::new(Code::MissingRequestBody))?;
-    check_digest(&face.parts.headers)?;
+    if !has_digest(&face.parts.headers) {
+        let sentence = "Missing required header for this request: Content-MD5 OR x-amz-checksum-*";
+        return Err(Fault::saying(Code::InvalidRequest, sentence));
+    }
     let document_read = parse(&text, "Delete")?;
     if document_read.all("Object").count() > most {
         return Err(Fault::new(Code::MalformedXml));
@@ -66,18 +69,11 @@ pub(super) async fn answer(face: &Face<'_>, payload: Payload) -> Answered {
     Ok(document(xml))
 }
 
-/// Whether something says what the body is, so that what is broken on the way is seen.
+/// Whether a request says by what its body can be checked.
 pub(super) fn has_digest(headers: &HeaderMap) -> bool {
     Algorithm::ALL.iter().any(|algorithm| headers.contains_key(algorithm.header()))
         || !header(headers, "content-md5").is_empty()
         || !header(headers, "x-amz-trailer").is_empty()
-}
-
-/// # Errors
-/// When nothing does: AWS demands it of some documents.
-pub(super) fn check_digest(headers: &HeaderMap) -> Result<(), Fault> {
-    let sentence = "Missing required header for this request: Content-MD5 OR x-amz-checksum-*";
-    if has_digest(headers) { Ok(()) } else { Err(Fault::saying(Code::InvalidRequest, sentence)) }
 }
 
 fn read(document: &Node) -> Result<(Vec<Doomed>, bool), Fault> {

@@ -45,3 +45,36 @@ fn changed(old: Lock, change: impl FnOnce(Lock) -> Lock, bypass: bool) -> Result
     let may = old.retention == new.retention || old.may_become(new.retention, clock::now(), bypass);
     if may { Ok(new) } else { Err(LockError::Locked) }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lock(text: &str) -> Lock {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn a_hold_is_set_and_taken_back_beside_any_retention() {
+        let hold =
+            |text: &str, hold| changed(lock(text), |lock| Lock { hold, ..lock }, false).map(|lock| lock.to_string());
+        assert_eq!(hold("COMPLIANCE 9999999999", true).as_deref(), Ok("COMPLIANCE 9999999999 HOLD"));
+        assert_eq!(hold("COMPLIANCE 9999999999 HOLD", false).as_deref(), Ok("COMPLIANCE 9999999999"));
+        assert_eq!(hold("HOLD", false).as_deref(), Ok("NONE"));
+    }
+
+    #[test]
+    fn a_retention_that_binds_is_not_shortened_and_a_hold_survives_its_change() {
+        let retain = |old: &str, new: &str, bypass| {
+            let retention = lock(new).retention;
+            changed(lock(old), |lock| Lock { retention, ..lock }, bypass).map(|lock| lock.to_string())
+        };
+        assert_eq!(retain("GOVERNANCE 9999999999", "NONE", false), Err(LockError::Locked));
+        assert_eq!(retain("GOVERNANCE 9999999999 HOLD", "NONE", true).as_deref(), Ok("HOLD"));
+        assert_eq!(
+            retain("COMPLIANCE 9999999998", "COMPLIANCE 9999999999", false).as_deref(),
+            Ok("COMPLIANCE 9999999999")
+        );
+        assert_eq!(retain("COMPLIANCE 9999999999", "COMPLIANCE 9999999998", true), Err(LockError::Locked));
+    }
+}

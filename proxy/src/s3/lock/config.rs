@@ -2,7 +2,7 @@
 
 use http::{HeaderMap, Method, StatusCode};
 
-use super::{KEPT, MAX_BODY_BYTES, Mode, Rule};
+use super::{KEPT, MAX_BODY_BYTES, Mode, Rule, check_digest};
 use crate::constraints::is_yes;
 use crate::ops::container;
 use crate::ops::lock::Period;
@@ -10,7 +10,6 @@ use crate::ops::versions::ENABLED;
 use crate::s3::auth::header;
 use crate::s3::code::Code;
 use crate::s3::fault::Fault;
-use crate::s3::multi_delete::check_digest;
 use crate::s3::payload::Payload;
 use crate::s3::xml::{Node, Xml};
 use crate::s3::{Answered, Face, bucket, document, empty, parse};

@@ -49,11 +49,18 @@ pub(super) async fn asked(face: &Face<'_>, request: &HeaderMap) -> Result<Header
 pub(super) async fn asked_with_body(face: &Face<'_>) -> Result<HeaderMap, Fault> {
     let request = &face.parts.headers;
     let asked = asked(face, request).await?;
-    if !asked.is_empty() && !has_digest(request) {
-        let sentence = "Content-MD5 OR x-amz-checksum- HTTP header is required for Put Object requests with Object Lock parameters";
-        return Err(Fault::saying(Code::InvalidRequest, sentence));
+    if !asked.is_empty() {
+        check_digest(request)?;
     }
     Ok(asked)
+}
+
+/// # Errors
+/// When nothing says by what the body can be checked: AWS demands it of whatever locks.
+fn check_digest(request: &HeaderMap) -> Result<(), Fault> {
+    let sentence =
+        "Content-MD5 OR x-amz-checksum- HTTP header is required for Put Object requests with Object Lock parameters";
+    if has_digest(request) { Ok(()) } else { Err(Fault::saying(Code::InvalidRequest, sentence)) }
 }
 
 fn read(request: &HeaderMap, now: u64) -> Result<Option<Lock>, Fault> {

@@ -4,11 +4,10 @@ use apus_base::clock;
 use apus_base::object_lock::CHANGED;
 use http::{HeaderMap, Method, StatusCode};
 
-use super::{Lock, MAX_BODY_BYTES, Mode, Retention, check_bucket, check_until, moment};
+use super::{Lock, MAX_BODY_BYTES, Mode, Retention, check_bucket, check_digest, check_until, moment};
 use crate::ops::lock::change;
 use crate::s3::code::Code;
 use crate::s3::fault::Fault;
-use crate::s3::multi_delete::check_digest;
 use crate::s3::payload::Payload;
 use crate::s3::xml::{Node, Xml};
 use crate::s3::{Answered, Face, document, empty, metadata, object, parse};

@@ -140,7 +140,7 @@ impl Need {
     pub(in crate::s3) fn of_lock(bucket: &str, key: &str, headers: &HeaderMap) -> Vec<Self> {
         let need = |action| Self { action, bucket: bucket.to_owned(), key: Some(key.to_owned()), right: Right::Own };
         let is_asked = |name: &&str| headers.contains_key(*name);
-        let retention = [MODE, UNTIL].iter().any(|name| is_asked(name)).then(|| need("s3:PutObjectRetention"));
+        let retention = [MODE, UNTIL].iter().any(is_asked).then(|| need("s3:PutObjectRetention"));
         let hold = is_asked(&HOLD).then(|| need("s3:PutObjectLegalHold"));
         retention.into_iter().chain(hold).collect()
     }
