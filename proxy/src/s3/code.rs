@@ -25,6 +25,7 @@ pub enum Code {
     InvalidAccessKeyId,
     InvalidArgument,
     InvalidBucketName,
+    InvalidBucketState,
     InvalidBucketAclWithObjectOwnership,
     InvalidChunkSize,
     InvalidDigest,
@@ -36,6 +37,7 @@ pub enum Code {
     InvalidRange,
     InvalidRedirectLocation,
     InvalidRequest,
+    InvalidRetentionPeriod,
     InvalidStorageClass,
     InvalidTag,
     InvalidUri,
@@ -54,6 +56,7 @@ pub enum Code {
     NoSuchBucketPolicy,
     NoSuchCorsConfiguration,
     NoSuchKey,
+    NoSuchObjectLockConfiguration,
     NoSuchPublicAccessBlockConfiguration,
     NoSuchTagSet,
     NoSuchUpload,
@@ -61,6 +64,7 @@ pub enum Code {
     NoSuchWebsiteConfiguration,
     NotImplemented,
     ObjectLockConfigurationNotFound,
+    OperationAborted,
     OwnershipControlsNotFound,
     PreconditionFailed,
     RequestTimeTooSkewed,
@@ -161,6 +165,16 @@ impl Code {
             Self::InvalidBucketName => {
                 ("InvalidBucketName", StatusCode::BAD_REQUEST, "The specified bucket is not valid.")
             }
+            Self::InvalidBucketState => (
+                "InvalidBucketState",
+                StatusCode::CONFLICT,
+                "The request is not valid with the current state of the bucket.",
+            ),
+            Self::InvalidRetentionPeriod => (
+                "InvalidRetentionPeriod",
+                StatusCode::BAD_REQUEST,
+                "Default retention period must be a positive integer value.",
+            ),
             Self::InvalidChunkSize => (
                 "InvalidChunkSizeError",
                 StatusCode::FORBIDDEN,
@@ -255,6 +269,11 @@ impl Code {
                 "The public access block configuration was not found",
             ),
             Self::NoSuchKey => ("NoSuchKey", StatusCode::NOT_FOUND, "The specified key does not exist."),
+            Self::NoSuchObjectLockConfiguration => (
+                "NoSuchObjectLockConfiguration",
+                StatusCode::NOT_FOUND,
+                "The specified object does not have a ObjectLock configuration",
+            ),
             Self::NoSuchTagSet => ("NoSuchTagSet", StatusCode::NOT_FOUND, "The TagSet does not exist"),
             Self::NoSuchUpload => (
                 "NoSuchUpload",
@@ -282,6 +301,11 @@ impl Code {
                 "ObjectLockConfigurationNotFoundError",
                 StatusCode::NOT_FOUND,
                 "Object Lock configuration does not exist for this bucket",
+            ),
+            Self::OperationAborted => (
+                "OperationAborted",
+                StatusCode::CONFLICT,
+                "A conflicting conditional operation is currently in progress against this resource. Try again.",
             ),
             Self::PreconditionFailed => (
                 "PreconditionFailed",

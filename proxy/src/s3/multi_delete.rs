@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use futures_util::StreamExt as _;
 use futures_util::stream;
-use http::Method;
+use http::{HeaderMap, Method};
 
 use super::auth::header;
 use super::code::Code;
@@ -14,7 +14,7 @@ use super::payload::Payload;
 use super::payload::checksum::Algorithm;
 use super::policy::{self, Need};
 use super::xml::{Node, Xml};
-use super::{Answered, Face, condition, delete, document, parse};
+use super::{Answered, Face, condition, delete, document, lock, parse};
 
 /// The longest body, whatever is configured.
 const MAX_BODY_BYTES: usize = 10 * 1024 * 1024;
@@ -36,11 +36,7 @@ pub(super) async fn answer(face: &Face<'_>, payload: Payload) -> Answered {
     let longest = face.proxy.config.constraints.max_object_name_length;
     let bytes = most.saturating_mul(longest).saturating_mul(2).min(MAX_BODY_BYTES);
     let text = face.xml(payload, bytes).await?.ok_or(Fault::new(Code::MissingRequestBody))?;
-    let headers = &face.parts.headers;
-    let has_digest = Algorithm::ALL.iter().any(|algorithm| headers.contains_key(algorithm.header()))
-        || !header(headers, "content-md5").is_empty()
-        || !header(headers, "x-amz-trailer").is_empty();
-    if !has_digest {
+    if !has_digest(&face.parts.headers) {
         let sentence = "Missing required header for this request: Content-MD5 OR x-amz-checksum-*";
         return Err(Fault::saying(Code::InvalidRequest, sentence));
     }
@@ -71,6 +67,13 @@ pub(super) async fn answer(face: &Face<'_>, payload: Payload) -> Answered {
         }
     }
     Ok(document(xml))
+}
+
+/// Whether a request says by what its body can be checked.
+pub(super) fn has_digest(headers: &HeaderMap) -> bool {
+    Algorithm::ALL.iter().any(|algorithm| headers.contains_key(algorithm.header()))
+        || !header(headers, "content-md5").is_empty()
+        || !header(headers, "x-amz-trailer").is_empty()
 }
 
 fn read(document: &Node) -> Result<(Vec<Doomed>, bool), Fault> {
@@ -112,7 +115,11 @@ async fn one(face: &Face<'_>, doomed: Doomed) -> (Doomed, Option<Fault>) {
     };
     let condition = condition.as_ref();
     let need = Need::delete(face.bucket(), &doomed.key, version.is_some());
-    let done = match policy::check(face, &[need]).await {
+    let granted = match policy::check(face, &[need]).await {
+        Ok(granted) => lock::with_bypass(face, Some(&doomed.key), granted).await,
+        Err(fault) => Err(fault),
+    };
+    let done = match granted {
         Ok(Some(parts)) => delete::one(&face.on(&parts), &name, version, condition).await,
         Ok(None) => delete::one(face, &name, version, condition).await,
         Err(fault) => Err(fault),

@@ -17,7 +17,7 @@ use super::fault::Fault;
 use super::listing::version_id;
 use super::metadata::set;
 use super::payload::Payload;
-use super::{Answered, Face, condition, copy, delete, empty, metadata, public_access, tagging};
+use super::{Answered, Face, condition, copy, delete, empty, lock, metadata, public_access, tagging};
 use crate::ops::get::{Read, get};
 use crate::ops::large::{PARTS_COUNT, S3_ETAG, View, is_static};
 use crate::ops::put::{Put, Stored, put};
@@ -193,6 +193,7 @@ async fn store(face: &Face<'_>, payload: Payload) -> Answered {
     let request = &face.parts.headers;
     let mut headers = metadata::stored(request)?;
     headers.extend(tagging::asked(request)?);
+    headers.extend(lock::asked_with_body(face).await?);
     if header(&headers, CONTENT_TYPE.as_str()).is_empty() {
         headers.insert(CONTENT_TYPE, UNTYPED);
     }
