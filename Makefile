@@ -54,5 +54,5 @@ tools:
 	@./tools/install-debian libclang-dev
 
 python:
-	@./tools/install-debian memcached python3-venv curl rclone
+	@./tools/install-debian memcached python3-venv curl rclone restic
 	@./tools/make-venv $(VENV) tests/requirements.txt
