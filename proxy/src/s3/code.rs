@@ -53,6 +53,7 @@ pub enum Code {
     NoSuchBucketPolicy,
     NoSuchCorsConfiguration,
     NoSuchKey,
+    NoSuchLifecycleConfiguration,
     NoSuchPublicAccessBlockConfiguration,
     NoSuchTagSet,
     NoSuchUpload,
@@ -252,6 +253,9 @@ impl Code {
                 StatusCode::NOT_FOUND,
                 "The public access block configuration was not found",
             ),
+            Self::NoSuchLifecycleConfiguration => {
+                ("NoSuchLifecycleConfiguration", StatusCode::NOT_FOUND, "The lifecycle configuration does not exist")
+            }
             Self::NoSuchKey => ("NoSuchKey", StatusCode::NOT_FOUND, "The specified key does not exist."),
             Self::NoSuchTagSet => ("NoSuchTagSet", StatusCode::NOT_FOUND, "The TagSet does not exist"),
             Self::NoSuchUpload => (

@@ -18,6 +18,7 @@ mod cors;
 mod delete;
 pub mod fault;
 mod guard;
+pub mod lifecycle;
 mod listing;
 mod metadata;
 mod multi_delete;
@@ -192,9 +193,8 @@ impl Face<'_> {
         match kind {
             Kind::Acl => acl::answer(self, payload).await,
             Kind::MultiDelete => multi_delete::answer(self, payload).await,
-            Kind::Location | Kind::Logging | Kind::ObjectLock | Kind::Lifecycle => {
-                subresource::answer(self, kind).await
-            }
+            Kind::Lifecycle => lifecycle::answer(self, payload).await,
+            Kind::Location | Kind::Logging | Kind::ObjectLock => subresource::answer(self, kind).await,
             Kind::Tagging => tagging::answer(self, payload).await,
             Kind::Cors => cors::answer(self, payload).await,
             Kind::Policy => policy::answer(self, payload).await,

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use futures_util::StreamExt as _;
 use futures_util::stream;
-use http::Method;
+use http::{HeaderMap, Method};
 
 use super::auth::header;
 use super::code::Code;
@@ -36,11 +36,7 @@ pub(super) async fn answer(face: &Face<'_>, payload: Payload) -> Answered {
     let longest = face.proxy.config.constraints.max_object_name_length;
     let bytes = most.saturating_mul(longest).saturating_mul(2).min(MAX_BODY_BYTES);
     let text = face.xml(payload, bytes).await?.ok_or(Fault::new(Code::MissingRequestBody))?;
-    let headers = &face.parts.headers;
-    let has_digest = Algorithm::ALL.iter().any(|algorithm| headers.contains_key(algorithm.header()))
-        || !header(headers, "content-md5").is_empty()
-        || !header(headers, "x-amz-trailer").is_empty();
-    if !has_digest {
+    if !has_digest(&face.parts.headers) {
         let sentence = "Missing required header for this request: Content-MD5 OR x-amz-checksum-*";
         return Err(Fault::saying(Code::InvalidRequest, sentence));
     }
@@ -71,6 +67,13 @@ pub(super) async fn answer(face: &Face<'_>, payload: Payload) -> Answered {
         }
     }
     Ok(document(xml))
+}
+
+/// Whether a request says by what its body can be checked.
+pub(super) fn has_digest(headers: &HeaderMap) -> bool {
+    Algorithm::ALL.iter().any(|algorithm| headers.contains_key(algorithm.header()))
+        || !header(headers, "content-md5").is_empty()
+        || !header(headers, "x-amz-trailer").is_empty()
 }
 
 fn read(document: &Node) -> Result<(Vec<Doomed>, bool), Fault> {

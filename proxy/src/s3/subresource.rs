@@ -41,7 +41,7 @@ pub(super) async fn answer(face: &Face<'_>, kind: Kind) -> Answered {
             bucket::describe(face).await?;
             Ok(document(Xml::new("BucketLoggingStatus")))
         }
-        (Kind::Logging, &Method::PUT) | (Kind::Lifecycle, _) => Err(Fault::new(Code::NotImplemented)),
+        (Kind::Logging, &Method::PUT) => Err(Fault::new(Code::NotImplemented)),
         (Kind::Logging, _) => Err(face.no_method("LOGGING_STATUS")),
         (Kind::ObjectLock, &Method::GET) => {
             Err(Fault::new(Code::ObjectLockConfigurationNotFound).with("BucketName", face.bucket()))

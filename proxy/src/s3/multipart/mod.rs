@@ -14,6 +14,7 @@
 
 mod complete;
 mod create;
+pub(super) mod lapse;
 mod list;
 pub(super) mod part;
 mod parts;
