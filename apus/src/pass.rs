@@ -82,8 +82,8 @@ pub(crate) enum PassName {
     Update,
     /// Deletes objects whose time has come.
     Expire,
-    /// Removes objects, versions and uploads whose time has come by the rules of their buckets. A proxy of the node does it by
-    /// itself; this one goes through all buckets that no proxy goes through just now.
+    /// Removes objects, versions and uploads whose time has come by the rules of their buckets. Proxies do so by themselves,
+    /// each bucket once a day; this goes through all that have rules. Killed and begun anew, it goes on where it was.
     Lifecycle,
     /// Empties accounts that were deleted.
     Reap,

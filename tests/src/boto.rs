@@ -5,7 +5,7 @@ use std::process::Command;
 
 use tempfile::TempDir;
 
-use crate::{Apus, User, tools};
+use crate::{Apus, Cluster, Swift, User, tools};
 
 /// Two users of one account, of whom the first owns it, and the owner of another.
 pub const USERS: [User; 3] = [
@@ -44,13 +44,31 @@ def metadata(answer):
     return {name.lower(): value for name, value in answer['Metadata'].items()}
 "#;
 
+/// What answers clients.
+pub trait Serves {
+    /// Where.
+    fn front(&self) -> Swift;
+}
+
+impl Serves for Apus {
+    fn front(&self) -> Swift {
+        self.swift()
+    }
+}
+
+impl Serves for Cluster {
+    fn front(&self) -> Swift {
+        self.swift()
+    }
+}
+
 /// Where a cluster answers.
-pub fn url(apus: &Apus) -> String {
-    format!("http://{}", apus.swift().address)
+pub fn url(apus: &impl Serves) -> String {
+    format!("http://{}", apus.front().address)
 }
 
 /// A program of the virtual environment, for the owner of `test`, in a folder.
-pub fn program(apus: &Apus, folder: &Path, name: &str) -> Command {
+pub fn program(apus: &impl Serves, folder: &Path, name: &str) -> Command {
     let mut command = Command::new(tools::python_program(name));
     let settings = [
         ("AWS_ACCESS_KEY_ID", "test:tester".to_owned()),
@@ -69,13 +87,13 @@ pub fn program(apus: &Apus, folder: &Path, name: &str) -> Command {
 }
 
 /// Runs such a program, and gives what it says.
-pub fn run(apus: &Apus, folder: &Path, name: &str, arguments: &[&str]) -> String {
+pub fn run(apus: &impl Serves, folder: &Path, name: &str, arguments: &[&str]) -> String {
     let output = tools::run(program(apus, folder, name).args(arguments));
     String::from_utf8(output.stdout).expect("UTF-8")
 }
 
 /// Runs a script that has clients of [`USERS`]: `owner` (also called `s3`), `friend`, `stranger` and, without a key, `nobody`.
-pub fn script(apus: &Apus, folder: &Path, script: &str) -> String {
+pub fn script(apus: &impl Serves, folder: &Path, script: &str) -> String {
     run(apus, folder, "python", &["-c", &format!("{PRELUDE}{script}")])
 }
 

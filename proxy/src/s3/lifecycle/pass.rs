@@ -41,7 +41,7 @@ pub struct Lifecycle {
     proxy: Proxy,
     /// Who this is among all that do.
     me: String,
-    /// Whether buckets are gone through that were today already.
+    /// Whether buckets are gone through that were today already, or by somebody else just now.
     everything: bool,
     recon: ReconCache,
     pub(super) counters: Counters,
@@ -90,7 +90,7 @@ impl Lifecycle {
         Self { proxy, me: hex(&me), everything: false, recon, counters }
     }
 
-    /// The same, but it goes through all buckets that nobody else is going through.
+    /// The same, but it goes through all buckets, whoever else does. One that was left in the middle is gone on with.
     #[must_use]
     pub fn everything(self) -> Self {
         Self { everything: true, ..self }
@@ -118,7 +118,7 @@ impl Lifecycle {
 
     /// Whether it is time for a bucket, and nobody else's.
     fn is_mine(&self, queued: &Queued, now: Now) -> bool {
-        (self.everything || queued.is_due(now.secs, now.day)) && !queued.is_taken(&self.me, now.secs)
+        self.everything || (queued.is_due(now.secs, now.day) && !queued.is_taken(&self.me, now.secs))
     }
 
     /// Takes a bucket. Somebody else may have been quicker.
@@ -129,7 +129,7 @@ impl Lifecycle {
         let turn = fresh.take(&self.me, now.secs);
         queue.say(&fresh, &turn).await.map_err(|error| face.fault(error.into()))?;
         let is_anothers = look().await?.is_some_and(|seen| seen.is_taken(&self.me, now.secs));
-        Ok(Some(turn).filter(|_| !is_anothers))
+        Ok(Some(turn).filter(|_| self.everything || !is_anothers))
     }
 
     async fn bucket(&self, queued: &Queued, pace: &Pace, progress: &Progress, stop: &CancellationToken) {
