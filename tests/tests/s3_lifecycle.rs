@@ -22,9 +22,9 @@ def rules(*given, bucket='pail', **more):
 def stored(bucket='pail'):
     return owner.get_bucket_lifecycle_configuration(Bucket=bucket)['Rules']
 
-def passed(name='lifecycle', config=os.environ.get('PROXY_CONFIG'), code=0):
+def passed(name='lifecycle', config=os.environ.get('PROXY_CONFIG'), codes=(0,)):
     done = subprocess.run([os.environ['APUS'], 'pass', name, '--once', '--config', config], capture_output=True, text=True)
-    assert done.returncode == code, done
+    assert done.returncode in codes, done
     return done.stdout
 
 # Listings and days come soon, but not at once.
@@ -84,13 +84,14 @@ fn rules_come_back_as_they_were_or_are_refused() {
         &mut cluster,
         r#"
 refused('NoSuchLifecycleConfiguration', owner.get_bucket_lifecycle_configuration, Bucket='pail')
-refused('NoSuchBucket', rules, bucket='none')
+one = dict(Expiration={'Days': 1})
+refused('NoSuchBucket', owner.put_bucket_lifecycle_configuration, Bucket='none', LifecycleConfiguration={'Rules': [rule(**one)]})
 
 # Every kind of rule, read as it was written.
 kinds = [
     rule('days', 'logs/', Expiration={'Days': 30}),
     rule('off', 'x', 'Disabled', Expiration={'Days': 1}),
-    rule('tag', Filter={'Tag': {'Key': 'a b', 'Value': 'c&d'}}, Expiration={'Days': 2}),
+    rule('tag', Filter={'Tag': {'Key': 'a b', 'Value': 'c/d'}}, Expiration={'Days': 2}),
     rule('sizes', Filter={'And': {'ObjectSizeGreaterThan': 10, 'ObjectSizeLessThan': 20}}, Expiration={'Days': 3}),
     rule('and', Filter={'And': {'Prefix': 'é<', 'Tags': [{'Key': 'k', 'Value': ''}, {'Key': 'l', 'Value': 'm'}]}}, Expiration={'Days': 4}),
     rule('versions', NoncurrentVersionExpiration={'NoncurrentDays': 5, 'NewerNoncurrentVersions': 6},
@@ -115,7 +116,6 @@ rules(*many)
 assert stored() == many
 
 # What is refused changes nothing.
-one = dict(Expiration={'Days': 1})
 for code, bad in [
     ('MalformedXML', []),
     ('MalformedXML', many + [rule('more', **one)]),
@@ -162,7 +162,7 @@ refused('AccessDenied', friend.delete_bucket_lifecycle, Bucket='pail')
 # Who reads or writes an object hears when it goes.
 rules(rule('a rule', 'logs/', Expiration={'Days': 30}), rule('tagged', Filter={'Tag': {'Key': 'go', 'Value': 'soon'}}, Expiration={'Days': 1}))
 def goes(answer):
-    date, id = answer['Expiration'].split(', ')
+    date, id = answer['Expiration'].rsplit(', ', 1)
     date = calendar.timegm(time.strptime(date, 'expiry-date="%a, %d %b %Y %H:%M:%S GMT"'))
     assert date % 86400 == 0, answer
     return round((date - time.time()) / 86400 - 0.5), id
@@ -170,6 +170,7 @@ assert goes(put('logs/a')) == (30, 'rule-id="a%20rule"'), goes(put('logs/a'))
 assert goes(put('logs/b', Tagging='go=soon')) == (1, 'rule-id="tagged"')
 for answer in [owner.head_object(Bucket='pail', Key='logs/b'), owner.get_object(Bucket='pail', Key='logs/b', Range='bytes=0-0')]:
     assert goes(answer) == (1, 'rule-id="tagged"')
+assert goes(owner.copy_object(Bucket='pail', Key='logs/c', CopySource='pail/logs/b')) == (1, 'rule-id="tagged"')
 assert 'Expiration' not in put('other') and 'Expiration' not in owner.head_object(Bucket='pail', Key='other')
 
 owner.delete_bucket_lifecycle(Bucket='pail')
@@ -294,7 +295,8 @@ failures = []
 def sweep():
     try:
         while not stop.is_set():
-            passed()
+            # A removal that met a write may have to be tried again, and says so.
+            passed(codes=(0, 1))
     except BaseException as error:
         failures.append(error)
 sweepers = [threading.Thread(target=sweep) for _ in range(2)]

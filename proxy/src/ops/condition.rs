@@ -69,8 +69,7 @@ impl Condition {
         stored: Option<&HeaderMap>,
     ) -> Result<bool, PutError> {
         if let Some(seen) = self.unchanged {
-            let stamp = stored.and_then(|stored| stored.get(BACKEND_TIMESTAMP)?.to_str().ok()?.parse().ok());
-            return Ok(stamp == Some(seen));
+            return Ok(is_of(stored, seen));
         }
         let Some(stored) = stored else { return Ok(self.conditions.permit_write(None)) };
         let mut response = Response::new(body::empty());
@@ -89,6 +88,12 @@ impl Condition {
     }
 }
 
+/// Whether what is stored is of that time.
+fn is_of(stored: Option<&HeaderMap>, seen: Timestamp) -> bool {
+    let stamp = stored.and_then(|stored| stored.get(BACKEND_TIMESTAMP)?.to_str().ok()?.parse().ok());
+    stamp == Some(seen)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -102,6 +107,18 @@ mod tests {
         assert_eq!(Condition::of(&headers(&[("if-modified-since", "Thu, 01 Jan 1970 00:00:01 GMT")])), None);
         assert_eq!(Condition::of(&headers(&[("if-none-match", "*")])), Some(Condition::absent()));
         assert!(Condition::absent().creates_only());
+    }
+
+    #[test]
+    fn what_was_seen_is_told_from_what_came_after_in_the_same_tick() {
+        let seen: Timestamp = "1712345678.12345".parse().unwrap();
+        let stored = |stamp: &str| headers(&[("x-backend-timestamp", stamp)]);
+        assert!(is_of(Some(&stored("1712345678.12345")), seen));
+        for other in ["1712345678.12345_0000000000000100", "1712345678.12346", "1712345678.12344", "soon"] {
+            assert!(!is_of(Some(&stored(other)), seen), "{other}");
+        }
+        assert!(!is_of(None, seen) && !is_of(Some(&headers(&[])), seen));
+        assert!(!Condition::unchanged(seen).creates_only());
     }
 
     #[test]

@@ -23,6 +23,9 @@ use crate::s3::multipart::lapse;
 /// Versions that are listed in one turn.
 const PAGE: usize = 1000;
 
+/// Whose rules are changed as often as this while a bucket is gone through has the next pass do it.
+const MAX_ROUNDS: usize = 3;
+
 /// A bucket that is being gone through.
 pub(super) struct Walk<'a> {
     pub(super) lifecycle: &'a Lifecycle,
@@ -45,7 +48,8 @@ impl Walk<'_> {
     /// Goes on with a turn, and says whether everything was done without a failure.
     pub(super) async fn run(&self, turn: &mut Turn, now: Now) -> Result<bool, Fault> {
         let mut all_done = true;
-        while let Some(rules) = self.rules(false).await? {
+        for _ in 0..MAX_ROUNDS {
+            let Some(rules) = self.rules(false).await? else { return Ok(true) };
             let print = rules.print();
             if print != turn.rules {
                 // Other rules may be about what was done with already.
@@ -62,7 +66,7 @@ impl Walk<'_> {
                 return Ok(all_done && !self.stop.is_cancelled());
             }
         }
-        Ok(true)
+        Ok(false)
     }
 
     /// The bucket's rules: as they are known, or as they are stored.

@@ -96,11 +96,22 @@ impl Lifecycle {
         Self { everything: true, ..self }
     }
 
-    /// Runs for ever.
+    /// Runs for ever. It begins after a part of its rest, so that proxies that start together do not look together.
     pub async fn run(&self, stop: &CancellationToken) {
-        if !self.config().interval.is_zero() {
-            pass::forever(self, self.config().interval, None, stop).await;
+        let rest = self.config().interval;
+        if rest.is_zero() {
+            return;
         }
+        tokio::select! {
+            () = stop.cancelled() => {}
+            () = tokio::time::sleep(rest.mul_f64(f64::from(self.place()) / 256.0)) => {}
+        }
+        pass::forever(self, rest, None, stop).await;
+    }
+
+    /// Where it begins, among 256 places.
+    fn place(&self) -> u8 {
+        self.me.bytes().fold(0, u8::wrapping_add)
     }
 
     pub(super) fn config(&self) -> &Config {
@@ -217,7 +228,7 @@ impl Pass for Lifecycle {
             after = marker(last);
             progress.expect(page.len() as u64);
             // Each proxy begins elsewhere, so that they seldom want the same bucket.
-            let start = self.me.bytes().map(usize::from).sum::<usize>() % page.len();
+            let start = usize::from(self.place()) % page.len();
             page.rotate_left(start);
             let pace = &pace;
             let walking = page.into_iter().map(|queued| async move {
