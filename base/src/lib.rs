@@ -1,7 +1,7 @@
 //! The foundation that every room stands on: what a timestamp, a hash path, a ring and a policy are,
 //! how disks and databases are touched (`fs`, `db`), and how sockets are (`serve`, `client`).
 //!
-//! A module here never imports a room. `timestamp`, `ballot`, `hash_path`, `hex`, `policy`, `quorum`, `ring`, `pickle`, `crypto` and
+//! A module here never imports a room. `timestamp`, `ballot`, `hash_path`, `hex`, `object_lock`, `policy`, `quorum`, `ring`, `pickle`, `crypto` and
 //! `wire` are pure: values in, values out, no clock, no I/O. Only `fs` and `db` touch a disk (`serve` and `link` read their
 //! certificates), only `serve`, `client` and `link` a socket.
 
@@ -22,6 +22,7 @@ pub mod hex;
 pub mod link;
 pub mod listing;
 pub mod metrics;
+pub mod object_lock;
 pub mod pass;
 pub mod pickle;
 pub mod policy;

@@ -11,6 +11,7 @@ use crate::constraints::{BadLength, Invalid};
 use crate::ops::crypto::Undecryptable;
 use crate::ops::history::HistoryError;
 use crate::ops::large::LargeError;
+use crate::ops::lock::LockError;
 use crate::ops::quota::Quota;
 use crate::ops::symlink::LinkError;
 use crate::ops::versions::VersionError;
@@ -84,6 +85,9 @@ pub enum Error {
     /// Something is not done to a version, or to a container with versions.
     #[error(transparent)]
     Version(#[from] VersionError),
+    /// Something is locked.
+    #[error(transparent)]
+    Lock(#[from] LockError),
     /// A container is not told to keep versions the old way.
     #[error(transparent)]
     History(#[from] HistoryError),

@@ -44,41 +44,36 @@ def metadata(answer):
     return {name.lower(): value for name, value in answer['Metadata'].items()}
 "#;
 
-/// What answers clients.
-pub trait Serves {
-    /// Where.
-    fn front(&self) -> Swift;
-}
-
-impl Serves for Apus {
-    fn front(&self) -> Swift {
-        self.swift()
+impl From<&Apus> for Swift {
+    fn from(apus: &Apus) -> Self {
+        apus.swift()
     }
 }
 
-impl Serves for Cluster {
-    fn front(&self) -> Swift {
-        self.swift()
+impl From<&Cluster> for Swift {
+    fn from(cluster: &Cluster) -> Self {
+        cluster.swift()
     }
 }
 
 /// Where a cluster answers.
-pub fn url(apus: &impl Serves) -> String {
-    format!("http://{}", apus.front().address)
+pub fn url(cluster: impl Into<Swift>) -> String {
+    format!("http://{}", cluster.into().address)
 }
 
 /// A program of the virtual environment, for the owner of `test`, in a folder.
-pub fn program(apus: &impl Serves, folder: &Path, name: &str) -> Command {
+pub fn program(cluster: impl Into<Swift>, folder: &Path, name: &str) -> Command {
+    let url = url(cluster);
     let mut command = Command::new(tools::python_program(name));
     let settings = [
         ("AWS_ACCESS_KEY_ID", "test:tester".to_owned()),
         ("AWS_SECRET_ACCESS_KEY", "testing".to_owned()),
         ("AWS_DEFAULT_REGION", "us-east-1".to_owned()),
-        ("AWS_ENDPOINT_URL", url(apus)),
+        ("AWS_ENDPOINT_URL", url.clone()),
         ("AWS_CONFIG_FILE", "/dev/null".to_owned()),
         ("AWS_EC2_METADATA_DISABLED", "true".to_owned()),
         ("AWS_MAX_ATTEMPTS", "1".to_owned()),
-        ("ST_AUTH", format!("{}/auth/v1.0", url(apus))),
+        ("ST_AUTH", format!("{url}/auth/v1.0")),
         ("ST_USER", "test:tester".to_owned()),
         ("ST_KEY", "testing".to_owned()),
     ];
@@ -87,14 +82,14 @@ pub fn program(apus: &impl Serves, folder: &Path, name: &str) -> Command {
 }
 
 /// Runs such a program, and gives what it says.
-pub fn run(apus: &impl Serves, folder: &Path, name: &str, arguments: &[&str]) -> String {
-    let output = tools::run(program(apus, folder, name).args(arguments));
+pub fn run(cluster: impl Into<Swift>, folder: &Path, name: &str, arguments: &[&str]) -> String {
+    let output = tools::run(program(cluster, folder, name).args(arguments));
     String::from_utf8(output.stdout).expect("UTF-8")
 }
 
 /// Runs a script that has clients of [`USERS`]: `owner` (also called `s3`), `friend`, `stranger` and, without a key, `nobody`.
-pub fn script(apus: &impl Serves, folder: &Path, script: &str) -> String {
-    run(apus, folder, "python", &["-c", &format!("{PRELUDE}{script}")])
+pub fn script(cluster: impl Into<Swift>, folder: &Path, script: &str) -> String {
+    run(cluster, folder, "python", &["-c", &format!("{PRELUDE}{script}")])
 }
 
 /// Runs a script against a new cluster with [`USERS`].

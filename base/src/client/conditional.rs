@@ -104,6 +104,26 @@ impl ClusterClient {
         Primaries::of(self, path, headers)?.look(&Condition::Asked(demand)).await
     }
 
+    /// What a majority of the primaries has that is newest, metadata included; nothing if they have nothing. Unlike a read of
+    /// the newest, it does not pass over what was acknowledged because servers are down.
+    ///
+    /// # Errors
+    /// `NoQuorum` when fewer answer.
+    pub async fn settled_object(
+        &self,
+        path: ObjectPath<'_>,
+        headers: &HeaderMap,
+    ) -> Result<Option<HeaderMap>, PutError> {
+        let primaries = Primaries::of(self, path, headers)?;
+        let mut seen = primaries.ask(None, true).await;
+        if seen.len() < primaries.majority() {
+            let statuses = seen.iter().map(|seen| if seen.has_data { 200 } else { 404 }).collect();
+            return Err(NoAnswer { statuses }.into());
+        }
+        seen.sort_by_key(|seen| (seen.vote.version, seen.changed()));
+        Ok(seen.pop().and_then(|newest| newest.headers))
+    }
+
     /// Deletes an object if what is there meets a condition, and gives the version of the tombstone.
     ///
     /// # Errors

@@ -1,10 +1,10 @@
-//! What the cluster keeps with an object beside its data, and changes without a new version of it: tags.
+//! What the cluster keeps with an object beside its data, and changes without a new version of it: tags and locks.
 //!
 //! It is read and written again together with the client's own metadata, because storage servers replace all that they can
 //! replace. Of two who do this at once, or of one and a client's POST, the later one wins with all that it read; data,
 //! content type and system metadata are never touched. The listing is not told: what it shows does not change.
 
-use http::{HeaderMap, HeaderName, HeaderValue, Method};
+use http::{HeaderMap, HeaderValue, Method};
 
 use super::Call;
 use super::get::{Read, get};
@@ -15,26 +15,23 @@ use super::resource::{ObjectName, Resource};
 use super::versions::{self, Version};
 use crate::error::Error;
 
-/// Sets `item` of an object, or of one of its versions; an empty value removes it. Gives the headers that the object had.
+/// Changes items of an object, or of one of its versions: `change` is given its headers, and those that it will have. Gives
+/// the headers that the object had.
 ///
 /// # Errors
-/// When the caller may not, there is no such version, it is a link, or too few servers can do it.
+/// When the caller may not, there is no such version, it is a link, or too few servers can do it; and those of `change`.
 pub async fn annotate(
     call: Call<'_>,
     name: &ObjectName,
     version: Option<Version>,
-    item: HeaderName,
-    value: HeaderValue,
+    change: impl FnOnce(&HeaderMap, &mut HeaderMap) -> Result<(), Error>,
 ) -> Result<HeaderMap, Error> {
     call.authorize(&Method::POST, &Resource::Object(name.clone())).await?;
     let read = Read { version, newest: true, ..Read::asked(name.clone(), Method::HEAD, &HeaderMap::new(), false) };
     let found = get(call, read).await?;
     let place = versions::place(call, name, found.headers()).await?;
     let mut headers = kept(found.headers());
-    headers.remove(&item);
-    if !value.is_empty() {
-        headers.insert(item, value);
-    }
+    change(found.headers(), &mut headers)?;
     headers.insert(UNLISTED, HeaderValue::from_static("true"));
     replace(call, &place, &headers).await?;
     Ok(found.headers().clone())
@@ -52,6 +49,7 @@ fn kept(found: &HeaderMap) -> HeaderMap {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use http::HeaderName;
 
     #[test]
     fn all_that_a_post_replaces_is_brought_again() {

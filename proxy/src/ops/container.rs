@@ -12,7 +12,7 @@ use super::listing::Listing;
 use super::resource::Resource;
 use super::rows::{self, Entry, Written};
 use super::versions::{self, Switch};
-use super::{Call, account as accounts, crypto, history, quota};
+use super::{Call, account as accounts, crypto, history, lock, quota};
 use crate::auth::acl::{Kind, clean_acl};
 use crate::constraints::Level;
 use crate::error::Error;
@@ -194,6 +194,15 @@ pub async fn delete(call: Call<'_>, name: ContainerName<'_>) -> Result<(), Error
     if done?.status == StatusCode::ACCEPTED { Err(Error::NotFound) } else { Ok(()) }
 }
 
+/// Looks whether a container that shall be deleted holds versions.
+///
+/// # Errors
+/// When it does (409), or the caller may not delete it.
+pub async fn check_versions(call: Call<'_>, name: ContainerName<'_>) -> Result<(), Error> {
+    call.authorize(&Method::DELETE, &name.resource()).await?;
+    versions::check_archive(call, name).await.map(drop)
+}
+
 /// The backend headers of a change that its caller may make and that keeps to the rules.
 async fn checked_changes(
     call: Call<'_>,
@@ -212,6 +221,7 @@ async fn checked_changes(
     let (mut headers, _) = call.write_headers();
     headers.extend(changed);
     history::set(&call.proxy.config.versioned_writes, request, &mut headers)?;
+    lock::check_container(call, name, &headers).await?;
     Ok(headers)
 }
 

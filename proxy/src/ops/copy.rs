@@ -1,6 +1,7 @@
 //! Copying objects inside the cluster. The bytes stream from the source's servers to the destination's.
 
 use apus_base::body::{Body, BodyError};
+use apus_base::object_lock::{CHANGED, WRITTEN};
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE, ETAG, LAST_MODIFIED};
 use http::{HeaderMap, HeaderValue, Response, StatusCode};
 
@@ -103,6 +104,9 @@ fn destination_headers(source: &HeaderMap, request: &HeaderMap, whole: bool, as_
         kept
     };
     make_plain(&mut headers);
+    // A copy is locked when it asks to be, or where its container says so.
+    headers.remove(WRITTEN);
+    headers.remove(CHANGED);
     let kept = request.iter().filter(|(name, _)| **name != CONTENT_LENGTH);
     for (name, value) in kept {
         headers.insert(name.clone(), value.clone());

@@ -7,7 +7,7 @@ use http::{HeaderMap, HeaderName, Method};
 use super::condition::Condition;
 use super::resource::{ObjectName, Resource};
 use super::versions::Version;
-use super::{Call, history, refused};
+use super::{Call, history, lock, refused};
 use crate::error::Error;
 
 /// What became of a deletion.
@@ -24,7 +24,7 @@ pub struct Deleted {
 /// Deletes an object; where versions are kept, it goes out of sight.
 ///
 /// # Errors
-/// When the caller may not, there is no such object, there is a newer version (409), or too few servers can do it.
+/// When the caller may not, there is no such object, it is locked, there is a newer version (409), or too few servers can do it.
 pub async fn delete(call: Call<'_>, name: &ObjectName) -> Result<(), Error> {
     let deleted = delete_version(call, name, None).await?;
     if deleted.existed { Ok(()) } else { Err(Error::NotFound) }
@@ -36,6 +36,7 @@ pub async fn delete(call: Call<'_>, name: &ObjectName) -> Result<(), Error> {
 /// As [`delete`].
 pub async fn delete_version(call: Call<'_>, name: &ObjectName, version: Option<Version>) -> Result<Deleted, Error> {
     call.authorize(&Method::DELETE, &Resource::Object(name.clone())).await?;
+    lock::check_parts(call, name).await?;
     history::delete(call, name, version, None).await
 }
 
@@ -51,6 +52,7 @@ pub async fn delete_if(
     condition: &Condition,
 ) -> Result<Deleted, Error> {
     call.authorize(&Method::DELETE, &Resource::Object(name.clone())).await?;
+    lock::check_parts(call, name).await?;
     history::delete(call, name, version, Some(condition)).await
 }
 

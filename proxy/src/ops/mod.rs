@@ -18,6 +18,7 @@ pub mod headers;
 pub mod history;
 pub mod large;
 pub mod listing;
+pub mod lock;
 pub mod post;
 pub mod put;
 pub mod quota;

@@ -8,7 +8,7 @@ use super::headers::stored;
 use super::put::DELETE_AT;
 use super::resource::{ObjectName, Resource};
 use super::symlink::{Link, LinkError};
-use super::{Call, crypto, versions};
+use super::{Call, crypto, lock, versions};
 use crate::constraints::{Level, check_content_type, delete_at};
 use crate::error::Error;
 
@@ -32,13 +32,16 @@ pub enum Posted {
 /// Replaces all metadata of an object and its expiry; its content type stays unless the request has one.
 ///
 /// # Errors
-/// When the caller may not, a limit is broken, there is no such object, or too few servers can do it.
+/// When the caller may not, a limit is broken, there is no such object, it is locked and would expire, or too few servers can
+/// do it.
 pub async fn post(call: Call<'_>, name: &ObjectName, request: &HeaderMap) -> Result<Posted, Error> {
     call.authorize(&Method::POST, &Resource::Object(name.clone())).await?;
     if Link::is_asked(request) {
         return Err(LinkError::Post.into());
     }
-    versions::post(call, name, request).await
+    let mut request = request.clone();
+    request.extend(lock::kept(call, name, &request).await?);
+    versions::post(call, name, &request).await
 }
 
 /// Replaces the metadata of what is at a name, and gives the system metadata that it has.

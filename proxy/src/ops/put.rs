@@ -13,7 +13,7 @@ use super::large::check_manifest_header;
 use super::resource::{ObjectName, Resource};
 use super::symlink::Link;
 use super::versions::Version;
-use super::{Call, crypto, history, quota, timestamp_value};
+use super::{Call, crypto, history, lock, quota, timestamp_value};
 use crate::constraints::{BadLength, Level, check_content_type, delete_at, is_true};
 use crate::error::Error;
 
@@ -103,6 +103,7 @@ pub(super) async fn put_with(call: Call<'_>, mut put: Put, own: HeaderMap) -> Re
     call.authorize(&Method::PUT, &Resource::Object(put.name.clone())).await?;
     let container = call.container_of(&put.name).await?;
     quota::check(call, &put.name, &container, put.length.unwrap_or(None)).await?;
+    lock::at_write(call, &mut put, &container).await?;
     if !own.is_empty() {
         put.settle(call)?;
         put.headers.extend(own);

@@ -7,10 +7,11 @@ use super::code::Code;
 use super::fault::Fault;
 use super::payload::Payload;
 use super::translate::SEGMENTS;
-use super::{Answered, Face, acl, empty, listing, ownership, parse};
+use super::{Answered, Face, acl, empty, listing, lock, ownership, parse};
 use crate::ops::container::{self, ContainerName};
 use crate::ops::delete;
 use crate::ops::listing::Listing;
+use crate::ops::lock::of_upload;
 
 /// The longest body of a PUT of a bucket.
 const MAX_BODY_BYTES: usize = 10_240;
@@ -50,6 +51,7 @@ async fn create(face: &Face<'_>, payload: Payload) -> Answered {
     }
     let mut headers = acl::canned(face)?.unwrap_or_default();
     headers.extend(ownership::asked(face)?);
+    headers.extend(lock::made_with(face).await?);
     let parts = face.request(Method::PUT, headers.clone());
     let made = container::create(face.call(&parts), face.container(), &headers, None).await;
     match made.map_err(|error| face.bucket_fault(error))? {
@@ -78,6 +80,9 @@ async fn remove(face: &Face<'_>) -> Answered {
         });
     }
     let parts = face.request(Method::DELETE, HeaderMap::new());
+    // Versions have parts too.
+    let checked = container::check_versions(face.call(&parts), face.container()).await;
+    checked.map_err(|error| face.bucket_fault(error))?;
     remove_segments(face).await?;
     let done = container::delete(face.call(&parts), face.container()).await;
     done.map_err(|error| face.bucket_fault(error))?;
@@ -91,7 +96,7 @@ async fn remove_segments(face: &Face<'_>) -> Result<(), Fault> {
     if info.is_ok_and(|info| info.found().is_none()) {
         return Ok(());
     }
-    let parts = face.request(Method::DELETE, HeaderMap::new());
+    let parts = of_upload(&face.request(Method::DELETE, HeaderMap::new()));
     let mut marker = String::new();
     loop {
         let listing = Listing { limit: PAGE, marker, ..Listing::default() };

@@ -25,6 +25,7 @@ pub enum Code {
     InvalidAccessKeyId,
     InvalidArgument,
     InvalidBucketName,
+    InvalidBucketState,
     InvalidBucketAclWithObjectOwnership,
     InvalidChunkSize,
     InvalidDigest,
@@ -35,6 +36,7 @@ pub enum Code {
     InvalidPolicyDocument,
     InvalidRange,
     InvalidRequest,
+    InvalidRetentionPeriod,
     InvalidStorageClass,
     InvalidTag,
     InvalidUri,
@@ -54,12 +56,14 @@ pub enum Code {
     NoSuchCorsConfiguration,
     NoSuchKey,
     NoSuchLifecycleConfiguration,
+    NoSuchObjectLockConfiguration,
     NoSuchPublicAccessBlockConfiguration,
     NoSuchTagSet,
     NoSuchUpload,
     NoSuchVersion,
     NotImplemented,
     ObjectLockConfigurationNotFound,
+    OperationAborted,
     OwnershipControlsNotFound,
     PreconditionFailed,
     RequestTimeTooSkewed,
@@ -160,6 +164,16 @@ impl Code {
             Self::InvalidBucketName => {
                 ("InvalidBucketName", StatusCode::BAD_REQUEST, "The specified bucket is not valid.")
             }
+            Self::InvalidBucketState => (
+                "InvalidBucketState",
+                StatusCode::CONFLICT,
+                "The request is not valid with the current state of the bucket.",
+            ),
+            Self::InvalidRetentionPeriod => (
+                "InvalidRetentionPeriod",
+                StatusCode::BAD_REQUEST,
+                "Default retention period must be a positive integer value.",
+            ),
             Self::InvalidChunkSize => (
                 "InvalidChunkSizeError",
                 StatusCode::FORBIDDEN,
@@ -257,6 +271,11 @@ impl Code {
                 ("NoSuchLifecycleConfiguration", StatusCode::NOT_FOUND, "The lifecycle configuration does not exist")
             }
             Self::NoSuchKey => ("NoSuchKey", StatusCode::NOT_FOUND, "The specified key does not exist."),
+            Self::NoSuchObjectLockConfiguration => (
+                "NoSuchObjectLockConfiguration",
+                StatusCode::NOT_FOUND,
+                "The specified object does not have a ObjectLock configuration",
+            ),
             Self::NoSuchTagSet => ("NoSuchTagSet", StatusCode::NOT_FOUND, "The TagSet does not exist"),
             Self::NoSuchUpload => (
                 "NoSuchUpload",
@@ -274,6 +293,11 @@ impl Code {
                 "ObjectLockConfigurationNotFoundError",
                 StatusCode::NOT_FOUND,
                 "Object Lock configuration does not exist for this bucket",
+            ),
+            Self::OperationAborted => (
+                "OperationAborted",
+                StatusCode::CONFLICT,
+                "A conflicting conditional operation is currently in progress against this resource. Try again.",
             ),
             Self::PreconditionFailed => (
                 "PreconditionFailed",

@@ -12,7 +12,7 @@ use super::lifecycle::{self, Current};
 use super::listing::version_id;
 use super::policy::Need;
 use super::xml::Xml;
-use super::{Answered, Face, condition, document, metadata, object, tagging};
+use super::{Answered, Face, condition, document, lock, metadata, object, tagging};
 use crate::ops::condition::Condition;
 use crate::ops::copy::{Copied, copy_if};
 use crate::ops::get::{Read, get};
@@ -172,6 +172,7 @@ pub(super) async fn answer(face: &Face<'_>) -> Answered {
     }
     request.extend(tagging::copied(&face.parts.headers, &source)?);
     let tags = tagging::Tags::of_object(&request);
+    request.extend(lock::asked(face, &face.parts.headers).await?);
     let (stored, source_version) = plan.run(face, to, request, &HeaderMap::new(), condition).await?;
     let mut response = result("CopyObjectResult", &stored);
     let current = Current { key: face.key()?, bytes: stored.length, tags: &tags, written: stored.written };

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use apus_base::client::Footers;
+use apus_base::object_lock::WRITTEN;
 use apus_base::timestamp::Timestamp;
 use apus_base::wire::header::BACKEND_DATA_TIMESTAMP;
 use base64::prelude::{BASE64_STANDARD, Engine as _};
@@ -15,6 +16,7 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use super::auth::header;
 use super::code::Code;
 use super::fault::Fault;
+use super::lock;
 use super::payload::Promise;
 use super::payload::checksum::Algorithm;
 use super::tagging::{COUNT, TAGS, count};
@@ -68,8 +70,9 @@ pub(super) fn promised_md5(request: &HeaderMap) -> Result<HeaderMap, Fault> {
 
 /// What an upload in parts hands on to the object that comes of it.
 pub(super) fn kept(upload: &HeaderMap) -> HeaderMap {
-    let is_kept =
-        |name: &HeaderName| DESCRIBING.contains(name) || *name == TAGS || name.as_str().starts_with(SWIFT_META);
+    let is_kept = |name: &HeaderName| {
+        DESCRIBING.contains(name) || [TAGS, WRITTEN].contains(name) || name.as_str().starts_with(SWIFT_META)
+    };
     crate::ops::headers::pick(upload, is_kept)
 }
 
@@ -159,12 +162,13 @@ pub(super) fn shown(answer: &HeaderMap) -> HeaderMap {
             headers.insert(HeaderName::from_static(to), value.clone());
         }
     };
-    rename(&VERSION_ID, "x-amz-version-id");
     rename(&PARTS_COUNT, "x-amz-mp-parts-count");
     if let Ok(moment) = header(answer, BACKEND_DATA_TIMESTAMP).parse::<Timestamp>() {
         // Tags are no part of an object, so that changing them does not change it.
         set(&mut headers, LAST_MODIFIED, &moment.http_date());
     }
+    show_version(answer, &mut headers);
+    lock::show(answer, &mut headers);
     if let Some(count) = count(answer) {
         headers.insert(COUNT, HeaderValue::from(count));
     }
@@ -200,6 +204,13 @@ pub(super) fn etag(answer: &HeaderMap) -> Option<String> {
         (true, true) => None,
         (true, false) if is_static(answer) => Some(format!("{bare}-N")),
         (true, false) => Some(bare.to_owned()),
+    }
+}
+
+/// Shows in an answer which version it is about.
+pub(super) fn show_version(answer: &HeaderMap, headers: &mut HeaderMap) {
+    if let Some(version) = answer.get(&VERSION_ID) {
+        headers.insert("x-amz-version-id", version.clone());
     }
 }
 

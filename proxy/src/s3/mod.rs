@@ -8,6 +8,7 @@
 
 mod acl;
 pub mod asked;
+mod attributes;
 pub mod auth;
 mod bucket;
 pub mod code;
@@ -20,6 +21,7 @@ pub mod fault;
 mod guard;
 pub mod lifecycle;
 mod listing;
+mod lock;
 mod metadata;
 mod multi_delete;
 mod multipart;
@@ -153,6 +155,7 @@ impl Face<'_> {
         let mut needs = policy::needs(&self.parts.method, self.asked, &self.parts.headers);
         needs.extend(copy::need(self)?);
         let granted = policy::check(self, &needs).await?;
+        let granted = lock::with_bypass(self, self.asked.key.as_deref(), granted).await?;
         ownership::check_lists(self).await?;
         match &granted {
             Some(parts) => self.on(parts).route(payload).await,
@@ -170,7 +173,7 @@ impl Face<'_> {
             return service::answer(self).await;
         }
         let method = self.parts.method.clone();
-        let kinds: [(&str, Kind); 16] = [
+        let kinds: [(&str, Kind); 19] = [
             ("acl", Kind::Acl),
             ("delete", Kind::MultiDelete),
             ("location", Kind::Location),
@@ -181,6 +184,9 @@ impl Face<'_> {
             ("versioning", Kind::Versioning),
             ("tagging", Kind::Tagging),
             ("object-lock", Kind::ObjectLock),
+            ("retention", Kind::Retention),
+            ("legal-hold", Kind::LegalHold),
+            ("attributes", Kind::Attributes),
             ("lifecycle", Kind::Lifecycle),
             ("cors", Kind::Cors),
             ("policy", Kind::Policy),
@@ -194,7 +200,11 @@ impl Face<'_> {
             Kind::Acl => acl::answer(self, payload).await,
             Kind::MultiDelete => multi_delete::answer(self, payload).await,
             Kind::Lifecycle => lifecycle::answer(self, payload).await,
-            Kind::Location | Kind::Logging | Kind::ObjectLock => subresource::answer(self, kind).await,
+            Kind::Location | Kind::Logging => subresource::answer(self, kind).await,
+            Kind::ObjectLock => lock::bucket(self, payload).await,
+            Kind::Retention => lock::retention(self, payload).await,
+            Kind::LegalHold => lock::legal_hold(self, payload).await,
+            Kind::Attributes => attributes::answer(self).await,
             Kind::Tagging => tagging::answer(self, payload).await,
             Kind::Cors => cors::answer(self, payload).await,
             Kind::Policy => policy::answer(self, payload).await,
@@ -230,6 +240,9 @@ enum Kind {
     Versioning,
     Tagging,
     ObjectLock,
+    Retention,
+    LegalHold,
+    Attributes,
     Lifecycle,
     Cors,
     Policy,

@@ -14,7 +14,7 @@ use super::payload::Payload;
 use super::payload::checksum::Algorithm;
 use super::policy::{self, Need};
 use super::xml::{Node, Xml};
-use super::{Answered, Face, condition, delete, document, parse};
+use super::{Answered, Face, condition, delete, document, lock, parse};
 
 /// The longest body, whatever is configured.
 const MAX_BODY_BYTES: usize = 10 * 1024 * 1024;
@@ -115,7 +115,11 @@ async fn one(face: &Face<'_>, doomed: Doomed) -> (Doomed, Option<Fault>) {
     };
     let condition = condition.as_ref();
     let need = Need::delete(face.bucket(), &doomed.key, version.is_some());
-    let done = match policy::check(face, &[need]).await {
+    let granted = match policy::check(face, &[need]).await {
+        Ok(granted) => lock::with_bypass(face, Some(&doomed.key), granted).await,
+        Err(fault) => Err(fault),
+    };
+    let done = match granted {
         Ok(Some(parts)) => delete::one(&face.on(&parts), &name, version, condition).await,
         Ok(None) => delete::one(face, &name, version, condition).await,
         Err(fault) => Err(fault),

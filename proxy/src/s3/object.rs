@@ -20,7 +20,7 @@ use super::listing::version_id;
 use super::metadata::set;
 use super::payload::Payload;
 use super::tagging::Tags;
-use super::{Answered, Face, condition, copy, delete, empty, metadata, public_access, tagging};
+use super::{Answered, Face, condition, copy, delete, empty, lock, metadata, public_access, tagging};
 use crate::ops::get::{Read, get};
 use crate::ops::large::{PARTS_COUNT, S3_ETAG, View, is_static};
 use crate::ops::put::{Put, Stored, put};
@@ -210,6 +210,7 @@ async fn store(face: &Face<'_>, payload: Payload) -> Answered {
     let request = &face.parts.headers;
     let mut headers = metadata::stored(request)?;
     headers.extend(tagging::asked(request)?);
+    headers.extend(lock::asked_with_body(face).await?);
     if header(&headers, CONTENT_TYPE.as_str()).is_empty() {
         headers.insert(CONTENT_TYPE, UNTYPED);
     }

@@ -9,14 +9,12 @@ use super::xml::Xml;
 use super::{Answered, Face, Kind, bucket, document};
 
 /// What is asked for by name in the query and not there at all.
-pub(super) const UNSUPPORTED: [&str; 20] = [
+pub(super) const UNSUPPORTED: [&str; 17] = [
     "accelerate",
     "analytics",
-    "attributes",
     "encryption",
     "intelligent-tiering",
     "inventory",
-    "legal-hold",
     "metadataConfiguration",
     "metadataTable",
     "metrics",
@@ -25,7 +23,6 @@ pub(super) const UNSUPPORTED: [&str; 20] = [
     "replication",
     "requestPayment",
     "restore",
-    "retention",
     "select",
     "session",
     "torrent",
@@ -42,12 +39,7 @@ pub(super) async fn answer(face: &Face<'_>, kind: Kind) -> Answered {
             Ok(document(Xml::new("BucketLoggingStatus")))
         }
         (Kind::Logging, &Method::PUT) => Err(Fault::new(Code::NotImplemented)),
-        (Kind::Logging, _) => Err(face.no_method("LOGGING_STATUS")),
-        (Kind::ObjectLock, &Method::GET) => {
-            Err(Fault::new(Code::ObjectLockConfigurationNotFound).with("BucketName", face.bucket()))
-        }
-        (Kind::ObjectLock, &Method::PUT) => Err(Fault::not_implemented("The requested resource is not implemented")),
-        _ => Err(face.no_method("OBJECT_LOCK")),
+        _ => Err(face.no_method("LOGGING_STATUS")),
     }
 }
 

@@ -16,13 +16,12 @@ use serde::{Deserialize, Serialize};
 use super::auth::header;
 use super::code::Code;
 use super::fault::Fault;
-use super::metadata::set;
+use super::metadata::show_version;
 use super::payload::Payload;
 use super::setting::Setting;
 use super::xml::{Node, Xml};
 use super::{Answered, Face, document, empty, object, parse};
 use crate::ops::annotate::annotate;
-use crate::ops::versions::VERSION_ID;
 use crate::swift::listing::parameters;
 
 /// Where they are kept.
@@ -264,19 +263,17 @@ async fn show_of_object(face: &Face<'_>) -> Answered {
 async fn change(face: &Face<'_>, kept: HeaderValue, status: StatusCode) -> Answered {
     let (name, version) = (face.object()?, face.version()?);
     let parts = face.request(Method::POST, HeaderMap::new());
-    let headers = match annotate(face.call(&parts), &name, version, TAGS, kept).await {
+    let set = |_: &HeaderMap, headers: &mut HeaderMap| {
+        headers.insert(TAGS, kept);
+        Ok(())
+    };
+    let headers = match annotate(face.call(&parts), &name, version, set).await {
         Ok(headers) => headers,
         Err(error) => return Err(face.object_fault(face.bucket(), face.key()?, version, error).await),
     };
     let mut response = empty(status);
     show_version(&headers, response.headers_mut());
     Ok(response)
-}
-
-fn show_version(headers: &HeaderMap, answer: &mut HeaderMap) {
-    if headers.contains_key(VERSION_ID) {
-        set(answer, HeaderName::from_static("x-amz-version-id"), header(headers, VERSION_ID.as_str()));
-    }
 }
 
 #[cfg(test)]

@@ -11,11 +11,10 @@ use crate::constraints::{BadLength, Invalid, Level};
 use crate::error::Error;
 use crate::ops::condition::Condition;
 use crate::ops::large::LargeError;
+pub(super) use crate::ops::large::SEGMENTS;
+use crate::ops::lock::LockError;
 use crate::ops::versions::{Version, VersionError};
 use apus_base::hex::hex;
-
-/// What parts are kept in: a container beside the bucket's.
-pub(super) const SEGMENTS: &str = "+segments";
 
 impl Face<'_> {
     /// Of an operation on the bucket.
@@ -94,6 +93,12 @@ impl Face<'_> {
             Error::Acl(_) | Error::TooManyContainers(_) | Error::IfNoneMatch | Error::Link(_) | Error::Version(_) => {
                 Fault::saying(Code::InvalidRequest, text)
             }
+            Error::Lock(error) => match error {
+                LockError::Locked | LockError::Parts => Fault::saying(Code::AccessDenied, text),
+                LockError::NotEnabled => Fault::saying(Code::InvalidRequest, text),
+                LockError::Versioning => Fault::saying(Code::InvalidBucketState, text),
+                LockError::Overtaken => Fault::new(Code::OperationAborted),
+            },
             Error::Large(LargeError::Segment(_)) => Fault::new(Code::BrokenMpu),
             Error::Large(LargeError::PartNumber | LargeError::PartRange) => Fault::saying(Code::InvalidRequest, text),
             Error::Unmet { .. } => Fault::new(Code::PreconditionFailed),

@@ -136,6 +136,7 @@ pub(super) fn operation(error: &Error, account: Option<&str>) -> Response<Body> 
         Error::Link(error) => links::refused(error),
         Error::Behind { path, error } => behind(path, error, account),
         Error::Version(error) => versions::refused(error),
+        Error::Lock(error) => text_plain(error.status(), text),
         Error::History(error) => versions::refused_history(error),
         Error::Refused(status, text) if text.is_empty() => page(*status),
         Error::Refused(status, text) => text_html(*status, text.clone()),

@@ -77,5 +77,5 @@ fn tell(cluster: &mut Cluster, text: &str) {
         "import os\nos.environ.update(APUS={:?}, PROXY_CONFIG={proxy:?}, NODE_CONFIG={node:?})\n{PRELUDE}\n{text}",
         tools::binary()
     );
-    script(cluster, folder.path(), &whole);
+    script(&*cluster, folder.path(), &whole);
 }

@@ -30,6 +30,14 @@ pub(super) struct Seen {
     pub(super) has_data: bool,
 }
 
+impl Seen {
+    /// When its newest metadata was written.
+    pub(super) fn changed(&self) -> Timestamp {
+        let stamp = self.headers.as_ref().and_then(|headers| headers.get(BACKEND_TIMESTAMP));
+        stamp.and_then(|stamp| stamp.to_str().ok()?.parse().ok()).unwrap_or_default()
+    }
+}
+
 /// Whether more answers are waited for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Wait {

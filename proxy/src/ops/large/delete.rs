@@ -16,6 +16,7 @@ use crate::ops::Call;
 use crate::ops::bulk::single;
 use crate::ops::condition::Condition;
 use crate::ops::delete::{Deleted, delete_if, delete_version};
+use crate::ops::lock;
 use crate::ops::resource::{ObjectName, Resource};
 use crate::ops::versions::Version;
 use crate::swift::response::QUOTED;
@@ -142,8 +143,9 @@ impl<'a, F: FnMut(String, Result<(), Error>) + Send> Deletion<'a, F> {
     }
 }
 
-/// The segments of a static large object that are objects.
+/// The segments of a static large object that are objects, if it may be deleted.
 async fn segments(call: Call<'_>, name: ObjectName, version: Option<Version>) -> Result<Vec<ObjectSegment>, Error> {
+    lock::check_large(call, &name, version).await?;
     let fetched = fetch(call.owned(), name, version).await;
     let Manifest(segments) = match fetched {
         Err(error) if error.is_not_found() => return Err(LargeError::NoManifest.into()),
@@ -182,6 +184,7 @@ pub async fn delete_later(
         }
         let (container, objects) = (first.container.clone(), names.into_iter().map(|name| name.object).collect());
         let segments = Segments { container, objects };
+        lock::check_queued(call, name, version, &segments.container, &segments.objects).await?;
         if let Some(condition) = condition {
             // Not before it is known that the object goes. If this process dies in between they stay, and nobody's data is lost.
             let deleted = delete_if(call, name, version, condition).await?;

@@ -27,11 +27,14 @@ use http::Response;
 use super::Call;
 use super::get::Read;
 use super::headers::{LISTED_ETAG, SLO_SIZE};
+use super::resource::ObjectName;
+use super::versions::Version;
 use crate::error::Error;
 
 pub use config::{DloConfig, SloConfig};
 pub use dlo::check_manifest_header;
 pub use error::LargeError;
+use manifest::Segment;
 
 /// Says of a stored object that it is the manifest of a static large object.
 pub const STATIC: HeaderName = HeaderName::from_static("x-static-large-object");
@@ -46,6 +49,8 @@ pub(super) const SLO_ETAG: HeaderName = HeaderName::from_static("x-object-sysmet
 pub const S3_ETAG: HeaderName = HeaderName::from_static("x-object-sysmeta-s3api-etag");
 /// The upload that such an object came from.
 pub const UPLOAD_ID: HeaderName = HeaderName::from_static("x-object-sysmeta-s3api-upload-id");
+/// What the container of a bucket's parts is called behind the bucket's name.
+pub const SEGMENTS: &str = "+segments";
 /// Where object servers find the ETag that conditions mean.
 const ETAG_IS_AT: HeaderName = HeaderName::from_static("x-backend-etag-is-at");
 /// What of an object makes its servers send all of it, whatever range is asked for.
@@ -74,6 +79,14 @@ impl View {
 /// Reads an object, as [`Read::view`] says.
 pub(super) async fn read(call: Call<'_>, read: &Read) -> Result<Response<Body>, Error> {
     slo::read(call, read).await
+}
+
+/// The segments of a static large object.
+///
+/// # Errors
+/// As [`get`](super::get::get), and when it is none.
+pub async fn segments(call: Call<'_>, name: ObjectName, version: Option<Version>) -> Result<Vec<Segment>, Error> {
+    Ok(slo::fetch(call.owned(), name, version).await?.manifest.0)
 }
 
 /// Whether an answer is about a static large object or its manifest.

@@ -145,19 +145,7 @@ pub(in crate::ops) async fn archived_bytes(call: Call<'_>, account: &str, info: 
 /// # Errors
 /// When one is not (409), or the archive cannot be deleted.
 pub(in crate::ops) async fn empty_archive(call: Call<'_>, name: ContainerName<'_>) -> Result<(), Error> {
-    if !call.proxy.config.versioned_writes.allow_object_versioning {
-        return Ok(());
-    }
-    let info = call.proxy.client.container_info(name.account, name.container).await?;
-    let Some(Archive { container: archive, .. }) = info.found().and_then(|info| Archive::said_by(info)) else {
-        return Ok(());
-    };
-    let Some(headers) = head(call, name.account, &archive).await.map_err(|_| VersionError::Delete)? else {
-        return Ok(());
-    };
-    if number(&headers, &OBJECT_COUNT) > 0 {
-        return Err(VersionError::NotEmpty.into());
-    }
+    let Some(archive) = check_archive(call, name).await? else { return Ok(()) };
     if head(call, name.account, name.container).await?.is_some_and(|headers| number(&headers, &OBJECT_COUNT) > 0) {
         return Err(Error::Refused(StatusCode::CONFLICT, String::new()));
     }
@@ -167,6 +155,24 @@ pub(in crate::ops) async fn empty_archive(call: Call<'_>, name: ContainerName<'_
     match done {
         Ok(_) | Err(Error::NotFound) => Ok(()),
         Err(_) => Err(VersionError::Delete.into()),
+    }
+}
+
+/// Looks whether the archive of a container is empty, and gives its name, if there is one.
+///
+/// # Errors
+/// When it is not (409), or does not answer.
+pub(in crate::ops) async fn check_archive(call: Call<'_>, name: ContainerName<'_>) -> Result<Option<String>, Error> {
+    if !call.proxy.config.versioned_writes.allow_object_versioning {
+        return Ok(None);
+    }
+    let info = call.proxy.client.container_info(name.account, name.container).await?;
+    let Some(Archive { container: archive, .. }) = info.found().and_then(|info| Archive::said_by(info)) else {
+        return Ok(None);
+    };
+    match head(call, name.account, &archive).await.map_err(|_| VersionError::Delete)? {
+        Some(headers) if number(&headers, &OBJECT_COUNT) > 0 => Err(VersionError::NotEmpty.into()),
+        found => Ok(found.map(|_| archive)),
     }
 }
 

@@ -14,6 +14,7 @@ use crate::ops::Call;
 use crate::ops::condition::Condition;
 use crate::ops::delete::{Deleted, look, remove, remove_current, remove_if, remove_now};
 use crate::ops::duplicate::newest;
+use crate::ops::lock;
 use crate::ops::put::{Put, store};
 use crate::ops::resource::{ObjectName, Resource};
 use crate::ops::timestamp_value;
@@ -21,7 +22,7 @@ use crate::ops::timestamp_value;
 /// Deletes an object, or one version of it.
 ///
 /// # Errors
-/// As [`remove`], and when there is no such version.
+/// As [`remove`], when there is no such version, or it is locked.
 pub(in crate::ops) async fn delete(
     call: Call<'_>,
     name: &ObjectName,
@@ -31,6 +32,7 @@ pub(in crate::ops) async fn delete(
     let archive = Archive::of(call, name).await?;
     match (version, archive) {
         (Some(Version::Id(id)), Some(archive)) => {
+            lock::check(call, &archive.version(name, id), |_| false).await?;
             look(call, &archive.version(name, id), condition).await?;
             delete_version(call, name, &archive, id).await
         }
@@ -38,7 +40,14 @@ pub(in crate::ops) async fn delete(
             Err(VersionError::NotVersioned.into())
         }
         (None, Some(archive)) if archive.enabled => mark_deleted(call, name, &archive, condition).await,
-        _ => remove_current(call, name, condition).await,
+        (_, archive) => {
+            if lock::is_protected(call, name).await? {
+                let leads =
+                    |found: &HeaderMap| archive.as_ref().is_some_and(|archive| linked(found, archive).is_some());
+                lock::check(call, name, leads).await?;
+            }
+            remove_current(call, name, condition).await
+        }
     }
 }
 

@@ -42,12 +42,12 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 pub(super) use account::with_archives;
-pub(super) use container::{Switch, archived_bytes, empty_archive, show};
+pub(super) use container::{Switch, archived_bytes, check_archive, empty_archive, show};
 pub(super) use delete::{delete, marker};
 pub(super) use listing::show as show_row;
 pub use listing::{Versions, list};
 pub use name::{InvalidVersion, Version};
-pub(super) use post::{place, post};
+pub(super) use post::{place, post, version_of};
 pub(super) use put::put;
 pub use put::restore;
 pub(super) use read::read;

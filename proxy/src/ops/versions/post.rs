@@ -38,13 +38,17 @@ pub(in crate::ops) async fn post(call: Call<'_>, name: &ObjectName, request: &He
     })
 }
 
+/// The version that headers are of which were read; `None` where no versions are kept.
+pub(in crate::ops) fn version_of(read: &HeaderMap) -> Option<Version> {
+    read.get(VERSION_ID).and_then(|id| id.to_str().ok()?.parse().ok())
+}
+
 /// Where an object is whose headers were read: in the archive, if it is a version that is kept there.
 ///
 /// # Errors
 /// When a link of a client's was followed to it.
 pub(in crate::ops) async fn place(call: Call<'_>, name: &ObjectName, read: &HeaderMap) -> Result<ObjectName, Error> {
-    let version = read.get(VERSION_ID).and_then(|id| id.to_str().ok()?.parse::<Version>().ok());
-    match (version, Archive::of(call, name).await?) {
+    match (version_of(read), Archive::of(call, name).await?) {
         (Some(Version::Id(id)), Some(archive)) => Ok(archive.version(name, id)),
         _ if read.contains_key(CONTENT_LOCATION) => Err(LinkError::Post.into()),
         _ => Ok(name.clone()),

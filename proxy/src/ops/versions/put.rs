@@ -1,6 +1,7 @@
 //! Storing and restoring versions.
 
 use apus_base::body;
+use apus_base::object_lock::WRITTEN;
 use apus_base::timestamp::Timestamp;
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE, ETAG};
 use http::{HeaderMap, HeaderName, Method};
@@ -18,8 +19,9 @@ use crate::ops::resource::{ObjectName, Resource};
 use crate::ops::symlink::{self, Link};
 
 /// What a PUT says of its bytes, and so not of the link to them.
-const OF_THE_BYTES: [HeaderName; 9] = [
+const OF_THE_BYTES: [HeaderName; 10] = [
     ETAG,
+    WRITTEN,
     HeaderName::from_static("x-if-delete-at"),
     HeaderName::from_static("x-symlink-target"),
     HeaderName::from_static("x-symlink-target-account"),

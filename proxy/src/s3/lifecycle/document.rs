@@ -9,7 +9,7 @@ use std::collections::HashSet;
 
 use apus_base::hex::hex;
 
-use super::rule::{Expiration, Filter, Form, Noncurrent, Rule, Rules};
+use super::rule::{Expiration, Filter, Form, Noncurrent, Rule};
 use crate::s3::code::Code;
 use crate::s3::fault::Fault;
 use crate::s3::tagging::Tags;

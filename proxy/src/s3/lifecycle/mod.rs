@@ -93,6 +93,16 @@ fn with_smallest(mut response: Response<Body>, rules: &Rules) -> Response<Body> 
     response
 }
 
+/// Whether uploads of a bucket are given up that nobody completes.
+///
+/// # Errors
+/// When it is not known.
+pub(super) async fn gives_up_uploads(face: &Face<'_>) -> Result<bool, Fault> {
+    let info = face.proxy.client.container_info(&face.account, face.bucket()).await;
+    let info = info.map_err(|error| face.fault(error.into()))?;
+    Ok(info.found().and_then(|info| kept::of(info)).is_some_and(|rules| rules.is_about_uploads()))
+}
+
 /// An object that is the current version of its key.
 pub(super) struct Current<'a> {
     pub(super) key: &'a str,

@@ -53,7 +53,12 @@ pub(super) async fn answer(face: &Face<'_>, payload: Payload) -> Answered {
     }
     let large = PutSlo { condition: condition.clone(), ..large(face, &upload, &parts, &etag)? };
     let request = face.request(Method::PUT, large.headers.clone());
-    let stored = match put(face.call(&request), large).await {
+    upload.close(face, true).await?;
+    let stored = put(face.call(&request), large).await;
+    if stored.as_ref().is_err_and(|error| !matches!(error, Error::Unavailable)) {
+        upload.close(face, false).await?;
+    }
+    let stored = match stored {
         Ok(stored) => stored,
         Err(Error::Large(LargeError::Problems(problems))) => return Err(refused(face, &upload, &problems)),
         Err(error) => return Err(face.write_fault(error, condition.as_ref())),

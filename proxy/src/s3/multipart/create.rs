@@ -14,7 +14,7 @@ use crate::s3::fault::Fault;
 use crate::s3::metadata::set;
 use crate::s3::translate::SEGMENTS;
 use crate::s3::xml::Xml;
-use crate::s3::{Answered, Face, acl, document, metadata, object, tagging};
+use crate::s3::{Answered, Face, acl, document, lock, metadata, object, tagging};
 
 /// Whether the whole has a type of its own, and which: the upload itself has another.
 pub(super) const HAS_TYPE: HeaderName = HeaderName::from_static("x-object-sysmeta-s3api-has-content-type");
@@ -31,6 +31,7 @@ pub(super) async fn answer(face: &Face<'_>) -> Answered {
     ensure(face, &segments).await?;
     let mut headers = metadata::described(&face.parts.headers);
     headers.extend(tagging::asked(&face.parts.headers)?);
+    headers.extend(lock::asked(face, &face.parts.headers).await?);
     match headers.insert(CONTENT_TYPE, OF_UPLOADS).filter(|kind| !kind.is_empty()) {
         Some(kind) => {
             headers.insert(HAS_TYPE, HeaderValue::from_static("yes"));

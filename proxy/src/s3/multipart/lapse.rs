@@ -1,29 +1,32 @@
 //! Giving up uploads that nobody completes, as a lifecycle wants it.
 //!
-//! Somebody may be completing the upload in this very moment. So it is first marked as given up, which is decided together with
-//! it being there still and unchanged; from then on whoever wants to complete it hears `NoSuchUpload`. Then it is looked whether an
-//! object came of it, whose parts these are; if so they stay. The parts go, and last the upload itself: until then it can be given
-//! up again, and a crash leaves nothing that would not be.
+//! Somebody may be completing the upload in this very moment. So each of the two says what it wants before it looks what the other
+//! does, on a majority of the primaries: whoever completes it says that it is [closing](Upload::close), and then looks whether it
+//! was given up; whoever gives it up marks it so, on condition that it is unchanged, and then looks whether it is closing. At least
+//! one of them sees the other and stops. If both do, it is given up when the completion has died for certain.
 //!
-//! What remains is who has looked at all parts before the mark was there, and stores the object after it was looked for: a moment,
-//! a day or more after the upload began. They hear of a success, and the object is broken, as on AWS, where whoever aborts an
-//! upload that is being completed is told to expect either.
+//! Then it is looked whether an object came of it, in whatever version: a completion may have died when all was done but the
+//! removal of the upload. The parts of that stay. Else the parts go, and last the upload itself: until then it can be given up
+//! again, and a crash leaves nothing that would not be.
 
-use apus_base::body;
 use apus_base::timestamp::Timestamp;
 use apus_base::wire::header::BACKEND_TIMESTAMP;
+use apus_base::{body, clock};
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderValue, Method};
 
-use super::Upload;
 use super::list::{Row, after, rows};
+use super::{CLOSING, Upload};
 use crate::error::Error;
 use crate::ops::condition::Condition;
 use crate::ops::get::{Read, get};
 use crate::ops::large::{S3_ETAG, UPLOAD_ID};
+use crate::ops::listing::Listing;
+use crate::ops::lock::of_upload;
 use crate::ops::put::{Put, put};
 use crate::ops::resource::ObjectName;
-use crate::ops::rows::Entry;
+use crate::ops::rows::{Entry, Object, collect};
+use crate::ops::versions::{Version, VersionError, Versions, list};
 use crate::s3::Face;
 use crate::s3::auth::header;
 use crate::s3::fault::Fault;
@@ -31,6 +34,11 @@ use crate::s3::translate::SEGMENTS;
 
 /// In the place of the ETag of what came of an upload: nothing will.
 const GIVEN_UP: HeaderValue = HeaderValue::from_static("given-up");
+
+/// Whoever says that it is closing and has not done it after so long has died: a completion takes minutes at most.
+const CLOSING_SECS: u64 = 3600;
+/// Versions that are listed in one turn.
+const PAGE: usize = 100;
 
 /// An upload that is not completed.
 pub(in crate::s3) struct Open {
@@ -74,15 +82,20 @@ pub(in crate::s3) async fn page(
 /// # Errors
 /// When the cluster cannot do it now. It can be done again.
 pub(in crate::s3) async fn abort(face: &Face<'_>, open: &Open) -> Result<bool, Fault> {
+    let parts = of_upload(face.parts);
+    let face = &face.on(&parts);
     let (container, name) = (format!("{}{SEGMENTS}", face.bucket()), format!("{}/{}", open.key, open.id));
-    let Some(headers) = newest(face, face.name(&container, name.as_str())).await? else { return Ok(false) };
-    if headers.get(S3_ETAG) != Some(&GIVEN_UP) && !give_up(face, face.name(&container, name.as_str()), &headers).await?
-    {
+    let mut upload = Upload { id: open.id.clone(), name, container, headers: HeaderMap::new(), is_open: true };
+    let marker = || face.name(&upload.container, upload.name.as_str());
+    let Some(seen) = newest(face, marker(), None).await?.filter(|seen| !is_closing(seen)) else { return Ok(false) };
+    if !has_mark(&seen) && !give_up(face, marker(), &seen).await? {
         return Ok(false);
     }
-    let whole = newest(face, face.name(face.bucket(), open.key.as_str())).await?;
-    let upload = Upload { id: open.id.clone(), name, container, headers, is_open: true };
-    let is_completed = whole.is_some_and(|whole| header(&whole, UPLOAD_ID.as_str()) == open.id);
+    let Some(marked) = newest(face, marker(), None).await?.filter(|marked| !is_closing(marked)) else {
+        return Ok(false);
+    };
+    upload.headers = marked;
+    let is_completed = is_in_a_version(face, open).await?;
     if !is_completed {
         for (_, part) in upload.parts(face).await? {
             upload.remove(face, &part.name).await?;
@@ -92,11 +105,73 @@ pub(in crate::s3) async fn abort(face: &Face<'_>, open: &Open) -> Result<bool, F
     Ok(!is_completed)
 }
 
-async fn newest(face: &Face<'_>, name: ObjectName) -> Result<Option<HeaderMap>, Fault> {
+/// Whether an upload was given up.
+///
+/// # Errors
+/// When too few servers answer.
+pub(super) async fn is_given_up(face: &Face<'_>, upload: &Upload) -> Result<bool, Fault> {
+    let found = newest(face, face.name(&upload.container, upload.name.as_str()), None).await?;
+    Ok(found.is_some_and(|found| has_mark(&found)))
+}
+
+fn has_mark(headers: &HeaderMap) -> bool {
+    headers.get(S3_ETAG) == Some(&GIVEN_UP)
+}
+
+/// Whether somebody completes an upload just now.
+fn is_closing(headers: &HeaderMap) -> bool {
+    let since = header(headers, BACKEND_TIMESTAMP).parse::<Timestamp>().unwrap_or_default().secs();
+    headers.contains_key(CLOSING) && clock::now().secs() < since.saturating_add(CLOSING_SECS)
+}
+
+/// Whether an object, or one of its versions, came of an upload.
+async fn is_in_a_version(face: &Face<'_>, open: &Open) -> Result<bool, Fault> {
+    let came_of_it =
+        |found: Option<HeaderMap>| found.is_some_and(|found| header(&found, UPLOAD_ID.as_str()) == open.id);
+    let name = || face.name(face.bucket(), open.key.as_str());
+    if came_of_it(newest(face, name(), None).await?) {
+        return Ok(true);
+    }
+    let (mut marker, mut has_marker) = (None, false);
+    loop {
+        let rows = versions(face, &open.key, has_marker, marker).await?;
+        let mut last = None;
+        for row in rows.iter().filter(|row| row.name == open.key) {
+            let version: Option<Version> = row.version_id.as_deref().and_then(|id| id.parse().ok());
+            if row.s3_etag.is_some() && came_of_it(newest(face, name(), version).await?) {
+                return Ok(true);
+            }
+            last = row.version_id.clone();
+        }
+        if rows.len() < PAGE || rows.last().is_none_or(|last| last.name != open.key) {
+            return Ok(false);
+        }
+        (marker, has_marker) = (last, true);
+    }
+}
+
+async fn versions(face: &Face<'_>, key: &str, has_marker: bool, marker: Option<String>) -> Result<Vec<Object>, Fault> {
+    let begin = if has_marker { key.to_owned() } else { String::new() };
+    let listing = Listing { limit: PAGE as u64, prefix: key.to_owned(), marker: begin, ..Listing::default() };
+    let request = face.request(Method::GET, HeaderMap::new());
+    let listed = list(face.call(&request), face.container(), &Versions { listing, has_marker, marker }, true).await;
+    let rows = match listed {
+        Ok(listed) => collect(listed.into_body(), PAGE, Entry::read).await,
+        Err(error) => Err(error),
+    };
+    let object = |row| match row {
+        Entry::Object(object) => Some(*object),
+        Entry::Subdir { .. } => None,
+    };
+    Ok(rows.map_err(|error| face.bucket_fault(error))?.into_iter().filter_map(object).collect())
+}
+
+async fn newest(face: &Face<'_>, name: ObjectName, version: Option<Version>) -> Result<Option<HeaderMap>, Fault> {
     let request = face.request(Method::HEAD, HeaderMap::new());
-    let read = Read::asked(name, Method::HEAD, &HeaderMap::new(), true);
+    let read = Read { version, ..Read::asked(name, Method::HEAD, &HeaderMap::new(), true) };
     match get(face.call(&request), read).await {
         Ok(response) => Ok(Some(response.headers().clone())),
+        Err(Error::Version(VersionError::DeleteMarker(_))) => Ok(None),
         Err(error) if error.is_not_found() => Ok(None),
         Err(error) => Err(face.fault(error)),
     }
@@ -120,7 +195,6 @@ async fn give_up(face: &Face<'_>, name: ObjectName, seen: &HeaderMap) -> Result<
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ops::rows::Object;
 
     fn open(name: &str, last_modified: &str) -> Option<(String, u64)> {
         let row = Object { name: name.to_owned(), last_modified: last_modified.to_owned(), ..Object::default() };

@@ -11,6 +11,11 @@
 //! Parts belong to an upload that is there until it is completed or aborted. Completing stores the large object first and
 //! removes the upload then: in between, a second attempt finds the object with the upload's id and succeeds again. Aborting
 //! removes the upload last: until then it can be aborted again.
+//!
+//! Where there is object lock, or a lifecycle that gives up uploads, an upload is closed before the large object is stored: from then on it is not aborted and takes no
+//! parts. One whose completion died before its end stays so; it can be completed again, and goes with the bucket.
+//! What is not kept out is a part that began to be uploaded before that and ends after it. It takes the place of the one
+//! before, and the object, which knows the parts that it was made of, cannot be read any more.
 
 mod complete;
 mod create;
@@ -19,27 +24,34 @@ mod list;
 pub(super) mod part;
 mod parts;
 
-use http::{HeaderMap, Method, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 
 use super::auth::header;
 use super::code::Code;
 use super::fault::Fault;
 use super::payload::Payload;
 use super::translate::SEGMENTS;
-use super::{Answered, Face, empty};
+use super::{Answered, Face, empty, lifecycle, lock};
 use crate::error::Error;
+use crate::ops::annotate::annotate;
 use crate::ops::container::{self, ContainerName};
 use crate::ops::delete::delete_version;
 use crate::ops::get::{Read, get};
 use crate::ops::large::UPLOAD_ID;
 use crate::ops::listing::Listing;
+use crate::ops::lock::of_upload;
 use crate::ops::rows::{Entry, Object};
 
 /// Parts that are listed in one turn: all that an upload can have, unless an operator allows more.
 const PAGE: u64 = 10_000;
 
+/// Says of an upload that it is being completed.
+const CLOSING: HeaderName = HeaderName::from_static("x-object-transient-sysmeta-s3api-closing");
+
 /// `?uploads`
 pub(super) async fn uploads(face: &Face<'_>) -> Answered {
+    let parts = of_upload(face.parts);
+    let face = &face.on(&parts);
     match face.parts.method {
         Method::GET if face.asked.key.is_some() => {
             let sentence = "Key is not expected for the GET method ?uploads subresource";
@@ -53,6 +65,8 @@ pub(super) async fn uploads(face: &Face<'_>) -> Answered {
 
 /// `?uploadId=…`
 pub(super) async fn upload(face: &Face<'_>, payload: Payload) -> Answered {
+    let parts = of_upload(face.parts);
+    let face = &face.on(&parts);
     match face.parts.method {
         Method::GET => parts::answer(face).await,
         Method::DELETE => abort(face).await,
@@ -70,7 +84,7 @@ struct Upload {
     container: String,
     /// Its headers, or those of the object that came of it.
     headers: HeaderMap,
-    /// Whether it is not completed yet.
+    /// Whether it is not completed yet, nor about to be.
     is_open: bool,
 }
 
@@ -88,7 +102,10 @@ impl Upload {
         let name = format!("{key}/{id}");
         let found = head(face, face.name(&container, &name)).await;
         match found {
-            Ok(headers) => return Ok(Self { id, name, container, headers, is_open: true }),
+            Ok(headers) => {
+                let is_open = !headers.contains_key(CLOSING);
+                return Ok(Self { id, name, container, headers, is_open });
+            }
             Err(error) if !error.is_not_found() => return Err(face.fault(error)),
             Err(_) => {}
         }
@@ -125,6 +142,30 @@ impl Upload {
         }
         found.sort_by_key(|(number, _)| *number);
         Ok(found)
+    }
+
+    /// Where what comes of it may be locked, or a lifecycle gives up uploads: keeps it from getting other parts, or from being
+    /// aborted, from before it is completed until it is gone; or opens it again, when it surely was not completed.
+    async fn close(&self, face: &Face<'_>, is_closing: bool) -> Result<(), Fault> {
+        if !lock::is_enabled(face).await? && !lifecycle::gives_up_uploads(face).await? {
+            return Ok(());
+        }
+        let request = face.request(Method::POST, HeaderMap::new());
+        let name = face.name(&self.container, &self.name);
+        let set = |_: &HeaderMap, headers: &mut HeaderMap| {
+            headers.remove(CLOSING);
+            headers.extend(is_closing.then_some((CLOSING, HeaderValue::from_static("yes"))));
+            Ok(())
+        };
+        match annotate(face.call(&request), &name, None, set).await {
+            // It was completed meanwhile.
+            Err(error) if !error.is_not_found() => return Err(face.fault(error)),
+            _ => {}
+        }
+        if is_closing && lapse::is_given_up(face, self).await? {
+            return Err(Fault::new(Code::NoSuchUpload).with("UploadId", &self.id));
+        }
+        Ok(())
     }
 
     /// Removes one of the objects that it is made of; that it is gone already is as good.

@@ -4,6 +4,7 @@ use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue, Method};
 
 use super::Upload;
+use crate::ops::lock::of_upload;
 use crate::ops::put::{Put, put};
 use crate::s3::auth::header;
 use crate::s3::code::Code;
@@ -15,6 +16,8 @@ use crate::s3::{Answered, Face, condition, metadata, object};
 const PART_TYPE: HeaderValue = HeaderValue::from_static("application/octet-stream");
 
 pub(in crate::s3) async fn answer(face: &Face<'_>, payload: Payload) -> Answered {
+    let parts = of_upload(face.parts);
+    let face = &face.on(&parts);
     face.key()?;
     if condition::of_put(&face.parts.headers)?.is_some() {
         return Err(Fault::not_implemented("A part of an upload has no conditions; the whole has."));

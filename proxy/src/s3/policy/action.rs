@@ -3,6 +3,7 @@
 use http::{HeaderMap, Method};
 
 use crate::s3::asked::{Asked, Query};
+use crate::s3::lock::{HOLD, MODE, UNTIL};
 
 /// One thing that a request does. Most do one; a copy reads too.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,7 +25,7 @@ pub(in crate::s3) enum Right {
     Read,
     /// To write objects.
     Write,
-    /// To change the bucket itself.
+    /// To change the bucket itself, or what only its owner decides about its objects.
     Own,
 }
 
@@ -97,6 +98,9 @@ const OF_OBJECTS: [(&str, [&str; 3], [&str; 3]); 5] = [
     ),
 ];
 
+/// Those of them that only an owner changes, where no policy says anything.
+const LOCKS: [&str; 2] = ["legal-hold", "retention"];
+
 /// What a request does to its bucket. What it copies comes beside it, and each key of a deletion of many.
 pub(in crate::s3) fn needs(method: &Method, asked: &Asked, headers: &HeaderMap) -> Vec<Need> {
     let Some(bucket) = asked.bucket.clone() else { return Vec::new() };
@@ -111,6 +115,12 @@ pub(in crate::s3) fn needs(method: &Method, asked: &Asked, headers: &HeaderMap) 
     if action == "s3:PutObject" && headers.contains_key("x-amz-tagging") {
         needs.push(need("s3:PutObjectTagging", Right::Write));
     }
+    match action {
+        "s3:PutObject" => needs.extend(Need::of_lock(&bucket, &key, headers)),
+        "s3:GetObjectAttributes" => needs.push(need("s3:GetObject", Right::Read)),
+        "s3:GetObjectVersionAttributes" => needs.push(need("s3:GetObjectVersion", Right::Read)),
+        _ => {}
+    }
     needs
 }
 
@@ -124,6 +134,21 @@ impl Need {
     /// Storing an object.
     pub(in crate::s3) fn put(bucket: &str, key: &str) -> Self {
         Self { action: "s3:PutObject", bucket: bucket.to_owned(), key: Some(key.to_owned()), right: Right::Write }
+    }
+
+    /// Locking an object that is stored with these headers.
+    pub(in crate::s3) fn of_lock(bucket: &str, key: &str, headers: &HeaderMap) -> Vec<Self> {
+        let need = |action| Self { action, bucket: bucket.to_owned(), key: Some(key.to_owned()), right: Right::Own };
+        let is_asked = |name: &&str| headers.contains_key(*name);
+        let retention = [MODE, UNTIL].iter().any(is_asked).then(|| need("s3:PutObjectRetention"));
+        let hold = is_asked(&HOLD).then(|| need("s3:PutObjectLegalHold"));
+        retention.into_iter().chain(hold).collect()
+    }
+
+    /// Removing what governance retains, or retaining it for a shorter time.
+    pub(in crate::s3) fn bypass(bucket: &str, key: &str) -> Self {
+        let action = "s3:BypassGovernanceRetention";
+        Self { action, bucket: bucket.to_owned(), key: Some(key.to_owned()), right: Right::Own }
     }
 
     /// Reading an object, or one of its versions.
@@ -174,8 +199,10 @@ fn of_object(method: &Method, query: &Query) -> (&'static str, Right) {
         _ => 1,
     };
     let right = if at == 0 { Right::Read } else { Right::Write };
-    if let Some((_, current, version)) = OF_OBJECTS.into_iter().find(|(name, ..)| query.has(name)) {
+    if let Some((name, current, version)) = OF_OBJECTS.into_iter().find(|(name, ..)| query.has(name)) {
         let action = if is_version { version[at] } else { current[at] };
+        // Whoever may write need not be one who binds the owner.
+        let right = if right == Right::Write && LOCKS.contains(&name) { Right::Own } else { right };
         return (if action.is_empty() { "s3:PutObject" } else { action }, right);
     }
     let is_upload = query.has("uploadId");
@@ -227,10 +254,16 @@ mod tests {
             ("DELETE", "/pail/k?versionId=1", "DeleteObjectVersion pail/k"),
             ("PUT", "/pail/k?tagging&versionId=1", "PutObjectVersionTagging pail/k"),
             ("GET", "/pail/k?acl", "GetObjectAcl pail/k"),
+            ("PUT", "/pail?object-lock", "PutBucketObjectLockConfiguration pail"),
+            ("PUT", "/pail/k?retention&versionId=1", "PutObjectRetention pail/k"),
+            ("GET", "/pail/k?legal-hold", "GetObjectLegalHold pail/k"),
+            ("GET", "/pail/k?attributes", "GetObjectAttributes pail/k GetObject pail/k"),
         ] {
             assert_eq!(actions(method, target, &[]).join(" "), expected, "{method} {target}");
         }
         let tagged = actions("PUT", "/pail/k", &[("x-amz-tagging", "a=b")]);
         assert_eq!(tagged, ["PutObject pail/k", "PutObjectTagging pail/k"]);
+        let locked = actions("POST", "/pail/k?uploads", &[(MODE, "GOVERNANCE"), (UNTIL, "x"), (HOLD, "ON")]);
+        assert_eq!(locked, ["PutObject pail/k", "PutObjectRetention pail/k", "PutObjectLegalHold pail/k"]);
     }
 }

@@ -130,8 +130,8 @@ async fn tags(face: &Face<'_>, bucket: &str, key: &str) -> Result<Tags, Fault> {
 /// Whether one may do it without a policy, and if so, whether as an owner.
 async fn own_right(face: &Face<'_>, need: &Need, info: &ContainerInfo, block: Block) -> Result<Option<bool>, Fault> {
     let method = need.right.method();
-    let access =
-        Access { method: &method, account: &face.account, container: Some(&need.bucket), object: need.key.as_deref() };
+    let object = need.key.as_deref().filter(|_| need.right != Right::Own);
+    let access = Access { method: &method, account: &face.account, container: Some(&need.bucket), object };
     match auth::authorize(face.proxy, face.parts, access).await {
         Ok(granted) if granted.owner => Ok(Some(true)),
         Ok(_) => Ok(match named(face, need.right, info) {

@@ -1,6 +1,8 @@
 use super::*;
 use proptest::prelude::*;
 
+use crate::s3::lifecycle::rule::Rules;
+
 fn read_text(text: &str) -> Result<Vec<Rule>, Code> {
     let node = Node::parse(text.as_bytes(), ROOT).map_err(|_| Code::MalformedXml)?;
     read(&node).map_err(|fault| fault.code)
