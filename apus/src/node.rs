@@ -32,6 +32,7 @@ use apus_base::serve::{Limits, Recon, Watch};
 use apus_container::report::Changes;
 use apus_object::{Receiver, repair};
 use apus_proxy::Proxy;
+use apus_proxy::s3::lifecycle::Lifecycle;
 use apus_replicator::expire::Expirer;
 use apus_replicator::reap::Reaper;
 use apus_replicator::reconcile::Reconciler;
@@ -139,7 +140,7 @@ impl Node {
         found
     }
 
-    /// The public face.
+    /// The public face, and the lifecycles of its buckets.
     pub(crate) fn proxy(
         &self,
         listener: TcpListener,
@@ -152,10 +153,14 @@ impl Node {
         let client = ClusterClient::new(config.client.clone(), Arc::clone(&self.cluster), self.rings.clone(), &metrics);
         let client = self.client.get_or_init(|| client).clone();
         let proxy = Proxy::new(config, client, Arc::new(Clock::default()))?;
+        let lifecycle = Lifecycle::new(proxy.clone(), self.recon(), &metrics);
         if let Some(tls) = &self.cluster.backend_tls {
             tls.register(&metrics);
         }
-        Ok(apus_proxy::serve(Arc::new(proxy), Watch { metrics, recon }, listener, shutdown))
+        let serving = apus_proxy::serve(Arc::new(proxy), Watch { metrics, recon }, listener, shutdown.clone());
+        Ok(async move {
+            tokio::join!(serving, lifecycle.run(&shutdown));
+        })
     }
 
     /// The account server, and the reaper of its accounts.
@@ -364,6 +369,12 @@ impl Node {
         Expirer::new(config, share, self.passes(metrics), self.recon(), metrics)
     }
 
+    /// What carries out lifecycles, by itself: a proxy without clients.
+    pub(crate) fn lifecycle(&self, metrics: &Metrics) -> Result<Lifecycle, StartError> {
+        let proxy = Proxy::new(self.config.proxy.clone(), self.passes(metrics), Arc::new(Clock::default()))?;
+        Ok(Lifecycle::new(proxy, self.recon(), metrics))
+    }
+
     /// The reaper by itself, which asks the account server where the configuration has it.
     pub(crate) fn reaper(&self, path: &Path, metrics: &Metrics) -> Result<Reaper, StartError> {
         let address = self.config.listen.of(Role::Account);
@@ -398,6 +409,7 @@ impl Node {
             }
             PassName::Update => self.config.updater.interval,
             PassName::Expire => self.config.expirer.interval,
+            PassName::Lifecycle => self.config.proxy.lifecycle.interval,
             PassName::Reap => self.config.reaper.interval,
             PassName::Audit => self.config.auditor.interval,
             PassName::Reconcile => self.config.reconciler.interval,

@@ -82,6 +82,9 @@ pub(crate) enum PassName {
     Update,
     /// Deletes objects whose time has come.
     Expire,
+    /// Removes objects, versions and uploads whose time has come by the rules of their buckets. Proxies do so by themselves,
+    /// each bucket once a day; this goes through all that have rules. Killed and begun anew, it goes on where it was.
+    Lifecycle,
     /// Empties accounts that were deleted.
     Reap,
     /// Reads everything to see whether it still is what was written; what is not goes to quarantine and is repaired. Killed and
@@ -167,6 +170,9 @@ pub(crate) fn run(arguments: PassArguments) -> Result<ExitCode, StartError> {
             },
             PassName::Reconcile => {
                 run.pass(&node.reconciler(&arguments.config, &metrics)?, node.pause(arguments.name)).await
+            }
+            PassName::Lifecycle => {
+                run.pass(&node.lifecycle(&metrics)?.everything(), node.pause(arguments.name)).await
             }
             PassName::Reap => run.pass(&node.reaper(&arguments.config, &metrics)?, node.pause(arguments.name)).await,
         }

@@ -47,6 +47,8 @@ pub struct Config {
     pub dlo: DloConfig,
     /// The S3 face.
     pub s3: s3::Config,
+    /// How lifecycles of buckets are carried out.
+    pub lifecycle: s3::lifecycle::Config,
     /// Whether an account comes into being with the first write to it, and looks empty before.
     pub account_autocreate: bool,
     /// Whether reseller admins may PUT and DELETE accounts; without it these are 405.
@@ -158,6 +160,9 @@ pub enum InvalidConfig {
     /// A rate is none.
     #[error(transparent)]
     Rate(#[from] InvalidRate),
+    /// Lifecycles cannot be carried out so.
+    #[error(transparent)]
+    Lifecycle(#[from] s3::lifecycle::InvalidLifecycle),
     /// What paths may not match is no regular expression.
     #[error("forbidden_regexp: {0}")]
     NameCheck(#[from] regex::Error),
@@ -185,6 +190,7 @@ impl Default for Config {
             slo: SloConfig::default(),
             dlo: DloConfig::default(),
             s3: s3::Config::default(),
+            lifecycle: s3::lifecycle::Config::default(),
             account_autocreate: true,
             allow_account_management: false,
             max_containers_per_account: 0,

@@ -65,6 +65,7 @@ impl Proxy {
     /// # Errors
     /// When a part of the configuration makes no sense.
     pub fn new(config: Config, client: ClusterClient, clock: Arc<Clock>) -> Result<Self, InvalidConfig> {
+        config.lifecycle.check()?;
         let auth = Arc::new(Auth::new(&config)?);
         let keymaster = Arc::new(Keymaster::new(&config.encryption)?);
         let cluster = Arc::clone(client.cluster());

@@ -71,6 +71,8 @@ const CACHED: &[Cached] = &[
     ("driveaudit", None, "drive", &["drive_audit_errors"]),
     ("sharding", None, "container", &["sharding_stats", "sharding_time", "sharding_last"]),
     ("relinker", None, "relinker", &["devices", "workers"]),
+    // Ours, of a proxy.
+    ("lifecycle", None, "proxy", LIFECYCLE),
     ("replication", Some("account"), "account", REPLICATION),
     ("replication", Some("container"), "container", REPLICATION),
     ("replication", Some("object"), "object", OBJECT_REPLICATION),
@@ -103,6 +105,14 @@ const CACHED: &[Cached] = &[
         ],
     ),
     ("auditor", Some("object"), "object", &["object_auditor_stats_ALL", "object_auditor_stats_ZBF"]),
+];
+
+const LIFECYCLE: &[&str] = &[
+    "lifecycle_pass",
+    "lifecycle_expired_last_pass",
+    "lifecycle_versions_last_pass",
+    "lifecycle_markers_last_pass",
+    "lifecycle_uploads_last_pass",
 ];
 
 const OBJECT_REPLICATION: &[&str] = &[

@@ -8,6 +8,8 @@
 use apus_base::body;
 use apus_base::client::PutError;
 use apus_base::conditional::Conditions;
+use apus_base::timestamp::Timestamp;
+use apus_base::wire::header::BACKEND_TIMESTAMP;
 use http::header::{ETAG, IF_NONE_MATCH};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Response};
 
@@ -22,19 +24,27 @@ pub struct Condition {
     conditions: Conditions,
     /// Where a face keeps the ETag that its clients know, if it is another one.
     etag_in: Option<HeaderName>,
+    /// When what is there was written, or last changed: for those who have looked at it before.
+    unchanged: Option<Timestamp>,
 }
 
 impl Condition {
     /// That there is no object yet: `If-None-Match: *`.
     pub fn absent() -> Self {
         let headers = HeaderMap::from_iter([(IF_NONE_MATCH, HeaderValue::from_static("*"))]);
-        Self { conditions: Conditions::from_headers(&headers), etag_in: None }
+        Self { conditions: Conditions::from_headers(&headers), etag_in: None, unchanged: None }
+    }
+
+    /// That there is what was seen: an object whose `X-Backend-Timestamp`, which also changes with its metadata, is this one.
+    pub fn unchanged(seen: Timestamp) -> Self {
+        let conditions = Conditions::from_headers(&HeaderMap::new());
+        Self { conditions, etag_in: None, unchanged: Some(seen) }
     }
 
     /// What `If-Match` and `If-None-Match` of a request demand; `None` without them. Its other conditions are for reads.
     pub fn of(request: &HeaderMap) -> Option<Self> {
         let conditions = Conditions::from_headers(request);
-        conditions.is_about_etags().then_some(Self { conditions, etag_in: None })
+        conditions.is_about_etags().then_some(Self { conditions, etag_in: None, unchanged: None })
     }
 
     /// The same, where objects that have this header are known by it and not by their own ETag.
@@ -58,6 +68,9 @@ impl Condition {
         name: &ObjectName,
         stored: Option<&HeaderMap>,
     ) -> Result<bool, PutError> {
+        if let Some(seen) = self.unchanged {
+            return Ok(is_of(stored, seen));
+        }
         let Some(stored) = stored else { return Ok(self.conditions.permit_write(None)) };
         let mut response = Response::new(body::empty());
         *response.headers_mut() = stored.clone();
@@ -75,6 +88,12 @@ impl Condition {
     }
 }
 
+/// Whether what is stored is of that time.
+fn is_of(stored: Option<&HeaderMap>, seen: Timestamp) -> bool {
+    let stamp = stored.and_then(|stored| stored.get(BACKEND_TIMESTAMP)?.to_str().ok()?.parse().ok());
+    stamp == Some(seen)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -88,6 +107,18 @@ mod tests {
         assert_eq!(Condition::of(&headers(&[("if-modified-since", "Thu, 01 Jan 1970 00:00:01 GMT")])), None);
         assert_eq!(Condition::of(&headers(&[("if-none-match", "*")])), Some(Condition::absent()));
         assert!(Condition::absent().creates_only());
+    }
+
+    #[test]
+    fn what_was_seen_is_told_from_what_came_after_in_the_same_tick() {
+        let seen: Timestamp = "1712345678.12345".parse().unwrap();
+        let stored = |stamp: &str| headers(&[("x-backend-timestamp", stamp)]);
+        assert!(is_of(Some(&stored("1712345678.12345")), seen));
+        for other in ["1712345678.12345_0000000000000100", "1712345678.12346", "1712345678.12344", "soon"] {
+            assert!(!is_of(Some(&stored(other)), seen), "{other}");
+        }
+        assert!(!is_of(None, seen) && !is_of(Some(&headers(&[])), seen));
+        assert!(!Condition::unchanged(seen).creates_only());
     }
 
     #[test]

@@ -56,6 +56,7 @@ pub enum Code {
     NoSuchBucketPolicy,
     NoSuchCorsConfiguration,
     NoSuchKey,
+    NoSuchLifecycleConfiguration,
     NoSuchObjectLockConfiguration,
     NoSuchPublicAccessBlockConfiguration,
     NoSuchTagSet,
@@ -268,6 +269,9 @@ impl Code {
                 StatusCode::NOT_FOUND,
                 "The public access block configuration was not found",
             ),
+            Self::NoSuchLifecycleConfiguration => {
+                ("NoSuchLifecycleConfiguration", StatusCode::NOT_FOUND, "The lifecycle configuration does not exist")
+            }
             Self::NoSuchKey => ("NoSuchKey", StatusCode::NOT_FOUND, "The specified key does not exist."),
             Self::NoSuchObjectLockConfiguration => (
                 "NoSuchObjectLockConfiguration",

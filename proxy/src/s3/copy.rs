@@ -8,6 +8,7 @@ use percent_encoding::percent_decode_str;
 
 use super::code::Code;
 use super::fault::Fault;
+use super::lifecycle::{self, Current};
 use super::listing::version_id;
 use super::policy::Need;
 use super::xml::Xml;
@@ -170,9 +171,12 @@ pub(super) async fn answer(face: &Face<'_>) -> Answered {
         }
     }
     request.extend(tagging::copied(&face.parts.headers, &source)?);
+    let tags = tagging::Tags::of_object(&request);
     request.extend(lock::asked(face, &face.parts.headers).await?);
     let (stored, source_version) = plan.run(face, to, request, &HeaderMap::new(), condition).await?;
     let mut response = result("CopyObjectResult", &stored);
+    let current = Current { key: face.key()?, bytes: stored.length, tags: &tags, written: stored.written };
+    lifecycle::show(face, &current, response.headers_mut()).await;
     let version = object::answered(&stored).headers().get("x-amz-version-id").cloned();
     if let Some(version) = version {
         response.headers_mut().insert("x-amz-version-id", version);

@@ -67,6 +67,21 @@ pub(super) async fn one(
     version: Option<Version>,
     condition: Option<&Condition>,
 ) -> Result<Gone, Fault> {
+    let gone = gone(face, name, version, condition).await?;
+    if gone.deleted.current == Some(Version::Null) {
+        let parts = face.request(Method::DELETE, HeaderMap::new());
+        bring_back(face, face.call(&parts), name).await?;
+    }
+    Ok(gone)
+}
+
+/// The same; but if the current version went, no other becomes the current one.
+pub(super) async fn gone(
+    face: &Face<'_>,
+    name: &ObjectName,
+    version: Option<Version>,
+    condition: Option<&Condition>,
+) -> Result<Gone, Fault> {
     let parts = face.request(Method::DELETE, HeaderMap::new());
     let call = face.call(&parts);
     let found = look(face, name, version).await;
@@ -96,9 +111,6 @@ pub(super) async fn one(
     };
     if !deleted.existed && deleted.version.is_none() {
         return Err(face.object_fault(&name.container, &name.object, version, Error::NotFound).await);
-    }
-    if deleted.current == Some(Version::Null) {
-        bring_back(face, call, name).await?;
     }
     let made_marker = version.is_none() && deleted.version.is_some();
     Ok(Gone { deleted, marker: was_marker || made_marker })

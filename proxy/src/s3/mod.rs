@@ -19,6 +19,7 @@ mod cors;
 mod delete;
 pub mod fault;
 mod guard;
+pub mod lifecycle;
 mod listing;
 mod lock;
 mod metadata;
@@ -200,7 +201,8 @@ impl Face<'_> {
         match kind {
             Kind::Acl => acl::answer(self, payload).await,
             Kind::MultiDelete => multi_delete::answer(self, payload).await,
-            Kind::Location | Kind::Logging | Kind::Lifecycle => subresource::answer(self, kind).await,
+            Kind::Lifecycle => lifecycle::answer(self, payload).await,
+            Kind::Location | Kind::Logging => subresource::answer(self, kind).await,
             Kind::ObjectLock => lock::bucket(self, payload).await,
             Kind::Retention => lock::retention(self, payload).await,
             Kind::LegalHold => lock::legal_hold(self, payload).await,

@@ -5,6 +5,7 @@ use std::num::NonZeroU32;
 use apus_base::body::{self, Body};
 use apus_base::range::{Ranges, content_range, resolve};
 use apus_base::timestamp::Timestamp;
+use apus_base::wire::header::BACKEND_DATA_TIMESTAMP;
 use http::header::{
     ACCEPT_RANGES, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH,
     IF_UNMODIFIED_SINCE, LAST_MODIFIED, RANGE,
@@ -14,9 +15,11 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode};
 use super::auth::{date, header};
 use super::code::Code;
 use super::fault::Fault;
+use super::lifecycle::{self, Current};
 use super::listing::version_id;
 use super::metadata::set;
 use super::payload::Payload;
+use super::tagging::Tags;
 use super::{Answered, Face, condition, copy, delete, empty, lock, metadata, public_access, tagging};
 use crate::ops::get::{Read, get};
 use crate::ops::large::{PARTS_COUNT, S3_ETAG, View, is_static};
@@ -135,6 +138,10 @@ async fn read(face: &Face<'_>) -> Answered {
         }
         _ => {}
     }
+    if version.is_none() {
+        let (tags, bytes) = (&Tags::of_object(&head.headers), whole_length(&head.headers));
+        lifecycle::show(face, &Current { key, bytes, tags, written: written(&head.headers) }, &mut headers).await;
+    }
     if head.status == StatusCode::OK && header(&face.parts.headers, "x-amz-checksum-mode") == "ENABLED" {
         metadata::show_checksum(&head.headers, &mut headers);
     }
@@ -156,6 +163,16 @@ async fn read(face: &Face<'_>) -> Answered {
     *response.status_mut() = head.status;
     *response.headers_mut() = headers;
     Ok(response)
+}
+
+/// How long an object is of which an answer may have a part.
+fn whole_length(headers: &HeaderMap) -> u64 {
+    let whole = header(headers, CONTENT_RANGE.as_str()).rsplit_once('/').map(|(_, whole)| whole);
+    whole.unwrap_or_else(|| header(headers, CONTENT_LENGTH.as_str())).parse().unwrap_or_default()
+}
+
+fn written(headers: &HeaderMap) -> Timestamp {
+    header(headers, BACKEND_DATA_TIMESTAMP).parse().unwrap_or_default()
 }
 
 /// The head of the answer to a range of an object, as a GET would have it.
@@ -205,6 +222,9 @@ async fn store(face: &Face<'_>, payload: Payload) -> Answered {
     let stored = put(face.call(&parts), Put { behind, condition: condition.clone(), ..new }).await;
     let stored = stored.map_err(|error| face.write_fault(error, condition.as_ref()))?;
     let mut response = answered(&stored);
+    let current =
+        Current { key: face.key()?, bytes: stored.length, tags: &Tags::of_request(request)?, written: stored.written };
+    lifecycle::show(face, &current, response.headers_mut()).await;
     metadata::answer_checksum(response.headers_mut(), checksum.as_ref());
     Ok(response)
 }

@@ -37,7 +37,7 @@ pub(super) async fn answer(face: &Face<'_>, kind: Kind) -> Answered {
             bucket::describe(face).await?;
             Ok(document(Xml::new("BucketLoggingStatus")))
         }
-        (Kind::Logging, &Method::PUT) | (Kind::Lifecycle, _) => Err(Fault::new(Code::NotImplemented)),
+        (Kind::Logging, &Method::PUT) => Err(Fault::new(Code::NotImplemented)),
         _ => Err(face.no_method("LOGGING_STATUS")),
     }
 }

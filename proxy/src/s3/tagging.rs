@@ -74,7 +74,9 @@ impl Tags {
         Self::checked(tags?, most)
     }
 
-    fn checked(tags: Vec<(String, String)>, most: usize) -> Result<Self, Fault> {
+    /// # Errors
+    /// When they are more than `most`, or are none that AWS allows.
+    pub(super) fn checked(tags: Vec<(String, String)>, most: usize) -> Result<Self, Fault> {
         let refuse = |sentence: String| Err(Fault::saying(Code::InvalidTag, sentence));
         if tags.len() > most {
             let whose = if most == MAX_OF_OBJECT { "Object" } else { "Bucket" };
@@ -113,9 +115,20 @@ impl Tags {
         text.map_or(Ok(Self::default()), |text| Self::of_header(&text))
     }
 
+    /// Those of a test.
+    #[cfg(test)]
+    pub(super) fn of_pairs(pairs: &[(&str, &str)]) -> Self {
+        Self(pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect())
+    }
+
     /// Their keys.
     pub(super) fn keys(&self) -> impl Iterator<Item = &str> {
         self.0.iter().map(|(key, _)| key.as_str())
+    }
+
+    /// Whether there is that tag.
+    pub(super) fn has(&self, key: &str, value: &str) -> bool {
+        self.0.iter().any(|(own, of_own)| own == key && of_own == value)
     }
 
     /// The value of a key, as conditions of policies look for it.
@@ -269,7 +282,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn tags(tags: &[(&str, &str)]) -> Tags {
-        Tags(tags.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect())
+        Tags::of_pairs(tags)
     }
 
     fn document_of(text: &str) -> Result<Tags, Code> {

@@ -19,7 +19,7 @@ use crate::s3::{Answered, Face, acl, document, lock, metadata, object, tagging};
 /// Whether the whole has a type of its own, and which: the upload itself has another.
 pub(super) const HAS_TYPE: HeaderName = HeaderName::from_static("x-object-sysmeta-s3api-has-content-type");
 pub(super) const TYPE: HeaderName = HeaderName::from_static("x-object-sysmeta-s3api-content-type");
-const OF_UPLOADS: HeaderValue = HeaderValue::from_static("application/directory");
+pub(super) const OF_UPLOADS: HeaderValue = HeaderValue::from_static("application/directory");
 
 pub(super) async fn answer(face: &Face<'_>) -> Answered {
     let key = face.key()?;

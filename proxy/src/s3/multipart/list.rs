@@ -25,15 +25,15 @@ const BEHIND_DIGITS: char = ':';
 
 /// An upload as the listing of the segments has it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Row {
-    key: String,
-    id: String,
-    modified: String,
+pub(super) struct Row {
+    pub(super) key: String,
+    pub(super) id: String,
+    pub(super) modified: String,
 }
 
 impl Row {
     /// The upload that a name is of; `None` if it is a part.
-    fn of(name: &str, modified: &str) -> Option<Self> {
+    pub(super) fn of(name: &str, modified: &str) -> Option<Self> {
         let (key, id) = name.rsplit_once('/')?;
         let is_part = !id.is_empty() && id.bytes().all(|b| b.is_ascii_digit());
         (!is_part).then(|| Self { key: key.to_owned(), id: id.to_owned(), modified: modified.to_owned() })
@@ -41,7 +41,7 @@ impl Row {
 }
 
 /// Where the next turn begins, after a row of that name.
-fn after(name: &str) -> String {
+pub(super) fn after(name: &str) -> String {
     match Row::of(name, "") {
         Some(_) => name.to_owned(),
         None => name.rsplit_once('/').map_or_else(String::new, |(upload, _)| format!("{upload}/{BEHIND_DIGITS}")),
@@ -118,7 +118,7 @@ fn cut<'a>(key: &'a str, prefix: &str, delimiter: &str) -> Option<&'a str> {
     key.get(..prefix.len() + at + delimiter.len())
 }
 
-async fn rows(face: &Face<'_>, marker: String, prefix: &str) -> Result<Vec<Entry>, Fault> {
+pub(super) async fn rows(face: &Face<'_>, marker: String, prefix: &str) -> Result<Vec<Entry>, Fault> {
     let container = format!("{}{SEGMENTS}", face.bucket());
     let name = ContainerName { account: &face.account, container: &container };
     let listing = Listing { limit: PAGE, marker, prefix: prefix.to_owned(), ..Listing::default() };

@@ -12,13 +12,14 @@
 //! removes the upload then: in between, a second attempt finds the object with the upload's id and succeeds again. Aborting
 //! removes the upload last: until then it can be aborted again.
 //!
-//! Where there is object lock, an upload is closed before the large object is stored: from then on it is not aborted and takes no
+//! Where there is object lock, or a lifecycle that gives up uploads, an upload is closed before the large object is stored: from then on it is not aborted and takes no
 //! parts. One whose completion died before its end stays so; it can be completed again, and goes with the bucket.
 //! What is not kept out is a part that began to be uploaded before that and ends after it. It takes the place of the one
 //! before, and the object, which knows the parts that it was made of, cannot be read any more.
 
 mod complete;
 mod create;
+pub(super) mod lapse;
 mod list;
 pub(super) mod part;
 mod parts;
@@ -30,7 +31,7 @@ use super::code::Code;
 use super::fault::Fault;
 use super::payload::Payload;
 use super::translate::SEGMENTS;
-use super::{Answered, Face, empty, lock};
+use super::{Answered, Face, empty, lifecycle, lock};
 use crate::error::Error;
 use crate::ops::annotate::annotate;
 use crate::ops::container::{self, ContainerName};
@@ -143,10 +144,10 @@ impl Upload {
         Ok(found)
     }
 
-    /// Where what comes of it may be locked: keeps it from getting other parts, or from being aborted, from before it is
-    /// completed until it is gone; or opens it again, when it surely was not completed.
+    /// Where what comes of it may be locked, or a lifecycle gives up uploads: keeps it from getting other parts, or from being
+    /// aborted, from before it is completed until it is gone; or opens it again, when it surely was not completed.
     async fn close(&self, face: &Face<'_>, is_closing: bool) -> Result<(), Fault> {
-        if !lock::is_enabled(face).await? {
+        if !lock::is_enabled(face).await? && !lifecycle::gives_up_uploads(face).await? {
             return Ok(());
         }
         let request = face.request(Method::POST, HeaderMap::new());
@@ -158,9 +159,13 @@ impl Upload {
         };
         match annotate(face.call(&request), &name, None, set).await {
             // It was completed meanwhile.
-            Err(error) if !error.is_not_found() => Err(face.fault(error)),
-            _ => Ok(()),
+            Err(error) if !error.is_not_found() => return Err(face.fault(error)),
+            _ => {}
         }
+        if is_closing && lapse::is_given_up(face, self).await? {
+            return Err(Fault::new(Code::NoSuchUpload).with("UploadId", &self.id));
+        }
+        Ok(())
     }
 
     /// Removes one of the objects that it is made of; that it is gone already is as good.
