@@ -10,6 +10,7 @@ mod acl;
 pub mod asked;
 pub mod auth;
 mod bucket;
+mod checksums;
 pub mod code;
 mod condition;
 pub mod config;

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesOrdered;
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE, ETAG, LAST_MODIFIED};
-use http::{HeaderMap, HeaderValue, Method};
+use http::{HeaderMap, HeaderName, HeaderValue, Method};
 
 use super::answer::set;
 use super::error::LargeError;
@@ -53,15 +53,17 @@ pub struct Rules {
     pub together: usize,
     /// Headers of the cluster's own that are kept with it.
     pub own: HeaderMap,
-    /// What else its row in the listing says, as a parameter of its hash.
-    pub listed: Option<(&'static str, String)>,
+    /// What else its row in the listing says, as parameters of its hash.
+    pub listed: Vec<(&'static str, String)>,
+    /// Where segments have checksums, which the manifest has then, too.
+    pub checksum_in: Option<HeaderName>,
 }
 
 impl Rules {
     /// Those of large objects that clients of Swift make.
     pub fn of(config: &SloConfig) -> Self {
         let (max_segments, together) = (config.max_manifest_segments, config.concurrency);
-        Self { max_segments, min_bytes: 1, together, own: HeaderMap::new(), listed: None }
+        Self { max_segments, min_bytes: 1, together, own: HeaderMap::new(), listed: Vec::new(), checksum_in: None }
     }
 }
 
@@ -96,6 +98,7 @@ struct Seen {
     content_type: String,
     last_modified: String,
     is_slo: bool,
+    checksum: Option<String>,
 }
 
 /// Stores a static large object. Its ETag comes in quotes.
@@ -104,15 +107,32 @@ struct Seen {
 /// `LargeError::Problems` with all segments that cannot be used; `TooManySegments`; `Etag`; or as
 /// [`put`](crate::ops::put::put). Then nothing is stored.
 pub async fn put(call: Call<'_>, slo: PutSlo) -> Result<Stored, Error> {
-    let config = &call.proxy.config.slo;
-    let rules = slo.rules;
+    let manifest = examine(call, &slo).await?;
+    put_examined(call, slo, &manifest).await
+}
+
+/// Looks at the segments of a static large object, and gives its manifest.
+///
+/// # Errors
+/// As [`put`].
+pub async fn examine(call: Call<'_>, slo: &PutSlo) -> Result<Manifest, Error> {
+    let rules = &slo.rules;
     if slo.segments.iter().filter(|asked| matches!(asked, Asked::Object(_))).count() > rules.max_segments {
         return Err(LargeError::TooManySegments(rules.max_segments).into());
     }
     call.authorize(&Method::PUT, &Resource::Object(slo.name.clone())).await?;
     let kind = content_type(&slo.headers, &slo.name.object, is_true(&slo.headers, "x-detect-content-type"));
     check_content_type(&kind)?;
-    let manifest = examine(call, &slo.name.account, &slo.segments, &rules).await?;
+    seen(call, &slo.name.account, &slo.segments, rules).await
+}
+
+/// Stores a static large object whose segments were looked at.
+///
+/// # Errors
+/// As [`put`].
+pub async fn put_examined(call: Call<'_>, slo: PutSlo, manifest: &Manifest) -> Result<Stored, Error> {
+    let config = &call.proxy.config.slo;
+    let kind = content_type(&slo.headers, &slo.name.object, is_true(&slo.headers, "x-detect-content-type"));
     let etag = manifest.etag();
     let promised = slo.headers.get(ETAG).map(|etag| String::from_utf8_lossy(etag.as_bytes()).into_owned());
     let promised = promised.as_deref().map(apus_base::conditional::unquoted).filter(|etag| !etag.is_empty());
@@ -124,7 +144,7 @@ pub async fn put(call: Call<'_>, slo: PutSlo) -> Result<Stored, Error> {
     if json.len() > most {
         return Err(LargeError::ManifestTooLong(most).into());
     }
-    let (own, md5) = (own_headers(&kind, &manifest, &json, &etag, rules), md5_hex(&json));
+    let (own, md5) = (own_headers(&kind, manifest, &json, &etag, slo.rules), md5_hex(&json));
     let mut headers = slo.headers;
     set(&mut headers, ETAG, md5);
     let body = apus_base::body::full(Bytes::from(json.clone()));
@@ -153,7 +173,7 @@ fn own_headers(kind: &HeaderValue, manifest: &Manifest, json: &[u8], etag: &str,
     own.insert(STATIC, HeaderValue::from_static("True"));
     set(&mut own, SLO_ETAG, etag.to_owned());
     own.insert(SLO_SIZE, HeaderValue::from(manifest.length()));
-    let listed = rules.listed.map(|(name, value)| format!("; {name}={value}")).unwrap_or_default();
+    let listed: String = rules.listed.iter().map(|(name, value)| format!("; {name}={value}")).collect();
     set(&mut own, LISTED_ETAG, format!("{}{listed}; slo_etag={etag}", md5_hex(json)));
     let sized = [kind.as_bytes(), format!(";swift_bytes={}", manifest.length()).as_bytes()].concat();
     if let Ok(sized) = HeaderValue::from_bytes(&sized) {
@@ -163,7 +183,7 @@ fn own_headers(kind: &HeaderValue, manifest: &Manifest, json: &[u8], etag: &str,
 }
 
 /// Looks at all segments, at each object once.
-async fn examine(call: Call<'_>, account: &str, asked: &[Asked], rules: &Rules) -> Result<Manifest, Error> {
+async fn seen(call: Call<'_>, account: &str, asked: &[Asked], rules: &Rules) -> Result<Manifest, Error> {
     let mut places: HashMap<&str, usize> = HashMap::new();
     let mut paths: Vec<&str> = Vec::new();
     for object in asked.iter().filter_map(object) {
@@ -179,7 +199,7 @@ async fn examine(call: Call<'_>, account: &str, asked: &[Asked], rules: &Rules) 
         while looking.len() < together
             && let Some(path) = waiting.next()
         {
-            looking.push_back(look(call, account, path));
+            looking.push_back(look(call, account, path, rules.checksum_in.as_ref()));
         }
         match looking.next().await {
             Some(one) => seen.push(one.map_err(Arc::new)),
@@ -215,25 +235,27 @@ fn object(asked: &Asked) -> Option<&AskedObject> {
     }
 }
 
-async fn look(call: Call<'_>, account: &str, path: &str) -> Result<Seen, Error> {
+async fn look(call: Call<'_>, account: &str, path: &str, checksum_in: Option<&HeaderName>) -> Result<Seen, Error> {
     let name = name_of(account, path).filter(|name| !path.contains('\0') && !name.object.is_empty());
     let name = name.ok_or(Error::Refused(http::StatusCode::PRECONDITION_FAILED, String::new()))?;
     let read = Read::asked(name, Method::HEAD, &HeaderMap::new(), false);
     let response = get(call, read).await?;
     let headers = response.headers();
-    let text = |name| headers.get(name).map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());
+    let text =
+        |name: &HeaderName| headers.get(name).map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());
     // Only a dynamic large object with more than a page of segments has no length; nobody can hold it to one.
-    let length = text(CONTENT_LENGTH).and_then(|length| length.parse().ok());
+    let length = text(&CONTENT_LENGTH).and_then(|length| length.parse().ok());
     let length = length.ok_or(Error::Refused(http::StatusCode::CONFLICT, String::new()))?;
-    let modified = text(LAST_MODIFIED).and_then(|date| httpdate::parse_http_date(&date).ok());
+    let modified = text(&LAST_MODIFIED).and_then(|date| httpdate::parse_http_date(&date).ok());
     let secs = modified.and_then(|date| date.duration_since(std::time::UNIX_EPOCH).ok()).map_or(0, |d| d.as_secs());
-    let kind = text(CONTENT_TYPE).unwrap_or_default();
+    let kind = text(&CONTENT_TYPE).unwrap_or_default();
     Ok(Seen {
         length,
-        etag: text(ETAG).unwrap_or_default().trim_matches('"').to_owned(),
+        etag: text(&ETAG).unwrap_or_default().trim_matches('"').to_owned(),
         content_type: kind.split(';').next().unwrap_or_default().to_owned(),
         last_modified: Timestamp::from_secs(secs).isoformat(),
         is_slo: is_static(headers),
+        checksum: checksum_in.and_then(text).filter(|checksum| !checksum.is_empty()),
     })
 }
 
@@ -266,6 +288,7 @@ fn judge(asked: &AskedObject, seen: &Seen, min_bytes: u64) -> (ObjectSegment, Ve
         last_modified: seen.last_modified.clone(),
         range: part.map(|part| SegmentRange { first: part.start, last: part.end - 1 }),
         sub_slo: seen.is_slo,
+        checksum: seen.checksum.clone(),
     };
     (segment, flaws)
 }

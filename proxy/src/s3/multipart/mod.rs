@@ -17,8 +17,12 @@ mod create;
 mod list;
 pub(super) mod part;
 mod parts;
+mod scheme;
+mod whole;
 
 use http::{HeaderMap, Method, StatusCode};
+
+pub(super) use scheme::{Scheme, asked_algorithm};
 
 use super::auth::header;
 use super::code::Code;
@@ -36,6 +40,9 @@ use crate::ops::rows::{Entry, Object};
 
 /// Parts that are listed in one turn: all that an upload can have, unless an operator allows more.
 const PAGE: u64 = 10_000;
+
+/// Parts that are looked at together. There may be ten thousand, and the client waits.
+const TOGETHER: usize = 32;
 
 /// `?uploads`
 pub(super) async fn uploads(face: &Face<'_>) -> Answered {
