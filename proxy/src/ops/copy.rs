@@ -7,6 +7,7 @@ use http::{HeaderMap, HeaderValue, Response, StatusCode};
 
 use super::Call;
 use super::condition::Condition;
+use super::crypto::{LOCK, Seal};
 use super::get::{Read, get};
 use super::headers::{is_object_meta, is_object_sysmeta, pick, stored};
 use super::large::{DYNAMIC, S3_CHECKSUM, View, is_static, make_plain, put::put_copied};
@@ -27,6 +28,8 @@ pub struct Terms {
     pub condition: Option<Condition>,
     /// What its bytes go through on their way.
     pub through: Option<Box<dyn FnOnce(Body) -> Body + Send>>,
+    /// How it is encrypted.
+    pub seal: Seal,
     /// What is kept with it and known when all of them have gone by.
     pub behind: Option<Footers>,
 }
@@ -64,7 +67,7 @@ pub async fn copy(call: Call<'_>, source: Read, destination: ObjectName) -> Resu
 /// # Errors
 /// As [`copy`], `Unmet`, and `Contended`.
 pub async fn copy_if(call: Call<'_>, mut source: Read, destination: ObjectName, terms: Terms) -> Result<Copied, Error> {
-    let Terms { condition, through, behind } = terms;
+    let Terms { condition, through, seal, behind } = terms;
     let as_manifest = matches!(source.view, View::Manifest | View::RawManifest);
     if as_manifest {
         source.view = View::RawManifest;
@@ -86,7 +89,7 @@ pub async fn copy_if(call: Call<'_>, mut source: Read, destination: ObjectName, 
         Some(through) => through(from.into_body()),
         None => from.into_body(),
     };
-    let copy = Put { condition, behind, ..Put::new(destination, headers, Ok(Some(length)), body) };
+    let copy = Put { condition, seal, behind, ..Put::new(destination, headers, Ok(Some(length)), body) };
     let stored = if is_slo_manifest { put_copied(call, copy).await } else { put(call, copy).await };
     match stored {
         Ok(stored) => Ok(Copied::Stored { stored: Box::new(stored), source_modified, source_version, metadata }),
@@ -115,6 +118,7 @@ fn destination_headers(source: &HeaderMap, request: &HeaderMap, whole: bool, as_
         kept
     };
     make_plain(&mut headers);
+    headers.remove(LOCK);
     if !whole {
         headers.remove(S3_CHECKSUM);
     }
@@ -135,6 +139,7 @@ fn destination_headers(source: &HeaderMap, request: &HeaderMap, whole: bool, as_
     if whole
         && (manifest.is_none() || as_manifest)
         && !is_static(source)
+        && !source.contains_key(LOCK)
         && let Some(etag) = source.get(ETAG)
     {
         headers.insert(ETAG, etag.clone());

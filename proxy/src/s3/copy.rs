@@ -8,6 +8,7 @@ use percent_encoding::percent_decode_str;
 
 use super::checksums::{self, Kept};
 use super::code::Code;
+use super::encryption::{self, Sealing};
 use super::fault::Fault;
 use super::listing::version_id;
 use super::payload::checked::Measure;
@@ -15,6 +16,7 @@ use super::policy::Need;
 use super::xml::Xml;
 use super::{Answered, Face, condition, document, metadata, multipart, object, tagging};
 use crate::ops::copy::{Copied, Terms, copy_if};
+use crate::ops::crypto::{LOCK, Seal};
 use crate::ops::get::{Read, get};
 use crate::ops::put::Stored;
 use crate::ops::resource::ObjectName;
@@ -157,8 +159,11 @@ pub(super) async fn answer(face: &Face<'_>) -> Answered {
     let plan = Plan::of(face)?.ok_or(Fault::new(Code::InvalidArgument))?;
     let source = plan.check(face).await?;
     let (to, condition) = (face.object()?, condition::of_put(&face.parts.headers)?);
+    encryption::check_source(face, &source)?;
+    let sealing = Sealing::of(face, &face.parts.headers).await?;
     let replaces = super::auth::header(&face.parts.headers, "x-amz-metadata-directive") == "REPLACE";
-    if plan.source == to && !replaces && plan.version.is_none() {
+    let reseals = sealing.seal != Seal::AsConfigured || source.contains_key(LOCK);
+    if plan.source == to && !replaces && !reseals && plan.version.is_none() {
         let sentence = "This copy request is illegal because it is trying to copy an object to itself without changing the \
             object's metadata, storage class, website redirect location or encryption attributes.";
         return Err(Fault::saying(Code::InvalidRequest, sentence));
@@ -174,10 +179,11 @@ pub(super) async fn answer(face: &Face<'_>) -> Answered {
     request.extend(tagging::copied(&face.parts.headers, &source)?);
     let measure = measure(face, &source)?;
     let terms = measure.as_ref().map_or_else(Terms::default, checksums::measured);
-    let terms = Terms { condition, ..terms };
+    let terms = Terms { condition, seal: sealing.seal.clone(), ..terms };
     let (stored, source_version) = plan.run(face, to, request, &HeaderMap::new(), terms).await?;
     let kept = measure.map_or_else(|| Kept::of(&source), |measure| measure.kept());
     let mut response = result("CopyObjectResult", &stored, kept.as_ref(), true);
+    sealing.show(response.headers_mut());
     let version = object::answered(&stored).headers().get("x-amz-version-id").cloned();
     if let Some(version) = version {
         response.headers_mut().insert("x-amz-version-id", version);

@@ -15,6 +15,7 @@ use super::auth::header;
 use super::code::Code;
 use super::fault::Fault;
 use super::tagging::{COUNT, TAGS, count};
+use crate::ops::crypto::{CIPHER, LOCK};
 use crate::ops::large::{PARTS_COUNT, S3_ETAG, is_static};
 use crate::ops::versions::VERSION_ID;
 use apus_base::hex::hex;
@@ -24,7 +25,6 @@ pub(super) const META: &str = "x-amz-meta-";
 /// User metadata, in Swift's.
 const SWIFT_META: &str = "x-object-meta-";
 const DELETE_AT: &str = "x-delete-at";
-const CIPHER: &str = "x-backend-crypto-cipher";
 
 /// Headers that both vocabularies have.
 const DESCRIBING: [HeaderName; 6] = [
@@ -136,7 +136,8 @@ pub(super) fn shown(answer: &HeaderMap) -> HeaderMap {
     if let Some(count) = count(answer) {
         headers.insert(COUNT, HeaderValue::from(count));
     }
-    if answer.contains_key(CIPHER) {
+    // A large object with a client's key may have its manifest under the root secret.
+    if answer.contains_key(CIPHER) && !answer.contains_key(LOCK) {
         headers.insert("x-amz-server-side-encryption", HeaderValue::from_static("AES256"));
     }
     if let Some(secs) = header(answer, DELETE_AT).parse().ok().map(Timestamp::from_secs) {

@@ -17,6 +17,7 @@ pub mod config;
 mod copy;
 mod cors;
 mod delete;
+mod encryption;
 pub mod fault;
 mod guard;
 mod listing;
@@ -170,7 +171,7 @@ impl Face<'_> {
             return service::answer(self).await;
         }
         let method = self.parts.method.clone();
-        let kinds: [(&str, Kind); 16] = [
+        let kinds: [(&str, Kind); 17] = [
             ("acl", Kind::Acl),
             ("delete", Kind::MultiDelete),
             ("location", Kind::Location),
@@ -183,6 +184,7 @@ impl Face<'_> {
             ("object-lock", Kind::ObjectLock),
             ("lifecycle", Kind::Lifecycle),
             ("cors", Kind::Cors),
+            ("encryption", Kind::Encryption),
             ("policy", Kind::Policy),
             ("policyStatus", Kind::PolicyStatus),
             ("publicAccessBlock", Kind::PublicAccessBlock),
@@ -198,6 +200,7 @@ impl Face<'_> {
             }
             Kind::Tagging => tagging::answer(self, payload).await,
             Kind::Cors => cors::answer(self, payload).await,
+            Kind::Encryption => encryption::answer(self, payload).await,
             Kind::Policy => policy::answer(self, payload).await,
             Kind::PolicyStatus => policy::status(self).await,
             Kind::PublicAccessBlock => public_access::answer(self, payload).await,
@@ -233,6 +236,7 @@ enum Kind {
     ObjectLock,
     Lifecycle,
     Cors,
+    Encryption,
     Policy,
     PolicyStatus,
     PublicAccessBlock,

@@ -14,6 +14,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode};
 use super::auth::{date, header};
 use super::checksums::{self, Kept};
 use super::code::Code;
+use super::encryption::{self, Sealing};
 use super::fault::Fault;
 use super::listing::version_id;
 use super::metadata::set;
@@ -136,6 +137,7 @@ async fn read(face: &Face<'_>) -> Answered {
         }
         _ => {}
     }
+    encryption::check_read(face, &head.headers, &mut headers)?;
     if header(&face.parts.headers, "x-amz-checksum-mode") == "ENABLED" {
         show_checksum(head.status, &head.headers, &mut headers);
     }
@@ -216,13 +218,16 @@ async fn store(face: &Face<'_>, payload: Payload) -> Answered {
         headers.insert(CONTENT_TYPE, UNTYPED);
     }
     let condition = condition::of_put(request)?;
+    let sealing = Sealing::of(face, request).await?;
     let parts = face.request(Method::PUT, headers.clone());
     let checksum = payload.checksum.clone();
     let behind = checksum.clone().map(|promise| checksums::behind(move || promise.kept()));
     let new = Put::new(face.object()?, headers, payload.length, payload.body);
-    let stored = put(face.call(&parts), Put { behind, condition: condition.clone(), ..new }).await;
+    let new = Put { behind, condition: condition.clone(), seal: sealing.seal.clone(), ..new };
+    let stored = put(face.call(&parts), new).await;
     let stored = stored.map_err(|error| face.write_fault(error, condition.as_ref()))?;
     let mut response = answered(&stored);
+    sealing.show(response.headers_mut());
     if let Some(kept) = checksum.and_then(|promise| promise.kept()) {
         kept.show(response.headers_mut());
     }

@@ -9,11 +9,10 @@ use super::xml::Xml;
 use super::{Answered, Face, Kind, bucket, document};
 
 /// What is asked for by name in the query and not there at all.
-pub(super) const UNSUPPORTED: [&str; 20] = [
+pub(super) const UNSUPPORTED: [&str; 19] = [
     "accelerate",
     "analytics",
     "attributes",
-    "encryption",
     "intelligent-tiering",
     "inventory",
     "legal-hold",

@@ -20,6 +20,7 @@ use crate::constraints::{check_content_type, is_true};
 use crate::error::Error;
 use crate::ops::Call;
 use crate::ops::condition::Condition;
+use crate::ops::crypto::Seal;
 use crate::ops::get::{Read, get};
 use crate::ops::headers::content_type;
 use crate::ops::put::{Put, Stored, put_with};
@@ -55,6 +56,8 @@ pub struct Rules {
     pub own: HeaderMap,
     /// What else its row in the listing says, as parameters of its hash.
     pub listed: Vec<(&'static str, String)>,
+    /// How its manifest is encrypted.
+    pub seal: Seal,
     /// Where segments have checksums, which the manifest has then, too.
     pub checksum_in: Option<HeaderName>,
 }
@@ -63,7 +66,15 @@ impl Rules {
     /// Those of large objects that clients of Swift make.
     pub fn of(config: &SloConfig) -> Self {
         let (max_segments, together) = (config.max_manifest_segments, config.concurrency);
-        Self { max_segments, min_bytes: 1, together, own: HeaderMap::new(), listed: Vec::new(), checksum_in: None }
+        Self {
+            max_segments,
+            min_bytes: 1,
+            together,
+            own: HeaderMap::new(),
+            listed: Vec::new(),
+            seal: Seal::default(),
+            checksum_in: None,
+        }
     }
 }
 
@@ -144,12 +155,13 @@ pub async fn put_examined(call: Call<'_>, slo: PutSlo, manifest: &Manifest) -> R
     if json.len() > most {
         return Err(LargeError::ManifestTooLong(most).into());
     }
+    let seal = slo.rules.seal.clone();
     let (own, md5) = (own_headers(&kind, manifest, &json, &etag, slo.rules), md5_hex(&json));
     let mut headers = slo.headers;
     set(&mut headers, ETAG, md5);
     let body = apus_base::body::full(Bytes::from(json.clone()));
     let put = Put::new(slo.name, headers, Ok(Some(json.len() as u64)), body);
-    let put = Put { condition: slo.condition, ..put };
+    let put = Put { condition: slo.condition, seal, ..put };
     let stored = put_with(call, put, own).await?;
     Ok(Stored { etag: stored.etag.map(|_| format!("\"{etag}\"")), ..stored })
 }

@@ -18,6 +18,7 @@ use super::{
     ETAG_IS_AT, IGNORE_RANGE, PART_CHECKSUM, PARTS_COUNT, SLO_ETAG, SLO_SIZE, STATIC, View, append, dlo, is_static,
 };
 use crate::error::Error;
+use crate::ops::crypto::unlock;
 use crate::ops::get::{Read, get};
 use crate::ops::resource::ObjectName;
 use crate::ops::versions::Version;
@@ -42,6 +43,10 @@ pub(super) async fn read(call: Call<'_>, read: &Read) -> Result<Response<Body>, 
     let response = dlo::read(call, &below).await?;
     if !is_static(response.headers()) {
         return Ok(response);
+    }
+    if read.method == Method::GET && !read.view.is_of_manifest() {
+        // Its segments would say the same, one by one and later.
+        unlock(call, response.headers())?;
     }
     match read.view {
         View::Manifest => Ok(as_manifest(response)),

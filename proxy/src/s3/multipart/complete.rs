@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use http::header::{CONTENT_TYPE, HOST};
-use http::{HeaderMap, HeaderValue, Method};
+use http::{HeaderValue, Method};
 use md5::{Digest as _, Md5};
 use percent_encoding::utf8_percent_encode;
 
@@ -12,6 +12,7 @@ use super::scheme::Scheme;
 use super::whole::{Demands, check_parts};
 use super::{TOGETHER, Upload, check_bucket};
 use crate::error::Error;
+use crate::ops::crypto::LOCK;
 use crate::ops::large::LargeError;
 use crate::ops::large::manifest::{Asked, AskedObject};
 use crate::ops::large::put::{Flaw, Problem, PutSlo, Rules, examine, put_examined};
@@ -19,6 +20,7 @@ use crate::ops::large::{S3_CHECKSUM, S3_ETAG, UPLOAD_ID};
 use crate::s3::auth::header;
 use crate::s3::checksums::Kept;
 use crate::s3::code::Code;
+use crate::s3::encryption::Sealing;
 use crate::s3::fault::Fault;
 use crate::s3::metadata::set;
 use crate::s3::payload::Payload;
@@ -74,6 +76,7 @@ pub(super) async fn answer(face: &Face<'_>, payload: Payload) -> Answered {
     let whole = whole.map(|(_, kept)| kept);
     remove_rest(face, &upload, &parts).await;
     let mut response = document(result(face, &etag, whole.as_ref()));
+    Sealing::of_upload(face, &upload.headers).show(response.headers_mut());
     if let Some(version) = object::answered(&stored).headers().get("x-amz-version-id") {
         response.headers_mut().insert("x-amz-version-id", version.clone());
     }
@@ -137,7 +140,7 @@ fn large(face: &Face<'_>, upload: &Upload, parts: &[Part], etag: &str) -> Result
         _ => upload.headers.get(CONTENT_TYPE),
     };
     headers.insert(CONTENT_TYPE, kind.cloned().unwrap_or(HeaderValue::from_static("binary/octet-stream")));
-    let mut own = HeaderMap::new();
+    let mut own = crate::ops::headers::pick(&upload.headers, |name| *name == LOCK);
     set(&mut own, UPLOAD_ID, &upload.id);
     set(&mut own, S3_ETAG, etag);
     let rules = Rules {
@@ -146,6 +149,7 @@ fn large(face: &Face<'_>, upload: &Upload, parts: &[Part], etag: &str) -> Result
         together: TOGETHER,
         own,
         listed: vec![("s3_etag", etag.to_owned())],
+        seal: Sealing::of_upload(face, &upload.headers).seal,
         checksum_in: Some(S3_CHECKSUM),
     };
     let asked = |part: &Part| {

@@ -12,6 +12,7 @@ use crate::error::Error;
 use crate::ops::container::{self, ContainerName};
 use crate::ops::headers::LISTED_ETAG;
 use crate::ops::put::{Put, put};
+use crate::s3::encryption::Sealing;
 use crate::s3::fault::Fault;
 use crate::s3::metadata::set;
 use crate::s3::translate::SEGMENTS;
@@ -30,6 +31,7 @@ pub(super) async fn answer(face: &Face<'_>) -> Answered {
     object::check_key(face)?;
     acl::canned(face)?;
     let scheme = Scheme::asked(&face.parts.headers)?;
+    let sealing = Sealing::of(face, &face.parts.headers).await?;
     let id = new_id(face);
     let segments = format!("{}{SEGMENTS}", face.bucket());
     ensure(face, &segments).await?;
@@ -44,6 +46,7 @@ pub(super) async fn answer(face: &Face<'_>) -> Answered {
             headers.insert(HAS_TYPE, HeaderValue::from_static("no"));
         }
     }
+    headers.extend(sealing.kept()?);
     if let Some(scheme) = scheme {
         set(&mut headers, SCHEME, &scheme.text());
         // For who lists uploads.
@@ -56,6 +59,7 @@ pub(super) async fn answer(face: &Face<'_>) -> Answered {
     let mut xml = Xml::new("InitiateMultipartUploadResult");
     xml.text("Bucket", face.bucket()).text("Key", key).text("UploadId", &id);
     let mut response = document(xml);
+    sealing.show(response.headers_mut());
     if let Some(scheme) = scheme {
         scheme.show(response.headers_mut());
     }

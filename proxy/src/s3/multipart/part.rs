@@ -12,6 +12,7 @@ use crate::s3::auth::header;
 use crate::s3::checksums::{self, Kept};
 use crate::s3::code::Code;
 use crate::s3::copy::{Plan, range, result};
+use crate::s3::encryption::{self, Sealing};
 use crate::s3::fault::Fault;
 use crate::s3::payload::Payload;
 use crate::s3::payload::checked::Measure;
@@ -43,6 +44,7 @@ pub(in crate::s3) async fn answer(face: &Face<'_>, payload: Payload) -> Answered
 async fn store(face: &Face<'_>, upload: &Upload, name: ObjectName, payload: Payload) -> Answered {
     let mut headers = HeaderMap::from_iter([(CONTENT_TYPE, PART_TYPE)]);
     headers.extend(metadata::promised_md5(&face.parts.headers)?);
+    let sealing = Sealing::of_part(face, &upload.headers)?;
     let request = face.request(Method::PUT, headers.clone());
     let (mut body, promise) = (payload.body, payload.checksum);
     let measure = match Scheme::of(&upload.headers) {
@@ -54,10 +56,12 @@ async fn store(face: &Face<'_>, upload: &Upload, name: ObjectName, payload: Payl
     }
     let kept = move || promise.as_ref().and_then(|promise| promise.kept()).or_else(|| measure.as_ref()?.kept());
     let behind = Some(checksums::behind(kept.clone()));
-    let stored = put(face.call(&request), Put { behind, ..Put::new(name, headers, payload.length, body) }).await;
+    let new = Put { behind, seal: sealing.seal.clone(), ..Put::new(name, headers, payload.length, body) };
+    let stored = put(face.call(&request), new).await;
     let stored = stored.map_err(|error| face.container_fault(&upload.container, error))?;
     let mut response = object::answered(&stored);
     response.headers_mut().remove("x-amz-version-id");
+    sealing.show(response.headers_mut());
     if let Some(kept) = kept() {
         kept.show_value(response.headers_mut());
     }
@@ -66,6 +70,8 @@ async fn store(face: &Face<'_>, upload: &Upload, name: ObjectName, payload: Payl
 
 async fn copy(face: &Face<'_>, upload: &Upload, name: ObjectName, plan: Plan) -> Answered {
     let source = plan.check(face).await?;
+    encryption::check_source(face, &source)?;
+    let sealing = Sealing::of_part(face, &upload.headers)?;
     let length = header(&source, CONTENT_LENGTH.as_str()).parse().unwrap_or_default();
     let range = range(face, length)?;
     // Of what is copied only the bytes matter.
@@ -74,9 +80,11 @@ async fn copy(face: &Face<'_>, upload: &Upload, name: ObjectName, plan: Plan) ->
     checksums::forget(&mut request);
     let measure = Scheme::of(&upload.headers).map(|scheme| Measure::new(scheme.algorithm));
     let terms = measure.as_ref().map_or_else(Terms::default, checksums::measured);
+    let terms = Terms { seal: sealing.seal.clone(), ..terms };
     let (stored, source_version) = plan.run(face, name, request, &range, terms).await?;
     let kept: Option<Kept> = measure.and_then(|measure| measure.kept());
     let mut response = result("CopyPartResult", &stored, kept.as_ref(), false);
+    sealing.show(response.headers_mut());
     if let Some(version) = source_version {
         response.headers_mut().insert("x-amz-copy-source-version-id", version);
     }

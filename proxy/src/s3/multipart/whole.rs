@@ -138,7 +138,7 @@ mod tests {
     use http::{HeaderName, HeaderValue};
 
     /// Two parts, `1234` and `56789`.
-    const PARTS: [(&str, u64); 2] = [("CRC32 m+PgpA==", 4), ("CRC32 Dl7+eQ==", 5)];
+    const PARTS: [(&str, u64); 2] = [("CRC32 m+Pgow==", 4), ("CRC32 Ex2gcA==", 5)];
 
     fn manifest() -> Manifest {
         let segment = |(checksum, bytes): (&str, u64)| {
