@@ -5,6 +5,7 @@
 //! its own. [`Swift`] is a client with a token, [`Connection`] a socket for bytes that no client would send. Nothing
 //! here sleeps: a wait is for a line, a byte or an exit, and ends with the log of the process that did not deliver.
 
+pub mod boto;
 pub mod certificate;
 pub mod cluster;
 pub mod copies;

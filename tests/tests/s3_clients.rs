@@ -5,6 +5,7 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
+use apus_tests::boto::{self, run};
 use apus_tests::{Apus, bytes, disk, tools};
 use tempfile::TempDir;
 
@@ -24,43 +25,8 @@ fn tree() -> TempDir {
     folder
 }
 
-fn url(apus: &Apus) -> String {
-    format!("http://{}", apus.swift().address)
-}
-
-/// A program of the virtual environment, for the owner of `test`.
-fn program(apus: &Apus, folder: &Path, name: &str) -> Command {
-    let mut command = Command::new(tools::python_program(name));
-    let settings = [
-        ("AWS_ACCESS_KEY_ID", "test:tester".to_owned()),
-        ("AWS_SECRET_ACCESS_KEY", "testing".to_owned()),
-        ("AWS_DEFAULT_REGION", "us-east-1".to_owned()),
-        ("AWS_ENDPOINT_URL", url(apus)),
-        ("AWS_CONFIG_FILE", "/dev/null".to_owned()),
-        ("AWS_EC2_METADATA_DISABLED", "true".to_owned()),
-        ("AWS_MAX_ATTEMPTS", "1".to_owned()),
-        ("ST_AUTH", format!("{}/auth/v1.0", url(apus))),
-        ("ST_USER", "test:tester".to_owned()),
-        ("ST_KEY", "testing".to_owned()),
-    ];
-    command.envs(settings).current_dir(folder);
-    command
-}
-
-fn run(apus: &Apus, folder: &Path, name: &str, arguments: &[&str]) -> String {
-    let output = tools::run(program(apus, folder, name).args(arguments));
-    String::from_utf8(output.stdout).expect("UTF-8")
-}
-
 fn aws(apus: &Apus, folder: &Path, arguments: &[&str]) -> String {
     run(apus, folder, "aws", arguments)
-}
-
-/// A script that has a boto3 client called `s3`.
-fn boto3(apus: &Apus, folder: &Path, script: &str) -> String {
-    let prelude = "import boto3, botocore\nfrom boto3.s3.transfer import TransferConfig\ns3 = boto3.client('s3')\n\
-        def metadata(answer):\n    return {name.lower(): value for name, value in answer['Metadata'].items()}\n";
-    run(apus, folder, "python", &["-c", &format!("{prelude}{script}")])
 }
 
 fn rclone(apus: &Apus, folder: &Path, arguments: &[&str]) {
@@ -69,7 +35,7 @@ fn rclone(apus: &Apus, folder: &Path, arguments: &[&str]) {
         ("CONFIG", "/dev/null".to_owned()),
         ("CONFIG_APUS_TYPE", "s3".to_owned()),
         ("CONFIG_APUS_PROVIDER", "Other".to_owned()),
-        ("CONFIG_APUS_ENDPOINT", url(apus)),
+        ("CONFIG_APUS_ENDPOINT", boto::url(apus)),
         ("CONFIG_APUS_ACCESS_KEY_ID", "test:tester".to_owned()),
         ("CONFIG_APUS_SECRET_ACCESS_KEY", "testing".to_owned()),
         ("CONFIG_APUS_REGION", "us-east-1".to_owned()),
@@ -144,7 +110,7 @@ try:
 except botocore.exceptions.ClientError as error:
     assert error.response['Error']['Code'] == 'PreconditionFailed', error
 "#;
-    boto3(&apus, folder.path(), script);
+    boto::script(&apus, folder.path(), script);
 }
 
 #[test]
@@ -167,7 +133,7 @@ for refused, body, code in [({}, b'x', 'EntityTooSmall'), ({}, b'x' * 21, 'Entit
     assert f'<Code>{code}</Code>' in answer.text, answer.text
 assert s3.get_object(Bucket='pail', Key='forms/a b.txt')['Body'].read() == b'from a form'
 "#;
-    boto3(&apus, folder.path(), script);
+    boto::script(&apus, folder.path(), script);
 }
 
 #[test]
@@ -282,5 +248,5 @@ assert len(s3.delete_objects(Bucket='locks', Delete=doomed(made['ETag']))['Delet
 assert tried(s3.head_object, Key='large') == '404'
 print('kept')
 "#;
-    assert_eq!(boto3(&apus, folder.path(), script), "kept\n");
+    assert_eq!(boto::script(&apus, folder.path(), script), "kept\n");
 }

@@ -1,41 +1,9 @@
 //! What buckets and objects have beside themselves on AWS, as boto3 asks for it: tags, policies, rules for browsers.
 
-use std::process::Command;
+use apus_tests::boto;
 
-use apus_tests::{Apus, User, tools};
-use tempfile::TempDir;
-
-/// Two users of one account, of whom the first owns it, and the owner of another.
-const USERS: [User; 3] = [
-    User { account: "test", name: "tester", key: "testing", groups: &[".admin"] },
-    User { account: "test", name: "tester3", key: "testing3", groups: &["friends"] },
-    User { account: "test2", name: "tester2", key: "testing2", groups: &[".admin"] },
-];
-
-/// Clients of each user, a client without a key, and how errors are looked at.
-const PRELUDE: &str = r#"
-import boto3, botocore, json, os, time, urllib.request
-from botocore import UNSIGNED
-from botocore.config import Config
-
-def client(user=None, key=None):
-    config = Config(retries={'max_attempts': 1}, s3={'addressing_style': 'path'}, **({} if user else {'signature_version': UNSIGNED}))
-    made = boto3.client('s3', aws_access_key_id=user, aws_secret_access_key=key, config=config)
-    # Buckets of other accounts have a colon in their names, which boto3 knows from other servers but checks.
-    made.meta.events.unregister('before-parameter-build.s3', botocore.handlers.validate_bucket_name)
-    return made
-
-owner, friend = client('test:tester', 'testing'), client('test:tester3', 'testing3')
-stranger, nobody = client('test2:tester2', 'testing2'), client()
-
-def refused(code, call, **arguments):
-    try:
-        call(**arguments)
-    except botocore.exceptions.ClientError as error:
-        assert error.response['Error']['Code'] == code, error
-        return error.response
-    raise SystemExit(f'{code} was expected of {arguments}')
-
+/// A bucket with an object.
+const BUCKET: &str = r#"
 def body(by, bucket='pail', key='k'):
     return by.get_object(Bucket=bucket, Key=key)['Body'].read()
 
@@ -44,16 +12,7 @@ owner.put_object(Bucket='pail', Key='k', Body=b'one')
 "#;
 
 fn run(script: &str) {
-    let (apus, folder) = (Apus::builder().users(&USERS).start(), TempDir::new().expect("a folder"));
-    let mut python = Command::new(tools::python_program("python"));
-    let url = format!("http://{}", apus.swift().address);
-    let settings = [
-        ("AWS_ENDPOINT_URL", url.as_str()),
-        ("AWS_DEFAULT_REGION", "us-east-1"),
-        ("AWS_CONFIG_FILE", "/dev/null"),
-        ("AWS_EC2_METADATA_DISABLED", "true"),
-    ];
-    tools::run(python.envs(settings).current_dir(folder.path()).args(["-c", &format!("{PRELUDE}{script}")]));
+    boto::story(&format!("{BUCKET}{script}"));
 }
 
 #[test]
