@@ -10,6 +10,7 @@ mod config;
 pub mod delete;
 mod dlo;
 mod error;
+mod examine;
 mod expire;
 pub mod manifest;
 pub mod put;
