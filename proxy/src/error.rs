@@ -8,7 +8,7 @@ use crate::auth::Denied;
 use crate::auth::account_acl::InvalidAccountAcl;
 use crate::auth::acl::InvalidAcl;
 use crate::constraints::{BadLength, Invalid};
-use crate::ops::crypto::Undecryptable;
+use crate::ops::crypto::{Locked, Undecryptable};
 use crate::ops::history::HistoryError;
 use crate::ops::large::LargeError;
 use crate::ops::lock::LockError;
@@ -106,6 +106,9 @@ pub enum Error {
     /// What is stored cannot be decrypted.
     #[error(transparent)]
     Undecryptable(#[from] Undecryptable),
+    /// It is encrypted with a key that the reader does not have.
+    #[error(transparent)]
+    Locked(#[from] Locked),
     /// Too few storage servers could do it.
     #[error("too few storage servers could do it")]
     Unavailable,

@@ -41,7 +41,7 @@ impl Iv {
     }
 }
 
-fn random<const N: usize>() -> Result<[u8; N], CryptoError> {
+pub(super) fn random<const N: usize>() -> Result<[u8; N], CryptoError> {
     let mut bytes = [0; N];
     getrandom::fill(&mut bytes).map_err(|_| CryptoError::NoRandomness)?;
     Ok(bytes)
@@ -69,6 +69,16 @@ impl Key {
     /// Whether `mac` is [`Key::etag_mac`] of `etag`, in constant time.
     pub fn is_etag_mac(&self, etag: &[u8], mac: &str) -> bool {
         STANDARD.decode(mac).is_ok_and(|mac| hmac(&self.0).chain_update(etag).verify_slice(&mac).is_ok())
+    }
+
+    /// By which a key is recognised beyond doubt.
+    pub(super) fn full_check_value(&self) -> String {
+        self.etag_mac(CHECKED)
+    }
+
+    /// Whether it is its [`Key::full_check_value`], in constant time.
+    pub(super) fn is_full_check_value(&self, value: &str) -> bool {
+        self.is_etag_mac(CHECKED, value)
     }
 
     /// By which a key is recognised without being known.

@@ -71,7 +71,8 @@ pub struct Encryption {
     pub root_secret: Option<RootSecret>,
     /// Which root secret new data is encrypted with; without it, `root_secret`.
     pub active_root_secret_id: Option<String>,
-    /// Whether new data is stored as it is. What is encrypted is decrypted all the same.
+    /// Whether new data is stored as it is, unless its writer or its container asks for encryption. What is encrypted is decrypted
+    /// all the same.
     pub disable_encryption: bool,
     /// The version of the key ids that are written.
     pub meta_version_to_write: MetaVersion,

@@ -9,6 +9,8 @@ use super::{Cipher, CryptoError, Iv, Key};
 
 /// The one cipher there is.
 const CIPHER: &str = "AES_CTR_256";
+/// The same, with the key of a client: Swift must not take its own.
+const OF_CUSTOMERS: &str = "AES_CTR_256_CUSTOMER";
 /// What Python's `quote_plus` leaves as it is; spaces become `+`.
 const QUOTED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'_').remove(b'.').remove(b'-').remove(b'~').remove(b' ');
 
@@ -73,10 +75,22 @@ impl BodyKey {
     /// # Errors
     /// When the system gives no random bytes.
     pub fn wrapped(&self, object_key: &Key, key_id: &KeyId) -> Result<Meta, CryptoError> {
+        Ok(Meta { key_id: Some(key_id.clone()), ..self.wrapped_with(object_key)? })
+    }
+
+    /// Crypto meta with this key, wrapped with one that is made of a client's.
+    ///
+    /// # Errors
+    /// When the system gives no random bytes.
+    pub fn wrapped_for_customer(&self, item_key: &Key) -> Result<Meta, CryptoError> {
+        Ok(Meta { cipher: Some(OF_CUSTOMERS.to_owned()), ..self.wrapped_with(item_key)? })
+    }
+
+    fn wrapped_with(&self, wrapping: &Key) -> Result<Meta, CryptoError> {
         let (iv, mut key) = (Iv::random()?, self.key.0);
-        Cipher::new(object_key, &iv).apply(&mut key);
+        Cipher::new(wrapping, &iv).apply(&mut key);
         let body_key = WrappedKey { iv: Base64(iv.0.to_vec()), key: Base64(key.to_vec()) };
-        Ok(Meta { body_key: Some(body_key), key_id: Some(key_id.clone()), ..Meta::of(&self.iv) })
+        Ok(Meta { body_key: Some(body_key), ..Meta::of(&self.iv) })
     }
 }
 
@@ -115,12 +129,17 @@ impl Meta {
     /// The IV, if the cipher is the one we know.
     pub(super) fn checked_iv(&self) -> Result<Iv, CryptoError> {
         match self.cipher.as_deref() {
-            Some(CIPHER) => {}
+            Some(CIPHER | OF_CUSTOMERS) => {}
             Some(_) => return Err(CryptoError::Malformed("the cipher must be AES_CTR_256")),
             None => return Err(CryptoError::Malformed("no cipher")),
         }
         let iv = self.iv.as_ref().ok_or(CryptoError::Malformed("no IV"))?;
         iv.0.as_slice().try_into().map(Iv).map_err(|_| CryptoError::Malformed("an IV has 16 bytes"))
+    }
+
+    /// Whether the key is a client's.
+    pub fn is_customers(&self) -> bool {
+        self.cipher.as_deref() == Some(OF_CUSTOMERS)
     }
 
     /// Makes sure that it is about a body and names the cipher that we know.

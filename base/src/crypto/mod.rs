@@ -11,16 +11,21 @@
 //! that names IV, cipher and key ([`Meta`]). Nothing here does I/O but asking the system for random bytes; keys and
 //! secrets are never shown by `Debug` nor named in errors.
 //!
+//! A body may be encrypted with a client's key instead ([`CustomerKey`]). Its crypto meta then names another cipher, at which
+//! Swift gives up, and the ETag is that of what is stored.
+//!
 //! Counter mode has no integrity: a wrong secret would give garbage, not an error. So what is read is first held against the
 //! HMAC of the ETag, or the check value of its key, and refused ([`CryptoError::WrongSecret`]) where that differs.
 
 mod cipher;
+mod customer;
 mod keymaster;
 mod meta;
 mod rewrap;
 mod sealed;
 
 pub use cipher::{Cipher, Iv, Key};
+pub use customer::CustomerKey;
 pub use keymaster::{Encryption, InvalidEncryption, Keymaster, MetaVersion, ObjectKeys, RootSecret};
 pub use meta::{BodyKey, KeyId, Meta, WrappedKey};
 pub use rewrap::{is_outdated, open_listed, rewrap};
@@ -36,6 +41,8 @@ pub mod header {
     pub const ETAG_MAC: &str = "x-object-sysmeta-crypto-etag-mac";
     /// The encrypted ETag that the container's listing shows.
     pub const LISTED_ETAG: &str = "x-object-sysmeta-container-update-override-etag";
+    /// By which the key of a client is known again that a body is encrypted with. It is Apus's alone.
+    pub const CUSTOMER_LOCK: &str = "x-object-sysmeta-customer-lock";
     /// Which key the user metadata is encrypted with.
     pub const USER_META: &str = "x-object-transient-sysmeta-crypto-meta";
     /// What begins the name of each encrypted item of user metadata.
@@ -61,6 +68,9 @@ pub enum CryptoError {
     /// The secret of that id is another than the one it was encrypted with, or the item is damaged.
     #[error("the root secret {0:?} is not the one that this was encrypted with")]
     WrongSecret(Option<String>),
+    /// A client's key is another than the one that something was encrypted with.
+    #[error("the client's key is not the one that this was encrypted with")]
+    WrongKey,
     /// Encryption is off: there is no active root secret.
     #[error("no active root secret")]
     NoActiveSecret,

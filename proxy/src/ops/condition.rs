@@ -74,7 +74,7 @@ impl Condition {
         let Some(stored) = stored else { return Ok(self.conditions.permit_write(None)) };
         let mut response = Response::new(body::empty());
         *response.headers_mut() = stored.clone();
-        let opened = crypto::open(call.proxy, name, &Method::HEAD, response);
+        let opened = crypto::open(call, name, &Method::HEAD, response);
         let opened = opened.map_err(|error| PutError::Condition(Box::new(error)))?;
         Ok(self.conditions.permit_write(Some(&self.etag(opened.headers()))))
     }

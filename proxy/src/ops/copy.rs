@@ -1,15 +1,17 @@
 //! Copying objects inside the cluster. The bytes stream from the source's servers to the destination's.
 
 use apus_base::body::{Body, BodyError};
+use apus_base::client::Footers;
 use apus_base::object_lock::{CHANGED, WRITTEN};
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE, ETAG, LAST_MODIFIED};
 use http::{HeaderMap, HeaderValue, Response, StatusCode};
 
 use super::Call;
 use super::condition::Condition;
+use super::crypto::{LOCK, Seal};
 use super::get::{Read, get};
 use super::headers::{is_object_meta, is_object_sysmeta, pick, stored};
-use super::large::{DYNAMIC, View, is_static, make_plain, put::put_copied};
+use super::large::{DYNAMIC, S3_CHECKSUM, View, is_static, make_plain, put::put_copied};
 use super::put::{DELETE_AT, Put, Stored, put};
 use super::resource::ObjectName;
 use super::symlink::Link;
@@ -19,6 +21,19 @@ use crate::error::Error;
 
 /// What begins the names of what a layer wants the listing to show instead of the object's own.
 const LISTED: &str = "x-object-sysmeta-container-update-override-";
+
+/// What a copy is made under, beside what is asked of every one.
+#[derive(Default)]
+pub struct Terms {
+    /// What must be at its destination.
+    pub condition: Option<Condition>,
+    /// What its bytes go through on their way.
+    pub through: Option<Box<dyn FnOnce(Body) -> Body + Send>>,
+    /// How it is encrypted.
+    pub seal: Seal,
+    /// What is kept with it and known when all of them have gone by.
+    pub behind: Option<Footers>,
+}
 
 /// What became of a copy.
 pub enum Copied {
@@ -45,19 +60,15 @@ pub enum Copied {
 /// When the caller may not read the source or write the destination, the source is longer than an object may be, or as
 /// [`get`] and [`put`].
 pub async fn copy(call: Call<'_>, source: Read, destination: ObjectName) -> Result<Copied, Error> {
-    copy_if(call, source, destination, None).await
+    copy_if(call, source, destination, Terms::default()).await
 }
 
-/// Copies an object, if what is at its destination meets a condition.
+/// Copies an object on terms.
 ///
 /// # Errors
 /// As [`copy`], `Unmet`, and `Contended`.
-pub async fn copy_if(
-    call: Call<'_>,
-    mut source: Read,
-    destination: ObjectName,
-    condition: Option<Condition>,
-) -> Result<Copied, Error> {
+pub async fn copy_if(call: Call<'_>, mut source: Read, destination: ObjectName, terms: Terms) -> Result<Copied, Error> {
+    let Terms { condition, through, seal, behind } = terms;
     let as_manifest = matches!(source.view, View::Manifest | View::RawManifest);
     if as_manifest {
         source.view = View::RawManifest;
@@ -75,7 +86,11 @@ pub async fn copy_if(
     let source_modified = from.headers().get(LAST_MODIFIED).cloned();
     let source_version = from.headers().get(VERSION_ID).cloned();
     let is_slo_manifest = as_manifest && is_static(from.headers());
-    let copy = Put { condition, ..Put::new(destination, headers, Ok(Some(length)), from.into_body()) };
+    let body = match through {
+        Some(through) => through(from.into_body()),
+        None => from.into_body(),
+    };
+    let copy = Put { condition, seal, behind, ..Put::new(destination, headers, Ok(Some(length)), body) };
     let stored = if is_slo_manifest { put_copied(call, copy).await } else { put(call, copy).await };
     match stored {
         Ok(stored) => Ok(Copied::Stored { stored: Box::new(stored), source_modified, source_version, metadata }),
@@ -107,6 +122,10 @@ fn destination_headers(source: &HeaderMap, request: &HeaderMap, whole: bool, as_
     // A copy is locked when it asks to be, or where its container says so.
     headers.remove(WRITTEN);
     headers.remove(CHANGED);
+    headers.remove(LOCK);
+    if !whole {
+        headers.remove(S3_CHECKSUM);
+    }
     let kept = request.iter().filter(|(name, _)| **name != CONTENT_LENGTH);
     for (name, value) in kept {
         headers.insert(name.clone(), value.clone());
@@ -124,6 +143,7 @@ fn destination_headers(source: &HeaderMap, request: &HeaderMap, whole: bool, as_
     if whole
         && (manifest.is_none() || as_manifest)
         && !is_static(source)
+        && !source.contains_key(LOCK)
         && let Some(etag) = source.get(ETAG)
     {
         headers.insert(ETAG, etag.clone());

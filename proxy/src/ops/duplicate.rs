@@ -6,6 +6,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Response};
 
 use super::Call;
 use super::copy::unreadable;
+use super::crypto::{CIPHER, Seal};
 use super::get::{self, Read};
 use super::headers::{SLO_SIZE, pick, plain_content_type, stored};
 use super::put::{DELETE_AT, Put, Stored, store};
@@ -19,7 +20,7 @@ const IS_MANIFEST: HeaderName = HeaderName::from_static("x-static-large-object")
 /// The newest of what is stored at a name; `None` if nothing is.
 pub(super) async fn newest(call: Call<'_>, name: &ObjectName) -> Result<Option<Response<Body>>, Error> {
     let read = Read::asked(name.clone(), Method::GET, &HeaderMap::new(), true);
-    match get::stored(call, &read).await {
+    match get::sealed(call, &read).await {
         Ok(found) => Ok(Some(found)),
         Err(error) if error.is_not_found() => Ok(None),
         Err(error) => Err(error),
@@ -35,7 +36,8 @@ pub(super) async fn duplicate(call: Call<'_>, from: Response<Body>, to: ObjectNa
     let length = from.headers().get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
     let length = length.map(Some).ok_or(BadLength::Missing);
     let source = to.clone();
-    let put = Put { own: true, ..Put::new(to, headers, length, from.into_body()) };
+    let seal = if from.headers().contains_key(CIPHER) { Seal::Always } else { Seal::AsConfigured };
+    let put = Put { own: true, seal, ..Put::new(to, headers, length, from.into_body()) };
     store(call, put).await.map_err(|error| match error {
         Error::Body(reason) => unreadable(&source, &reason),
         error => error,

@@ -68,6 +68,17 @@ pub(super) async fn undivided(call: Call<'_>, read: &Read) -> Result<Response<Bo
 /// # Errors
 /// As [`get`], but anybody may.
 pub(super) async fn stored(call: Call<'_>, read: &Read) -> Result<Response<Body>, Error> {
+    stored_with(call, read, crypto::open).await
+}
+
+/// The same, but what is encrypted with a client's key stays so.
+pub(super) async fn sealed(call: Call<'_>, read: &Read) -> Result<Response<Body>, Error> {
+    stored_with(call, read, crypto::open_sealed).await
+}
+
+type Open = fn(Call<'_>, &ObjectName, &Method, Response<Body>) -> Result<Response<Body>, Error>;
+
+async fn stored_with(call: Call<'_>, read: &Read, open: Open) -> Result<Response<Body>, Error> {
     let (client, name) = (&call.proxy.client, &read.name);
     let info = client.container_info(&name.account, &name.container).await?;
     let policy = info.found().map_or_else(|| client.cluster().policies.default_index(), |info| info.policy);
@@ -77,7 +88,7 @@ pub(super) async fn stored(call: Call<'_>, read: &Read) -> Result<Response<Body>
     call.open_expired(&mut headers);
     let target = Target::Object(name.target(policy));
     let response = client.read(read.method.clone(), &target, None, &headers, read.newest).await?;
-    let response = crypto::open(call.proxy, name, &read.method, response)?;
+    let response = open(call, name, &read.method, response)?;
     match response.status() {
         StatusCode::NOT_MODIFIED | StatusCode::PRECONDITION_FAILED | StatusCode::RANGE_NOT_SATISFIABLE => Ok(response),
         StatusCode::NOT_FOUND => Err(Error::NotFound),

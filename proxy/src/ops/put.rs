@@ -8,6 +8,7 @@ use http::header::{CONTENT_TYPE, ETAG, IF_NONE_MATCH};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 
 use super::condition::Condition;
+use super::crypto::Seal;
 use super::headers::{content_type, pick, stored};
 use super::large::check_manifest_header;
 use super::resource::{ObjectName, Resource};
@@ -36,6 +37,8 @@ pub struct Put {
     pub condition: Option<Condition>,
     /// Whether its headers are the cluster's own, or a client's that keep to the rules: then they are stored as they are.
     pub own: bool,
+    /// How it is encrypted.
+    pub seal: Seal,
     /// What the cluster keeps with it and knows only when all bytes have been.
     pub behind: Option<Footers>,
 }
@@ -43,7 +46,17 @@ pub struct Put {
 impl Put {
     /// A client's.
     pub fn new(name: ObjectName, headers: HeaderMap, length: Result<Option<u64>, BadLength>, body: Body) -> Self {
-        Self { name, headers, length, body, written: None, condition: None, own: false, behind: None }
+        Self {
+            name,
+            headers,
+            length,
+            body,
+            written: None,
+            condition: None,
+            own: false,
+            seal: Seal::default(),
+            behind: None,
+        }
     }
 
     /// Holds a client's headers to the rules and keeps of them what is to be stored, and what says how. Gives the version.
@@ -104,6 +117,9 @@ pub(super) async fn put_with(call: Call<'_>, mut put: Put, own: HeaderMap) -> Re
     let container = call.container_of(&put.name).await?;
     quota::check(call, &put.name, &container, put.length.unwrap_or(None)).await?;
     lock::at_write(call, &mut put, &container).await?;
+    if put.seal == Seal::AsConfigured && crypto::is_default(&container) {
+        put.seal = Seal::Always;
+    }
     if !own.is_empty() {
         put.settle(call)?;
         put.headers.extend(own);
@@ -132,7 +148,7 @@ pub(super) async fn store(call: Call<'_>, mut put: Put) -> Result<Stored, Error>
     // One that is no text is still a promise, and no body keeps it.
     let expect_etag = expect_etag.as_ref().map(|etag| String::from_utf8_lossy(etag.as_bytes()).into_owned());
     crypto::seal_metadata(call.proxy, &put.name, &mut headers)?;
-    let outgoing = crypto::Outgoing::new(call.proxy, &put.name, &mut headers, put.body, expect_etag)?;
+    let outgoing = crypto::Outgoing::new(call.proxy, &put.name, &mut headers, put.body, expect_etag, &put.seal)?;
     let answered = outgoing.answered();
     let object = PutObject {
         path: put.name.target(container.policy),

@@ -6,9 +6,9 @@ use http::header::{CONTENT_LENGTH, LAST_MODIFIED};
 use http::{HeaderMap, Method};
 
 use super::auth::header;
+use super::checksums::Kept;
 use super::code::Code;
 use super::fault::Fault;
-use super::payload::checksum::Algorithm;
 use super::xml::Xml;
 use super::{Answered, Face, document, metadata, object};
 use crate::ops::large::manifest::Segment;
@@ -94,8 +94,10 @@ pub(super) async fn answer(face: &Face<'_>) -> Answered {
     if let Some(etag) = metadata::etag(&described).filter(|_| wants(Attribute::ETag)) {
         xml.text("ETag", &etag);
     }
-    if wants(Attribute::Checksum) {
-        checksum(&mut xml, &described);
+    if let Some(kept) = Kept::of(&described).filter(|_| wants(Attribute::Checksum)) {
+        xml.open("Checksum");
+        kept.write(&mut xml);
+        xml.close();
     }
     if wants(Attribute::ObjectParts) && is_static(&described) {
         parts(&mut xml, &numbered(face, &described).await?, wanted.page);
@@ -111,31 +113,6 @@ pub(super) async fn answer(face: &Face<'_>) -> Answered {
     response.headers_mut().extend(shown.get(LAST_MODIFIED).map(|moment| (LAST_MODIFIED, moment.clone())));
     metadata::show_version(&described, response.headers_mut());
     Ok(response)
-}
-
-fn checksum(xml: &mut Xml, described: &HeaderMap) {
-    let mut shown = HeaderMap::new();
-    metadata::show_checksum(described, &mut shown);
-    let values = Algorithm::ALL.into_iter().filter_map(|algorithm| Some((algorithm, shown.get(algorithm.header())?)));
-    let values: Vec<_> = values.filter_map(|(algorithm, value)| Some((algorithm, value.to_str().ok()?))).collect();
-    if values.is_empty() {
-        return;
-    }
-    xml.open("Checksum");
-    for (algorithm, value) in values {
-        xml.text(element(algorithm), value);
-    }
-    xml.text("ChecksumType", header(&shown, "x-amz-checksum-type")).close();
-}
-
-fn element(algorithm: Algorithm) -> &'static str {
-    match algorithm {
-        Algorithm::Crc32 => "ChecksumCRC32",
-        Algorithm::Crc32c => "ChecksumCRC32C",
-        Algorithm::Crc64Nvme => "ChecksumCRC64NVME",
-        Algorithm::Sha1 => "ChecksumSHA1",
-        Algorithm::Sha256 => "ChecksumSHA256",
-    }
 }
 
 /// The parts of an object, by their numbers, with their lengths. Those of an upload have the numbers that they were uploaded

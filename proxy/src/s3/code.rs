@@ -29,6 +29,7 @@ pub enum Code {
     InvalidBucketAclWithObjectOwnership,
     InvalidChunkSize,
     InvalidDigest,
+    InvalidEncryptionAlgorithm,
     InvalidLocationConstraint,
     InvalidPart,
     InvalidPartNumber,
@@ -70,6 +71,7 @@ pub enum Code {
     PreconditionFailed,
     RequestTimeTooSkewed,
     RequestTimeout,
+    ServerSideEncryptionConfigurationNotFound,
     ServiceUnavailable,
     SignatureDoesNotMatch,
     SlowDown,
@@ -296,6 +298,16 @@ impl Code {
             ),
             Self::NoSuchVersion => ("NoSuchVersion", StatusCode::NOT_FOUND, "The specified version does not exist."),
             Self::NotImplemented => ("NotImplemented", StatusCode::NOT_IMPLEMENTED, "Not implemented."),
+            Self::InvalidEncryptionAlgorithm => (
+                "InvalidEncryptionAlgorithmError",
+                StatusCode::BAD_REQUEST,
+                "The encryption request that you specified is not valid. The valid value is AES256.",
+            ),
+            Self::ServerSideEncryptionConfigurationNotFound => (
+                "ServerSideEncryptionConfigurationNotFoundError",
+                StatusCode::NOT_FOUND,
+                "The server side encryption configuration was not found",
+            ),
             Self::OwnershipControlsNotFound => (
                 "OwnershipControlsNotFoundError",
                 StatusCode::NOT_FOUND,

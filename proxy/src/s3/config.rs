@@ -31,6 +31,9 @@ pub struct Config {
     pub min_segment_size: u64,
     /// How far a client's clock may be from ours, in seconds.
     pub allowable_clock_skew: u64,
+    /// Whether a client's own key of encryption (SSE-C) is taken over TLS only. Where something else ends TLS before this server, and
+    /// nobody listens in between, it may be false.
+    pub customer_keys_need_tls: bool,
     /// Whether those who ask too often get 429 instead of 503.
     pub ratelimit_as_client_error: bool,
 }
@@ -50,6 +53,7 @@ impl Default for Config {
             multi_delete_concurrency: 2,
             min_segment_size: 5 * 1024 * 1024,
             allowable_clock_skew: 900,
+            customer_keys_need_tls: true,
             ratelimit_as_client_error: false,
         }
     }

@@ -6,15 +6,18 @@ use http::header::{CONTENT_LENGTH, CONTENT_TYPE, RANGE};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode};
 use percent_encoding::percent_decode_str;
 
+use super::checksums::{self, Kept};
 use super::code::Code;
+use super::encryption::{self, Sealing};
 use super::fault::Fault;
 use super::lifecycle::{self, Current};
 use super::listing::version_id;
+use super::payload::checked::Measure;
 use super::policy::Need;
 use super::xml::Xml;
-use super::{Answered, Face, condition, document, lock, metadata, object, tagging};
-use crate::ops::condition::Condition;
-use crate::ops::copy::{Copied, copy_if};
+use super::{Answered, Face, condition, document, lock, metadata, multipart, object, tagging};
+use crate::ops::copy::{Copied, Terms, copy_if};
+use crate::ops::crypto::{LOCK, Seal};
 use crate::ops::get::{Read, get};
 use crate::ops::put::Stored;
 use crate::ops::resource::ObjectName;
@@ -115,12 +118,13 @@ impl Plan {
         to: ObjectName,
         mut request: HeaderMap,
         range: &HeaderMap,
-        condition: Option<Condition>,
+        terms: Terms,
     ) -> Result<(Box<Stored>, Option<HeaderValue>), Fault> {
         request.insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
         let parts = face.request(Method::PUT, request);
         let (container, key) = (to.container.clone(), to.object.clone());
-        match copy_if(face.call(&parts), self.read(Method::GET, range), to, condition.clone()).await {
+        let condition = terms.condition.clone();
+        match copy_if(face.call(&parts), self.read(Method::GET, range), to, terms).await {
             Ok(Copied::Stored { stored, source_version, .. }) => Ok((stored, source_version)),
             Ok(Copied::Unmet(response)) => Err(unmet(&response)),
             Err(error) => Err(condition::refused(error, condition.as_ref(), &key)
@@ -156,8 +160,11 @@ pub(super) async fn answer(face: &Face<'_>) -> Answered {
     let plan = Plan::of(face)?.ok_or(Fault::new(Code::InvalidArgument))?;
     let source = plan.check(face).await?;
     let (to, condition) = (face.object()?, condition::of_put(&face.parts.headers)?);
+    encryption::check_source(face, &source)?;
+    let sealing = Sealing::of(face, &face.parts.headers).await?;
     let replaces = super::auth::header(&face.parts.headers, "x-amz-metadata-directive") == "REPLACE";
-    if plan.source == to && !replaces && plan.version.is_none() {
+    let reseals = sealing.seal != Seal::AsConfigured || source.contains_key(LOCK);
+    if plan.source == to && !replaces && !reseals && plan.version.is_none() {
         let sentence = "This copy request is illegal because it is trying to copy an object to itself without changing the \
             object's metadata, storage class, website redirect location or encryption attributes.";
         return Err(Fault::saying(Code::InvalidRequest, sentence));
@@ -173,10 +180,15 @@ pub(super) async fn answer(face: &Face<'_>) -> Answered {
     request.extend(tagging::copied(&face.parts.headers, &source)?);
     let tags = tagging::Tags::of_object(&request);
     request.extend(lock::asked(face, &face.parts.headers).await?);
-    let (stored, source_version) = plan.run(face, to, request, &HeaderMap::new(), condition).await?;
-    let mut response = result("CopyObjectResult", &stored);
+    let measure = measure(face, &source)?;
+    let terms = measure.as_ref().map_or_else(Terms::default, checksums::measured);
+    let terms = Terms { condition, seal: sealing.seal.clone(), ..terms };
+    let (stored, source_version) = plan.run(face, to, request, &HeaderMap::new(), terms).await?;
+    let kept = measure.map_or_else(|| Kept::of(&source), |measure| measure.kept());
+    let mut response = result("CopyObjectResult", &stored, kept.as_ref(), true);
     let current = Current { key: face.key()?, bytes: stored.length, tags: &tags, written: stored.written };
     lifecycle::show(face, &current, response.headers_mut()).await;
+    sealing.show(response.headers_mut());
     let version = object::answered(&stored).headers().get("x-amz-version-id").cloned();
     if let Some(version) = version {
         response.headers_mut().insert("x-amz-version-id", version);
@@ -187,12 +199,27 @@ pub(super) async fn answer(face: &Face<'_>) -> Answered {
     Ok(response)
 }
 
-/// The answer to a copy.
-pub(super) fn result(root: &'static str, stored: &Stored) -> Response<Body> {
+/// What computes the checksum of a copy whose source has none that it can have: another algorithm is asked for, or that of the
+/// source is one of its parts' checksums, and a copy has no parts.
+fn measure(face: &Face<'_>, source: &HeaderMap) -> Result<Option<Measure>, Fault> {
+    let kept = Kept::of(source);
+    let asked = multipart::asked_algorithm(&face.parts.headers)?;
+    let algorithm = asked.or(kept.as_ref().map(|kept| kept.algorithm));
+    let is_usable = kept.is_some_and(|kept| !kept.is_composite() && asked.is_none_or(|asked| asked == kept.algorithm));
+    Ok(algorithm.filter(|_| !is_usable).map(Measure::new))
+}
+
+/// The answer to a copy, with its checksum; `whole` is an object and no part.
+pub(super) fn result(root: &'static str, stored: &Stored, kept: Option<&Kept>, whole: bool) -> Response<Body> {
     let mut xml = Xml::new(root);
     xml.text("LastModified", &metadata::xml_time(Timestamp::from_secs(stored.written.secs_ceil())));
     let etag = stored.etag.as_deref().unwrap_or_default().trim_matches('"');
     xml.text("ETag", &format!("\"{etag}\""));
+    match kept {
+        Some(kept) if whole => kept.write(&mut xml),
+        Some(kept) => drop(xml.text(kept.algorithm.element(), &kept.value)),
+        None => {}
+    }
     document(xml)
 }
 

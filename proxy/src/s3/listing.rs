@@ -6,6 +6,7 @@ use http::{HeaderMap, Method};
 
 use super::code::Code;
 use super::fault::Fault;
+use super::multipart::Scheme;
 use super::service::owner;
 use super::xml::Xml;
 use super::{Answered, Face, document, metadata, quoted};
@@ -176,6 +177,9 @@ impl Asked {
         xml.text("LastModified", &metadata::xml_time(modified));
         if !is_marker {
             xml.text("ETag", &etag(object)).text("Size", &object.bytes.to_string());
+            if let Some(scheme) = object.s3_checksum.as_deref().and_then(Scheme::parse) {
+                scheme.write(xml);
+            }
         }
         if !matches!(self.form, Form::V2 { fetch_owner: false, .. }) {
             owner(xml, "Owner", &face.user);

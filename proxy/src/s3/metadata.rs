@@ -2,7 +2,6 @@
 
 use std::fmt::Write as _;
 
-use apus_base::client::Footers;
 use apus_base::object_lock::WRITTEN;
 use apus_base::timestamp::Timestamp;
 use apus_base::wire::header::BACKEND_DATA_TIMESTAMP;
@@ -17,9 +16,8 @@ use super::auth::header;
 use super::code::Code;
 use super::fault::Fault;
 use super::lock;
-use super::payload::Promise;
-use super::payload::checksum::Algorithm;
 use super::tagging::{COUNT, TAGS, count};
+use crate::ops::crypto::{CIPHER, LOCK};
 use crate::ops::large::{PARTS_COUNT, S3_ETAG, is_static};
 use crate::ops::versions::VERSION_ID;
 use apus_base::hex::hex;
@@ -28,14 +26,10 @@ use apus_base::hex::hex;
 pub(super) const META: &str = "x-amz-meta-";
 /// User metadata, in Swift's.
 const SWIFT_META: &str = "x-object-meta-";
-/// The checksum that an object was sent with: `CRC32 sOO8/Q==`.
-const CHECKSUM: HeaderName = HeaderName::from_static(CHECKSUM_NAME);
-const CHECKSUM_NAME: &str = "x-object-sysmeta-s3api-checksum";
 const DELETE_AT: &str = "x-delete-at";
 /// Where a website sends who asks for the object.
 pub(super) const REDIRECT: &str = "x-amz-website-redirect-location";
 const REDIRECT_STORED: HeaderName = HeaderName::from_static("x-object-sysmeta-s3api-website-redirect-location");
-const CIPHER: &str = "x-backend-crypto-cipher";
 
 /// Headers that both vocabularies have.
 const DESCRIBING: [HeaderName; 6] = [
@@ -108,32 +102,6 @@ pub(super) fn described(request: &HeaderMap) -> HeaderMap {
     headers
 }
 
-/// What keeps the checksum of a body with the object that it becomes.
-pub(super) fn checksum_behind(promise: Option<&Promise>) -> Option<Footers> {
-    let promise = promise?.clone();
-    let make = move || {
-        let mut headers = HeaderMap::new();
-        if let Some(text) = promise.text() {
-            set(&mut headers, CHECKSUM, &text);
-        }
-        Ok(headers)
-    };
-    Some(Footers { names: vec![CHECKSUM_NAME], make: Box::new(make) })
-}
-
-/// Shows in the answer to an upload the checksum that it had.
-pub(super) fn answer_checksum(headers: &mut HeaderMap, promise: Option<&Promise>) {
-    if let Some((name, value)) = promise.and_then(|promise| Some((promise.header(), promise.value()?))) {
-        set(headers, HeaderName::from_static(name), &value);
-        headers.insert("x-amz-checksum-type", HeaderValue::from_static("FULL_OBJECT"));
-    }
-}
-
-/// Makes a copy of other bytes have no checksum.
-pub(super) fn forget_checksum(headers: &mut HeaderMap) {
-    headers.insert(CHECKSUM, HeaderValue::from_static(""));
-}
-
 /// The MD5 that a request promises.
 ///
 /// # Errors
@@ -185,7 +153,8 @@ pub(super) fn shown(answer: &HeaderMap) -> HeaderMap {
     if let Some(count) = count(answer) {
         headers.insert(COUNT, HeaderValue::from(count));
     }
-    if answer.contains_key(CIPHER) {
+    // A large object with a client's key may have its manifest under the root secret.
+    if answer.contains_key(CIPHER) && !answer.contains_key(LOCK) {
         headers.insert("x-amz-server-side-encryption", HeaderValue::from_static("AES256"));
     }
     if let Some(secs) = header(answer, DELETE_AT).parse().ok().map(Timestamp::from_secs) {
@@ -196,15 +165,6 @@ pub(super) fn shown(answer: &HeaderMap) -> HeaderMap {
         set(&mut headers, ETAG, &format!("\"{etag}\""));
     }
     headers
-}
-
-/// Shows the checksum that an object was sent with to who asks for it.
-pub(super) fn show_checksum(answer: &HeaderMap, headers: &mut HeaderMap) {
-    let Some((name, value)) = header(answer, CHECKSUM.as_str()).split_once(' ') else { return };
-    if let Some(algorithm) = Algorithm::ALL.into_iter().find(|algorithm| algorithm.name() == name) {
-        set(headers, HeaderName::from_static(algorithm.header()), value);
-        headers.insert("x-amz-checksum-type", HeaderValue::from_static("FULL_OBJECT"));
-    }
 }
 
 /// The ETag of an object for S3, without quotes. One of a large object that S3 did not make has a dash too, by which clients

@@ -11,12 +11,14 @@ pub mod asked;
 mod attributes;
 pub mod auth;
 mod bucket;
+mod checksums;
 pub mod code;
 mod condition;
 pub mod config;
 mod copy;
 mod cors;
 mod delete;
+mod encryption;
 pub mod fault;
 mod guard;
 pub mod lifecycle;
@@ -174,7 +176,7 @@ impl Face<'_> {
             return service::answer(self).await;
         }
         let method = self.parts.method.clone();
-        let kinds: [(&str, Kind); 20] = [
+        let kinds: [(&str, Kind); 21] = [
             ("acl", Kind::Acl),
             ("delete", Kind::MultiDelete),
             ("location", Kind::Location),
@@ -190,6 +192,7 @@ impl Face<'_> {
             ("attributes", Kind::Attributes),
             ("lifecycle", Kind::Lifecycle),
             ("cors", Kind::Cors),
+            ("encryption", Kind::Encryption),
             ("policy", Kind::Policy),
             ("policyStatus", Kind::PolicyStatus),
             ("publicAccessBlock", Kind::PublicAccessBlock),
@@ -209,6 +212,7 @@ impl Face<'_> {
             Kind::Attributes => attributes::answer(self).await,
             Kind::Tagging => tagging::answer(self, payload).await,
             Kind::Cors => cors::answer(self, payload).await,
+            Kind::Encryption => encryption::answer(self, payload).await,
             Kind::Policy => policy::answer(self, payload).await,
             Kind::PolicyStatus => policy::status(self).await,
             Kind::PublicAccessBlock => public_access::answer(self, payload).await,
@@ -248,6 +252,7 @@ enum Kind {
     Attributes,
     Lifecycle,
     Cors,
+    Encryption,
     Policy,
     PolicyStatus,
     PublicAccessBlock,

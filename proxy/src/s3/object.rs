@@ -13,7 +13,9 @@ use http::header::{
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode};
 
 use super::auth::{date, header};
+use super::checksums::{self, Kept};
 use super::code::Code;
+use super::encryption::{self, Sealing};
 use super::fault::Fault;
 use super::lifecycle::{self, Current};
 use super::listing::version_id;
@@ -22,7 +24,7 @@ use super::payload::Payload;
 use super::tagging::Tags;
 use super::{Answered, Face, condition, copy, delete, empty, lock, metadata, public_access, tagging};
 use crate::ops::get::{Read, get};
-use crate::ops::large::{PARTS_COUNT, S3_ETAG, View, is_static};
+use crate::ops::large::{PART_CHECKSUM, PARTS_COUNT, S3_ETAG, View, is_static};
 use crate::ops::put::{Put, Stored, put};
 use crate::ops::versions::Version;
 
@@ -142,8 +144,9 @@ async fn read(face: &Face<'_>) -> Answered {
         let (tags, bytes) = (&Tags::of_object(&head.headers), whole_length(&head.headers));
         lifecycle::show(face, &Current { key, bytes, tags, written: written(&head.headers) }, &mut headers).await;
     }
-    if head.status == StatusCode::OK && header(&face.parts.headers, "x-amz-checksum-mode") == "ENABLED" {
-        metadata::show_checksum(&head.headers, &mut headers);
+    encryption::check_read(face, &head.headers, &mut headers)?;
+    if header(&face.parts.headers, "x-amz-checksum-mode") == "ENABLED" {
+        show_checksum(head.status, &head.headers, &mut headers);
     }
     if !is_static(&head.headers) && face.part_number(Some(1), true)?.is_some() {
         head.status = StatusCode::PARTIAL_CONTENT;
@@ -173,6 +176,24 @@ fn whole_length(headers: &HeaderMap) -> u64 {
 
 fn written(headers: &HeaderMap) -> Timestamp {
     header(headers, BACKEND_DATA_TIMESTAMP).parse().unwrap_or_default()
+}
+
+/// Shows the checksum of what is read: of an object, or of one of its parts.
+fn show_checksum(status: StatusCode, stored: &HeaderMap, shown: &mut HeaderMap) {
+    let whole = Kept::of(stored);
+    match Kept::parse(header(stored, PART_CHECKSUM.as_str())) {
+        Some(part) => {
+            part.show(shown);
+            if whole.is_some_and(|whole| whole.is_composite()) {
+                shown.insert(checksums::KIND, HeaderValue::from_static(checksums::COMPOSITE));
+            }
+        }
+        None => {
+            if let Some(whole) = whole.filter(|_| status == StatusCode::OK) {
+                whole.show(shown);
+            }
+        }
+    }
 }
 
 /// The head of the answer to a range of an object, as a GET would have it.
@@ -215,17 +236,22 @@ async fn store(face: &Face<'_>, payload: Payload) -> Answered {
         headers.insert(CONTENT_TYPE, UNTYPED);
     }
     let condition = condition::of_put(request)?;
+    let sealing = Sealing::of(face, request).await?;
     let parts = face.request(Method::PUT, headers.clone());
     let checksum = payload.checksum.clone();
-    let behind = metadata::checksum_behind(checksum.as_ref());
+    let behind = checksum.clone().map(|promise| checksums::behind(move || promise.kept()));
     let new = Put::new(face.object()?, headers, payload.length, payload.body);
-    let stored = put(face.call(&parts), Put { behind, condition: condition.clone(), ..new }).await;
+    let new = Put { behind, condition: condition.clone(), seal: sealing.seal.clone(), ..new };
+    let stored = put(face.call(&parts), new).await;
     let stored = stored.map_err(|error| face.write_fault(error, condition.as_ref()))?;
     let mut response = answered(&stored);
     let current =
         Current { key: face.key()?, bytes: stored.length, tags: &Tags::of_request(request)?, written: stored.written };
     lifecycle::show(face, &current, response.headers_mut()).await;
-    metadata::answer_checksum(response.headers_mut(), checksum.as_ref());
+    sealing.show(response.headers_mut());
+    if let Some(kept) = checksum.and_then(|promise| promise.kept()) {
+        kept.show(response.headers_mut());
+    }
     Ok(response)
 }
 

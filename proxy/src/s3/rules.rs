@@ -27,7 +27,6 @@ pub(super) fn check(claim: &Claim, parts: &Parts) -> Result<(), Fault> {
     if headers.contains_key("x-amz-mfa") {
         return Err(Fault::not_implemented("MFA Delete is not supported."));
     }
-    check_encryption(headers)?;
     if headers.contains_key("x-amz-website-redirect-location") {
         return Err(Fault::not_implemented("Website redirection is not supported."));
     }
@@ -57,17 +56,6 @@ fn check_copy(headers: &HeaderMap) -> Result<(), Fault> {
         return Err(Fault::argument("x-amz-metadata-directive", directive, "Unknown metadata directive."));
     }
     Ok(())
-}
-
-fn check_encryption(headers: &HeaderMap) -> Result<(), Fault> {
-    const NAME: &str = "x-amz-server-side-encryption";
-    if !headers.contains_key(NAME) {
-        return Ok(());
-    }
-    match header(headers, NAME) {
-        "aws:kms" | "AES256" => Err(Fault::not_implemented("Server-side encryption is not supported.")),
-        other => Err(Fault::argument(NAME, other, "The encryption method specified is not supported")),
-    }
 }
 
 #[cfg(test)]

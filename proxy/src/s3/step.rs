@@ -14,7 +14,7 @@ use super::code::Code;
 use super::fault::Fault;
 use super::payload::Plan;
 use super::website::{self, Site};
-use super::{Face, cors, post, rules};
+use super::{Face, cors, encryption, post, rules};
 use crate::Proxy;
 use crate::context::Context;
 use crate::pipeline::{Answer, Next};
@@ -94,6 +94,7 @@ async fn done(proxy: &Proxy, parts: &mut Parts, body: Body) -> Result<Response<B
     let claim = if is_signed(parts) { Claim::of(parts, &query, config, clock::now())? } else { Claim::Nobody };
     let asked = Asked::of(parts, query, config)?;
     rules::check(&claim, parts)?;
+    encryption::check(parts, config)?;
     let plan = Plan::of(&claim, &parts.method, &asked.query, &parts.headers)?;
     let user = match &claim {
         Claim::Nobody => None,

@@ -9,10 +9,9 @@ use super::xml::Xml;
 use super::{Answered, Face, Kind, bucket, document};
 
 /// What is asked for by name in the query and not there at all.
-pub(super) const UNSUPPORTED: [&str; 16] = [
+pub(super) const UNSUPPORTED: [&str; 15] = [
     "accelerate",
     "analytics",
-    "encryption",
     "intelligent-tiering",
     "inventory",
     "metadataConfiguration",

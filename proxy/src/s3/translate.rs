@@ -5,7 +5,7 @@ use http::StatusCode;
 use super::auth::header;
 use super::code::Code;
 use super::fault::Fault;
-use super::{Face, condition, metadata, payload};
+use super::{Face, condition, encryption, metadata, payload};
 use crate::auth::Denied;
 use crate::constraints::{BadLength, Invalid, Level};
 use crate::error::Error;
@@ -101,6 +101,7 @@ impl Face<'_> {
             },
             Error::Large(LargeError::Segment(_)) => Fault::new(Code::BrokenMpu),
             Error::Large(LargeError::PartNumber | LargeError::PartRange) => Fault::saying(Code::InvalidRequest, text),
+            Error::Locked(why) => encryption::locked(why),
             Error::Unmet { .. } => Fault::new(Code::PreconditionFailed),
             Error::Contended => Fault::new(Code::ConditionalRequestConflict),
             Error::Refused(status, text) => self.refused(status, text),

@@ -132,6 +132,7 @@ pub(super) fn operation(error: &Error, account: Option<&str>) -> Response<Body> 
         Error::Body(reason) => page(body_status(reason)),
         Error::Undecryptable(Undecryptable::Keys) => text_html(StatusCode::INTERNAL_SERVER_ERROR, text),
         Error::Undecryptable(_) => text_plain(StatusCode::INTERNAL_SERVER_ERROR, text),
+        Error::Locked(_) => text_plain(StatusCode::FORBIDDEN, text),
         Error::Large(error) => slo::answer(error),
         Error::Link(error) => links::refused(error),
         Error::Behind { path, error } => behind(path, error, account),

@@ -96,11 +96,17 @@ impl Config {
         };
         let shown = headers.iter().filter(|(name, _)| is_wanted(name.as_str())).map(|(name, value)| {
             let value = String::from_utf8_lossy(value.as_bytes());
+            let reveal = if is_key(name.as_str()) { 0 } else { reveal };
             let value = if is_secret(name.as_str()) { super::capped(&value, reveal) } else { value.into_owned() };
             format!("{}: {value}", title_case(name.as_str()))
         });
         shown.collect::<Vec<_>>().join("\n")
     }
+}
+
+/// A key that a client of S3 encrypts with: nothing of it is for any log.
+fn is_key(name: &str) -> bool {
+    name.ends_with("customer-key")
 }
 
 /// What proves who somebody is, or lets others do so.

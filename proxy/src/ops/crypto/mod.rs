@@ -9,19 +9,51 @@
 //! object of no bytes has none of them. Conditions on the ETag are judged by object servers on its HMAC, of which a request
 //! has one for each root secret, since nobody knows before which one the object is under.
 //!
+//! Where encryption is not switched on for everything, an object is encrypted all the same if its writer asks for it
+//! ([`Seal::Always`]) or its container does ([`DEFAULT`]); then its user metadata stays as it is. A writer may bring a key of its own
+//! instead ([`Seal::With`]): the body is under a key that is made of it, and only who brings it again reads the object
+//! ([`OpensWith`]). Its ETag is that of what is stored. Versions of it are kept by copying what is stored.
+//!
 //! What cannot be decrypted (a secret that is not configured, crypto meta that is damaged, a secret that is another than the
 //! one of that id) is a 500, in Swift's words; bytes that may be garbage are never sent. In a listing it is `<unknown>`.
 
 mod body;
+mod customer;
 mod listing;
 mod read;
 mod write;
 
-use apus_base::crypto::CryptoError;
+use apus_base::client::ContainerInfo;
+use apus_base::crypto::{CryptoError, CustomerKey};
+use http::HeaderName;
 
+pub(super) use customer::unlock;
+pub use customer::{LOCK, Locked, OpensWith};
 pub(super) use listing::open_listing;
-pub(super) use read::{mask_conditions, open};
+pub(super) use read::{mask_conditions, open, open_sealed};
 pub(super) use write::{Outgoing, seal_metadata};
+
+/// In answers of operations: that an object lies encrypted under a root secret, and how.
+pub const CIPHER: HeaderName = HeaderName::from_static("x-backend-crypto-cipher");
+/// By which a container says that what is written to it is encrypted, whoever writes it.
+pub const DEFAULT: HeaderName = HeaderName::from_static("x-container-sysmeta-encryption");
+
+/// How an object is encrypted that is to be stored.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Seal {
+    /// Under the root secret, if everything is.
+    #[default]
+    AsConfigured,
+    /// Under the root secret.
+    Always,
+    /// With the key of whoever writes it.
+    With(CustomerKey),
+}
+
+/// Whether a container wants all that is written to it encrypted.
+pub fn is_default(container: &ContainerInfo) -> bool {
+    container.sysmeta.get("encryption").is_some_and(|method| !method.is_empty())
+}
 
 /// What a client is told of something that cannot be decrypted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -44,7 +76,7 @@ impl Undecryptable {
         match reason {
             CryptoError::KeyId(_) | CryptoError::NoActiveSecret | CryptoError::NoRandomness => Self::Keys,
             CryptoError::UnknownSecret(_) | CryptoError::WrongSecret(_) => Self::Object,
-            CryptoError::Malformed(_) => or,
+            CryptoError::Malformed(_) | CryptoError::WrongKey => or,
         }
     }
 }

@@ -9,16 +9,15 @@ use apus_base::crypto::{CryptoError, KeyId, Meta, ObjectKeys, Sealed, open_liste
 use http::header::{ETAG, IF_MATCH, IF_NONE_MATCH};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Response};
 
-use super::Undecryptable;
 use super::body::Decrypting;
+use super::{CIPHER, Undecryptable, unlock};
 use crate::Proxy;
 use crate::error::Error;
+use crate::ops::Call;
 use crate::ops::resource::ObjectName;
 
 /// Where object servers look for the ETag that conditions mean.
 const ETAG_IS_AT: HeaderName = HeaderName::from_static("x-backend-etag-is-at");
-/// Tells faces that an object lies encrypted, and how.
-const CIPHER: HeaderName = HeaderName::from_static("x-backend-crypto-cipher");
 
 /// Adds to the ETags of conditions their HMACs, under every secret, and says where the object's own is. The ETags
 /// themselves stay, for objects that are not encrypted.
@@ -60,17 +59,46 @@ fn mask(proxy: &Proxy, name: &ObjectName, headers: &mut HeaderMap, condition: He
 
 /// Decrypts an object server's answer to a GET or HEAD. Objects that are not encrypted pass as they are.
 pub(in crate::ops) fn open(
-    proxy: &Proxy,
+    call: Call<'_>,
     name: &ObjectName,
     method: &Method,
     response: Response<Body>,
 ) -> Result<Response<Body>, Error> {
+    if *method != Method::GET || !response.status().is_success() {
+        return open_sealed(call, name, method, response);
+    }
+    if !has_customers_body(response.headers()) {
+        return open_sealed(call, name, method, response);
+    }
+    let key = unlock(call, response.headers())?.ok_or(Undecryptable::Object)?;
+    let (mut head, body) = open_sealed(call, name, method, response)?.into_parts();
+    let meta = head.headers.remove(BODY_META);
+    let text = meta.as_ref().and_then(|meta| meta.to_str().ok()).unwrap_or_default();
+    let opened = Meta::parse(text)
+        .and_then(|meta| meta.body_key(&key))
+        .and_then(|key| Decrypting::wrap(body, &head.headers, key).map_err(|_| CryptoError::Malformed("its range")));
+    let body = opened.map_err(|reason| Undecryptable::because(&reason, Undecryptable::Object, &name.object))?;
+    Ok(Response::from_parts(head, body))
+}
+
+/// The same, but what is encrypted with a client's key stays so, and its crypto meta with it.
+pub(in crate::ops) fn open_sealed(
+    call: Call<'_>,
+    name: &ObjectName,
+    method: &Method,
+    response: Response<Body>,
+) -> Result<Response<Body>, Error> {
+    let proxy = call.proxy;
     if !response.headers().keys().any(is_encrypted) {
         return Ok(response);
     }
     let (mut head, mut body) = response.into_parts();
     let opening = Opening { proxy, name, stored: &head.headers };
-    let put = opening.keys_of(BODY_META, Meta::check)?;
+    let customers = head.headers.get(BODY_META).filter(|_| has_customers_body(&head.headers)).cloned();
+    let put = match customers {
+        Some(_) => ItemKeys { meta: None, keys: opening.keys(None) },
+        None => opening.keys_of(BODY_META, Meta::check)?,
+    };
     let post = opening.keys_of(USER_META, |_| Ok(()))?;
     let mut plain = HeaderMap::new();
     opening.open_etags(&put, &mut plain)?;
@@ -85,10 +113,17 @@ pub(in crate::ops) fn open(
         }
     }
     purge(&mut head.headers);
+    plain.extend(customers.map(|meta| (HeaderName::from_static(BODY_META), meta)));
     for (name, value) in plain.iter() {
         head.headers.insert(name.clone(), value.clone());
     }
     Ok(Response::from_parts(head, body))
+}
+
+/// Whether a body is encrypted with a client's key.
+fn has_customers_body(stored: &HeaderMap) -> bool {
+    let text = stored.get(BODY_META).and_then(|meta| meta.to_str().ok());
+    text.is_some_and(|text| Meta::parse(text).is_ok_and(|meta| meta.is_customers()))
 }
 
 /// What encryption keeps for itself, and what it may have changed.

@@ -17,9 +17,12 @@ use http_body_util::BodyExt as _;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
+mod customer;
+
 use super::body::{Decrypting, Parts};
-use super::{Outgoing, mask_conditions, open, open_listing, seal_metadata};
+use super::{Outgoing, Seal, mask_conditions, open, open_listing, seal_metadata};
 use crate::error::Error;
+use crate::ops::Call;
 use crate::ops::container::ContainerName;
 use crate::ops::crypto::Undecryptable;
 use crate::ops::resource::ObjectName;
@@ -83,7 +86,8 @@ async fn bytes_of(body: Body) -> Vec<u8> {
 async fn stored(proxy: &Proxy, object: &str, headers: &[(&str, &str)], bytes: &[u8]) -> (HeaderMap, Vec<u8>) {
     let (mut headers, name) = (map(headers), name(object));
     seal_metadata(proxy, &name, &mut headers).unwrap();
-    let mut outgoing = Outgoing::new(proxy, &name, &mut headers, body::full(bytes.to_vec()), None).unwrap();
+    let seal = Seal::default();
+    let mut outgoing = Outgoing::new(proxy, &name, &mut headers, body::full(bytes.to_vec()), None, &seal).unwrap();
     let footers = outgoing.footers.take();
     let answered = outgoing.answered();
     let stored = bytes_of(outgoing.body).await;
@@ -112,7 +116,8 @@ fn response(status: u16, headers: HeaderMap, bytes: &[u8]) -> Response<Body> {
 }
 
 fn get(proxy: &Proxy, object: &str, headers: &HeaderMap, bytes: &[u8]) -> Result<Response<Body>, Error> {
-    open(proxy, &name(object), &Method::GET, response(200, headers.clone(), bytes))
+    let (parts, ()) = http::Request::new(()).into_parts();
+    open(Call { proxy, parts: &parts }, &name(object), &Method::GET, response(200, headers.clone(), bytes))
 }
 
 fn refusal(outcome: Result<Response<Body>, Error>) -> Undecryptable {
@@ -271,7 +276,7 @@ async fn a_broken_promise_is_told_before_anything_is_stored() {
     let proxy = proxy(&both("", "3"));
     let promised = |etag: &str| {
         let body = body::full("foo");
-        Outgoing::new(&proxy, &name("o"), &mut HeaderMap::new(), body, Some(etag.to_owned())).unwrap()
+        Outgoing::new(&proxy, &name("o"), &mut HeaderMap::new(), body, Some(etag.to_owned()), &Seal::default()).unwrap()
     };
     let kept = promised("\"ACBD18DB4CC2F85CEDEF654FCCC4A4D8\"");
     assert_eq!(kept.expect_etag, None);
@@ -385,7 +390,8 @@ async fn new_data_stays_plain_when_encryption_is_disabled() {
     assert_eq!(bytes_of(opened.into_body()).await, b"plain");
     let mut headers = map(&[("x-object-meta-a", "b")]);
     seal_metadata(&off, &name("o"), &mut headers).unwrap();
-    let outgoing = Outgoing::new(&off, &name("o"), &mut headers, body::full("x"), Some("e".into())).unwrap();
+    let outgoing = Outgoing::new(&off, &name("o"), &mut headers, body::full("x"), Some("e".into()), &Seal::default());
+    let outgoing = outgoing.unwrap();
     assert_eq!((outgoing.expect_etag.as_deref(), outgoing.footers.is_none()), (Some("e"), true));
     assert_eq!(headers["x-object-meta-a"], "b");
 }

@@ -6,14 +6,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use apus_base::body::Body;
 use apus_base::client::{Footers, PutError};
 use apus_base::crypto::header::{BODY_META, ETAG, ETAG_MAC, LISTED_ETAG, USER_META, USER_META_PREFIX};
-use apus_base::crypto::{BodyKey, Cipher, CryptoError, Meta, ObjectKeys, seal, seal_with_id};
+use apus_base::crypto::{BodyKey, Cipher, CryptoError, CustomerKey, Key, Meta, ObjectKeys, seal, seal_with_id};
 use apus_base::hex::hex;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use http_body_util::BodyExt as _;
 use md5::{Digest as _, Md5};
 
-use super::Undecryptable;
 use super::body::own;
+use super::{LOCK, Seal, Undecryptable};
 use crate::Proxy;
 use crate::error::Error;
 use crate::ops::resource::ObjectName;
@@ -76,7 +76,8 @@ pub(in crate::ops) struct Outgoing {
 
 /// What is known of the plaintext that has gone by.
 struct Plaintext {
-    md5: Md5,
+    /// Absent where nobody wants to know it.
+    md5: Option<Md5>,
     key: BodyKey,
     cipher: Cipher,
     is_empty: bool,
@@ -89,26 +90,58 @@ fn lock(plaintext: &Mutex<Plaintext>) -> MutexGuard<'_, Plaintext> {
 }
 
 impl Outgoing {
-    /// A body that is promised to have an MD5, encrypted when encryption is on. `headers` are those of the PUT.
+    /// A body that is promised to have an MD5, encrypted as it is asked for. `headers` are those of the PUT. What was encrypted
+    /// with a client's key stays as it is.
     pub(in crate::ops) fn new(
         proxy: &Proxy,
         name: &ObjectName,
         headers: &mut HeaderMap,
         body: Body,
         expect_etag: Option<String>,
+        seal: &Seal,
     ) -> Result<Self, Error> {
-        if !proxy.keymaster.encrypts() {
+        let is_off = *seal == Seal::AsConfigured && !proxy.keymaster.encrypts();
+        if is_off || headers.contains_key(BODY_META) {
             return Ok(Self { body, expect_etag, footers: None, plaintext: None });
         }
-        let fault = |reason| Undecryptable::because(&reason, Undecryptable::Object, &name.object);
-        let keys = active_keys(proxy, name).map_err(fault)?;
-        let plaintext = Arc::new(Mutex::new(Plaintext::new().map_err(fault)?));
-        let listed = headers.remove(LISTED_ETAG);
-        let (encrypting, known) = (Arc::clone(&plaintext), Arc::clone(&plaintext));
-        let body = body.map_frame(move |frame| frame.map_data(|chunk| lock(&encrypting).encrypt(chunk))).boxed_unsync();
+        let sealed = match seal {
+            Seal::With(key) => Self::with_key(key, headers, body, expect_etag),
+            seal => active_keys(proxy, name).and_then(|keys| {
+                let listed = headers.remove(LISTED_ETAG);
+                Self::with_root(keys, listed, body, expect_etag, *seal == Seal::Always)
+            }),
+        };
+        Ok(sealed.map_err(|reason| Undecryptable::because(&reason, Undecryptable::Object, &name.object))?)
+    }
+
+    /// Under a root secret. `always` is an object that is known to be encrypted, even if it has no bytes.
+    fn with_root(
+        keys: ObjectKeys,
+        listed: Option<HeaderValue>,
+        body: Body,
+        expect_etag: Option<String>,
+        always: bool,
+    ) -> Result<Self, CryptoError> {
+        let plaintext = Plaintext { is_empty: !always, ..Plaintext::new(Some(Md5::new()))? };
+        let (body, plaintext) = plaintext.encrypting(body);
+        let known = Arc::clone(&plaintext);
         let make = Box::new(move || footers(&mut lock(&known), &keys, listed, expect_etag.as_deref()));
         let footers = Some(Footers { names: FOOTERS.to_vec(), make });
         Ok(Self { body, expect_etag: None, footers, plaintext: Some(plaintext) })
+    }
+
+    /// With a client's key. Its ETag is that of what is stored, so only a promise is held against that of the plaintext.
+    fn with_key(
+        key: &CustomerKey,
+        headers: &mut HeaderMap,
+        body: Body,
+        expect_etag: Option<String>,
+    ) -> Result<Self, CryptoError> {
+        let (text, key) = key.lock()?;
+        set(headers, LOCK.as_str(), &text)?;
+        let (body, plaintext) = Plaintext::new(expect_etag.as_ref().map(|_| Md5::new()))?.encrypting(body);
+        let make = Box::new(move || customers_footers(&mut lock(&plaintext), &key, expect_etag.as_deref()));
+        Ok(Self { body, expect_etag: None, footers: Some(Footers { names: vec![BODY_META], make }), plaintext: None })
     }
 }
 
@@ -124,10 +157,25 @@ impl Outgoing {
 }
 
 impl Plaintext {
-    fn new() -> Result<Self, CryptoError> {
+    fn new(md5: Option<Md5>) -> Result<Self, CryptoError> {
         let key = BodyKey::random()?;
         let cipher = Cipher::new(&key.key, &key.iv);
-        Ok(Self { md5: Md5::new(), key, cipher, is_empty: true, etag: None })
+        Ok(Self { md5, key, cipher, is_empty: true, etag: None })
+    }
+
+    /// A body on its way through the cipher, and what is known of it.
+    fn encrypting(self, body: Body) -> (Body, Arc<Mutex<Self>>) {
+        let this = Arc::new(Mutex::new(self));
+        let known = Arc::clone(&this);
+        let body = body.map_frame(move |frame| frame.map_data(|chunk| lock(&this).encrypt(chunk))).boxed_unsync();
+        (body, known)
+    }
+
+    /// The MD5 of all of it, if it is the one that was promised.
+    fn checked_etag(&mut self, expected: Option<&str>) -> Result<String, PutError> {
+        let etag = hex(&self.md5.take().unwrap_or_default().finalize());
+        let differs = expected.is_some_and(|text| !text.trim().trim_matches('"').eq_ignore_ascii_case(&etag));
+        if differs { Err(PutError::EtagMismatch { actual: etag }) } else { Ok(etag) }
     }
 
     fn encrypt(&mut self, chunk: bytes::Bytes) -> bytes::Bytes {
@@ -135,7 +183,9 @@ impl Plaintext {
             return chunk;
         }
         self.is_empty = false;
-        self.md5.update(&chunk);
+        if let Some(md5) = &mut self.md5 {
+            md5.update(&chunk);
+        }
         let mut chunk = own(chunk);
         self.cipher.apply(&mut chunk);
         chunk.freeze()
@@ -150,10 +200,7 @@ fn footers(
     listed: Option<HeaderValue>,
     expect_etag: Option<&str>,
 ) -> Result<HeaderMap, PutError> {
-    let etag = hex(&std::mem::take(&mut plaintext.md5).finalize());
-    if expect_etag.is_some_and(|expected| !expected.trim().trim_matches('"').eq_ignore_ascii_case(&etag)) {
-        return Err(PutError::EtagMismatch { actual: etag });
-    }
+    let etag = plaintext.checked_etag(expect_etag)?;
     let mut items = HeaderMap::new();
     let listed_text = listed.as_ref().map(HeaderValue::as_bytes);
     let made = match (plaintext.is_empty, listed_text) {
@@ -173,6 +220,17 @@ fn footers(
         items.insert(LISTED_ETAG, listed);
     }
     plaintext.etag = Some(etag);
+    Ok(items)
+}
+
+/// The same for what is encrypted with a client's key.
+fn customers_footers(plaintext: &mut Plaintext, key: &Key, expect_etag: Option<&str>) -> Result<HeaderMap, PutError> {
+    if expect_etag.is_some() {
+        plaintext.checked_etag(expect_etag)?;
+    }
+    let mut items = HeaderMap::new();
+    let meta = plaintext.key.wrapped_for_customer(key).and_then(|meta| set(&mut items, BODY_META, &meta.to_text()));
+    meta.map_err(|error| PutError::Footers(Box::new(error)))?;
     Ok(items)
 }
 

@@ -53,6 +53,9 @@ pub struct ObjectSegment {
     /// Whether it is a static large object itself.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub sub_slo: bool,
+    /// A checksum of it, as whoever made it keeps it. Ours alone.
+    #[serde(rename = "s3_checksum", default, skip_serializing_if = "Option::is_none")]
+    pub checksum: Option<String>,
 }
 
 /// A part of an object, written `first-last`, both included.
@@ -301,6 +304,7 @@ mod tests {
             last_modified: "2024-04-05T19:34:39.000000".into(),
             range: range.map(|(first, last)| SegmentRange { first, last }),
             sub_slo: range.is_some(),
+            checksum: None,
         })
     }
 

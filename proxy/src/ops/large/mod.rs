@@ -10,6 +10,7 @@ mod config;
 pub mod delete;
 mod dlo;
 mod error;
+mod examine;
 mod expire;
 pub mod manifest;
 pub mod put;
@@ -43,10 +44,17 @@ pub const DYNAMIC: HeaderName = HeaderName::from_static("x-object-manifest");
 /// In answers to reads of one part: how many there are.
 pub const PARTS_COUNT: HeaderName = HeaderName::from_static("x-parts-count");
 
+/// In answers to reads of one part: its checksum, where the manifest has it.
+pub const PART_CHECKSUM: HeaderName = HeaderName::from_static("x-backend-part-checksum");
+
 /// The ETag of a static large object, kept beside its manifest.
 pub(super) const SLO_ETAG: HeaderName = HeaderName::from_static("x-object-sysmeta-slo-etag");
 /// The ETag that an object has for S3 if it was uploaded in parts there.
 pub const S3_ETAG: HeaderName = HeaderName::from_static("x-object-sysmeta-s3api-etag");
+/// The checksum that an object has for S3; that of one which was uploaded in parts may be one of their checksums, `…-3`.
+pub const S3_CHECKSUM: HeaderName = HeaderName::from_static(S3_CHECKSUM_NAME);
+/// Its name.
+pub const S3_CHECKSUM_NAME: &str = "x-object-sysmeta-s3api-checksum";
 /// The upload that such an object came from.
 pub const UPLOAD_ID: HeaderName = HeaderName::from_static("x-object-sysmeta-s3api-upload-id");
 /// What the container of a bucket's parts is called behind the bucket's name.
@@ -98,6 +106,9 @@ pub fn is_static(headers: &HeaderMap) -> bool {
 pub(super) fn make_plain(headers: &mut HeaderMap) {
     for name in [STATIC, DYNAMIC, SLO_ETAG, SLO_SIZE, LISTED_ETAG, S3_ETAG, UPLOAD_ID] {
         headers.remove(name);
+    }
+    if headers.get(S3_CHECKSUM).is_some_and(|checksum| checksum.as_bytes().contains(&b'-')) {
+        headers.remove(S3_CHECKSUM);
     }
 }
 

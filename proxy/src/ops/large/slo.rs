@@ -14,8 +14,11 @@ use super::error::LargeError;
 use super::manifest::{Manifest, Segment, md5_hex};
 use super::stream;
 use super::walk::Walk;
-use super::{ETAG_IS_AT, IGNORE_RANGE, PARTS_COUNT, SLO_ETAG, SLO_SIZE, STATIC, View, append, dlo, is_static};
+use super::{
+    ETAG_IS_AT, IGNORE_RANGE, PART_CHECKSUM, PARTS_COUNT, SLO_ETAG, SLO_SIZE, STATIC, View, append, dlo, is_static,
+};
 use crate::error::Error;
+use crate::ops::crypto::unlock;
 use crate::ops::get::{Read, get};
 use crate::ops::resource::ObjectName;
 use crate::ops::versions::Version;
@@ -40,6 +43,10 @@ pub(super) async fn read(call: Call<'_>, read: &Read) -> Result<Response<Body>, 
     let response = dlo::read(call, &below).await?;
     if !is_static(response.headers()) {
         return Ok(response);
+    }
+    if read.method == Method::GET && !read.view.is_of_manifest() {
+        // Its segments would say the same, one by one and later.
+        unlock(call, response.headers())?;
     }
     match read.view {
         View::Manifest => Ok(as_manifest(response)),
@@ -177,8 +184,11 @@ async fn answer(
     manifest: Manifest,
 ) -> Result<Response<Body>, Error> {
     let is_head = read.method == Method::HEAD;
-    if part.is_some() {
+    if let Some(number) = part {
         head.headers.insert(PARTS_COUNT, HeaderValue::from(manifest.0.len()));
+        if let Some(checksum) = checksum_of(&manifest, number) {
+            set(&mut head.headers, PART_CHECKSUM, checksum);
+        }
     }
     let ranges = match part.map(|number| range_of(&manifest, number)) {
         Some(Some(range)) => Ranges::One(range),
@@ -205,6 +215,13 @@ fn range_of(manifest: &Manifest, number: u32) -> Option<std::ops::Range<u64>> {
     let length = manifest.0.get(index)?.length();
     let start: u64 = manifest.0[..index].iter().map(Segment::length).sum();
     Some(start..start + length)
+}
+
+fn checksum_of(manifest: &Manifest, number: u32) -> Option<String> {
+    match manifest.0.get(usize::try_from(number).ok()?.checked_sub(1)?)? {
+        Segment::Object(object) => object.checksum.clone(),
+        Segment::Data { .. } => None,
+    }
 }
 
 fn no_such_part(mut head: Parts, length: u64, is_head: bool) -> Response<Body> {

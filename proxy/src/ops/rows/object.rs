@@ -52,6 +52,9 @@ pub(crate) struct Object {
     /// Of one that was uploaded in parts through S3: the ETag that it has there, in quotes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) s3_etag: Option<String>,
+    /// and how its checksum was computed: `CRC32-COMPOSITE`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) s3_checksum: Option<String>,
     /// Whether it is a link to a version of the object itself, which clients need not know but Swift tells them.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) version_symlink: Option<bool>,
@@ -98,6 +101,7 @@ impl Object {
         self.symlink_bytes = hash.take("symlink_target_bytes").and_then(|bytes| bytes.parse().ok());
         self.slo_etag = hash.take("slo_etag").map(|etag| format!("\"{etag}\""));
         self.s3_etag = hash.take("s3_etag").map(|etag| format!("\"{etag}\""));
+        self.s3_checksum = hash.take("s3_checksum");
         self.hash = hash.to_string();
     }
 }

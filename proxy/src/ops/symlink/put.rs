@@ -9,6 +9,7 @@ use super::follow::Chase;
 use super::{EMPTY_MD5, Link, LinkError};
 use crate::error::Error;
 use crate::ops::Call;
+use crate::ops::crypto::Seal;
 use crate::ops::get::Read;
 use crate::ops::headers::{LISTED_ETAG, SLO_SIZE, plain_content_type};
 use crate::ops::large::SLO_ETAG;
@@ -45,7 +46,7 @@ pub(in crate::ops) async fn put(call: Call<'_>, mut put: Put) -> Result<Stored, 
 /// As [`store`].
 pub(in crate::ops) async fn create(call: Call<'_>, mut put: Put, link: Link) -> Result<Stored, Error> {
     link.write(&mut put.headers);
-    (put.length, put.body) = (Ok(Some(0)), body::empty());
+    (put.length, put.body, put.seal) = (Ok(Some(0)), body::empty(), Seal::default());
     Ok(Stored { link: Some(link), ..store(call, put).await? })
 }
 

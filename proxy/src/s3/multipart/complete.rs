@@ -3,19 +3,24 @@
 use std::collections::HashSet;
 
 use http::header::{CONTENT_TYPE, HOST};
-use http::{HeaderMap, HeaderValue, Method};
+use http::{HeaderValue, Method};
 use md5::{Digest as _, Md5};
 use percent_encoding::utf8_percent_encode;
 
 use super::create::{HAS_TYPE, TYPE};
-use super::{Upload, check_bucket};
+use super::scheme::Scheme;
+use super::whole::{Demands, check_parts};
+use super::{TOGETHER, Upload, check_bucket};
 use crate::error::Error;
+use crate::ops::crypto::LOCK;
 use crate::ops::large::LargeError;
-use crate::ops::large::manifest::{Asked, AskedObject};
-use crate::ops::large::put::{Flaw, Problem, PutSlo, Rules, put};
-use crate::ops::large::{S3_ETAG, UPLOAD_ID};
+use crate::ops::large::manifest::{Asked, AskedObject, Manifest};
+use crate::ops::large::put::{Flaw, Problem, PutSlo, Rules, examine, put_examined};
+use crate::ops::large::{S3_CHECKSUM, S3_ETAG, UPLOAD_ID};
 use crate::s3::auth::header;
+use crate::s3::checksums::Kept;
 use crate::s3::code::Code;
+use crate::s3::encryption::Sealing;
 use crate::s3::fault::Fault;
 use crate::s3::metadata::set;
 use crate::s3::payload::Payload;
@@ -27,19 +32,20 @@ use apus_base::hex::hex;
 
 /// The longest list of parts: ten thousand with checksums are a fifth of it.
 const MAX_BODY_BYTES: usize = 10 * 1024 * 1024;
-/// Parts that are looked at together. There may be ten thousand, and the client waits.
-const TOGETHER: usize = 32;
 
 /// A part that the client names.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Part {
     number: u32,
     etag: String,
+    /// The checksum that it has to have.
+    checksum: Option<Kept>,
 }
 
 pub(super) async fn answer(face: &Face<'_>, payload: Payload) -> Answered {
     check_bucket(face).await?;
     let condition = condition::of_put(&face.parts.headers)?;
+    let demands = Demands::of(&face.parts.headers)?;
     let upload = Upload::of(face).await?;
     let text = face.xml(payload, MAX_BODY_BYTES).await?;
     let text = text.ok_or(Fault::saying(Code::InvalidRequest, "You must specify at least one part"))?;
@@ -47,28 +53,56 @@ pub(super) async fn answer(face: &Face<'_>, payload: Payload) -> Answered {
     let etag = etag(&parts);
     match header(&upload.headers, S3_ETAG.as_str()) {
         // It was completed so already.
-        done if done == etag => return Ok(document(result(face, &etag))),
+        done if done == etag => return Ok(document(result(face, &etag, Kept::of(&upload.headers).as_ref()))),
         "" => {}
         _ => return Err(Fault::new(Code::NoSuchUpload).with("UploadId", &upload.id)),
     }
-    let large = PutSlo { condition: condition.clone(), ..large(face, &upload, &parts, &etag)? };
+    let mut large = PutSlo { condition: condition.clone(), ..large(face, &upload, &parts, &etag)? };
     let request = face.request(Method::PUT, large.headers.clone());
+    let refuse = |error| match error {
+        Error::Large(LargeError::Problems(problems)) => refused(face, &upload, &problems),
+        error => face.write_fault(error, condition.as_ref()),
+    };
     upload.close(face, true).await?;
-    let stored = put(face.call(&request), large).await;
+    let examined = examine(face.call(&request), &large).await.map_err(&refuse);
+    let (manifest, whole) = match examined.and_then(|manifest| check(&upload, &parts, &demands, manifest)) {
+        Ok(checked) => checked,
+        Err(fault) => {
+            upload.close(face, false).await?;
+            return Err(fault);
+        }
+    };
+    if let Some((scheme, kept)) = &whole {
+        set(&mut large.rules.own, S3_CHECKSUM, &kept.text());
+        large.rules.listed.push(("s3_checksum", scheme.text()));
+    }
+    let stored = put_examined(face.call(&request), large, &manifest).await;
     if stored.as_ref().is_err_and(|error| !matches!(error, Error::Unavailable)) {
         upload.close(face, false).await?;
     }
-    let stored = match stored {
-        Ok(stored) => stored,
-        Err(Error::Large(LargeError::Problems(problems))) => return Err(refused(face, &upload, &problems)),
-        Err(error) => return Err(face.write_fault(error, condition.as_ref())),
-    };
+    let stored = stored.map_err(&refuse)?;
+    let whole = whole.map(|(_, kept)| kept);
     remove_rest(face, &upload, &parts).await;
-    let mut response = document(result(face, &etag));
+    let mut response = document(result(face, &etag, whole.as_ref()));
+    Sealing::of_upload(face, &upload.headers).show(response.headers_mut());
     if let Some(version) = object::answered(&stored).headers().get("x-amz-version-id") {
         response.headers_mut().insert("x-amz-version-id", version.clone());
     }
     Ok(response)
+}
+
+/// Looks at the checksums of the parts, and gives that of the whole.
+fn check(
+    upload: &Upload,
+    parts: &[Part],
+    demands: &Demands,
+    manifest: Manifest,
+) -> Result<(Manifest, Option<(Scheme, Kept)>), Fault> {
+    let checksums: Vec<_> = parts.iter().map(|part| (part.number, part.checksum.as_ref())).collect();
+    let scheme = Scheme::of(&upload.headers);
+    let seen = check_parts(scheme, &checksums, &manifest, &upload.id)?;
+    let whole = demands.check(scheme, &seen, manifest.length())?;
+    Ok((manifest, whole))
 }
 
 /// The list of parts.
@@ -76,17 +110,18 @@ fn read(document: &Node, upload: &str) -> Result<Vec<Part>, Fault> {
     document.only(&["Part"])?;
     let mut parts: Vec<Part> = Vec::with_capacity(document.children.len());
     for part in &document.children {
-        let checksum = |name: &str| {
-            name.strip_prefix("Checksum")
-                .is_some_and(|name| Algorithm::ALL.iter().any(|algorithm| algorithm.name() == name))
-        };
+        let checksum = |name: &str| Algorithm::ALL.into_iter().find(|algorithm| algorithm.element() == name);
         if part
             .children
             .iter()
-            .any(|child| !matches!(child.name.as_str(), "PartNumber" | "ETag") && !checksum(&child.name))
+            .any(|child| !matches!(child.name.as_str(), "PartNumber" | "ETag") && checksum(&child.name).is_none())
         {
             return Err(Fault::new(Code::MalformedXml));
         }
+        let checksum = part
+            .children
+            .iter()
+            .find_map(|child| Some(Kept { algorithm: checksum(&child.name)?, value: child.text.trim().to_owned() }));
         let number: i64 = part.required("PartNumber")?.trim().parse().map_err(|_| Fault::new(Code::MalformedXml))?;
         let etag = part.required("ETag")?.trim().trim_matches('"').to_owned();
         let before = parts.last().map_or(0, |part| i64::from(part.number));
@@ -95,7 +130,7 @@ fn read(document: &Node, upload: &str) -> Result<Vec<Part>, Fault> {
         }
         let is_md5 = etag.len() == 32 && etag.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
         let number = u32::try_from(number).ok().filter(|_| is_md5);
-        parts.push(Part { number: number.ok_or_else(|| no_part(upload, part))?, etag });
+        parts.push(Part { number: number.ok_or_else(|| no_part(upload, part))?, etag, checksum });
     }
     if parts.is_empty() { Err(Fault::new(Code::MalformedXml)) } else { Ok(parts) }
 }
@@ -127,7 +162,7 @@ fn large(face: &Face<'_>, upload: &Upload, parts: &[Part], etag: &str) -> Result
         _ => upload.headers.get(CONTENT_TYPE),
     };
     headers.insert(CONTENT_TYPE, kind.cloned().unwrap_or(HeaderValue::from_static("binary/octet-stream")));
-    let mut own = HeaderMap::new();
+    let mut own = crate::ops::headers::pick(&upload.headers, |name| *name == LOCK);
     set(&mut own, UPLOAD_ID, &upload.id);
     set(&mut own, S3_ETAG, etag);
     let rules = Rules {
@@ -135,7 +170,9 @@ fn large(face: &Face<'_>, upload: &Upload, parts: &[Part], etag: &str) -> Result
         min_bytes: face.config().min_segment_size,
         together: TOGETHER,
         own,
-        listed: Some(("s3_etag", etag.to_owned())),
+        listed: vec![("s3_etag", etag.to_owned())],
+        seal: Sealing::of_upload(face, &upload.headers).seal,
+        checksum_in: Some(S3_CHECKSUM),
     };
     let asked = |part: &Part| {
         let path = format!("/{}/{}/{}", upload.container, upload.name, part.number);
@@ -177,13 +214,16 @@ async fn remove_rest(face: &Face<'_>, upload: &Upload, parts: &[Part]) {
     }
 }
 
-fn result(face: &Face<'_>, etag: &str) -> Xml {
+fn result(face: &Face<'_>, etag: &str, checksum: Option<&Kept>) -> Xml {
     let mut xml = Xml::new("CompleteMultipartUploadResult");
     let scheme = if face.parts.extensions.get::<apus_base::serve::Secure>().is_some() { "https" } else { "http" };
     let host = header(&face.parts.headers, HOST.as_str());
     let path = utf8_percent_encode(&face.asked.path, QUOTED);
     xml.text("Location", &format!("{scheme}://{host}{path}")).text("Bucket", face.bucket());
     xml.text("Key", face.asked.key.as_deref().unwrap_or_default()).text("ETag", &format!("\"{etag}\""));
+    if let Some(checksum) = checksum {
+        checksum.write(&mut xml);
+    }
     xml
 }
 
@@ -216,7 +256,7 @@ mod tests {
     #[test]
     fn the_etag_is_that_of_aws() {
         // Two parts, "hello" and "world".
-        let part = |number, etag: &str| Part { number, etag: etag.into() };
+        let part = |number, etag: &str| Part { number, etag: etag.into(), checksum: None };
         let parts = [part(1, "5d41402abc4b2a76b9719d911017c592"), part(2, "7d793037a0760186574b0282f2f435e7")];
         let mut md5 = Md5::new();
         md5.update(Md5::digest(b"hello"));

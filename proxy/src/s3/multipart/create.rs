@@ -7,9 +7,12 @@ use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 
 use super::check_bucket;
+use super::scheme::{SCHEME, Scheme};
 use crate::error::Error;
 use crate::ops::container::{self, ContainerName};
+use crate::ops::headers::LISTED_ETAG;
 use crate::ops::put::{Put, put};
+use crate::s3::encryption::Sealing;
 use crate::s3::fault::Fault;
 use crate::s3::metadata::set;
 use crate::s3::translate::SEGMENTS;
@@ -19,6 +22,7 @@ use crate::s3::{Answered, Face, acl, document, lock, metadata, object, tagging};
 /// Whether the whole has a type of its own, and which: the upload itself has another.
 pub(super) const HAS_TYPE: HeaderName = HeaderName::from_static("x-object-sysmeta-s3api-has-content-type");
 pub(super) const TYPE: HeaderName = HeaderName::from_static("x-object-sysmeta-s3api-content-type");
+const MD5_OF_NOTHING: &str = "d41d8cd98f00b204e9800998ecf8427e";
 pub(super) const OF_UPLOADS: HeaderValue = HeaderValue::from_static("application/directory");
 
 pub(super) async fn answer(face: &Face<'_>) -> Answered {
@@ -26,6 +30,8 @@ pub(super) async fn answer(face: &Face<'_>) -> Answered {
     check_bucket(face).await?;
     object::check_key(face)?;
     acl::canned(face)?;
+    let scheme = Scheme::asked(&face.parts.headers)?;
+    let sealing = Sealing::of(face, &face.parts.headers).await?;
     let id = new_id(face);
     let segments = format!("{}{SEGMENTS}", face.bucket());
     ensure(face, &segments).await?;
@@ -41,13 +47,24 @@ pub(super) async fn answer(face: &Face<'_>) -> Answered {
             headers.insert(HAS_TYPE, HeaderValue::from_static("no"));
         }
     }
+    headers.extend(sealing.kept()?);
+    if let Some(scheme) = scheme {
+        set(&mut headers, SCHEME, &scheme.text());
+        // For who lists uploads.
+        set(&mut headers, LISTED_ETAG, &format!("{MD5_OF_NOTHING}; s3_checksum={}", scheme.text()));
+    }
     let request = face.request(Method::PUT, headers.clone());
     let upload = Put::new(face.name(&segments, format!("{key}/{id}")), headers, Ok(Some(0)), body::empty());
     let done = put(face.call(&request), upload).await;
     done.map_err(|error| face.container_fault(&segments, error))?;
     let mut xml = Xml::new("InitiateMultipartUploadResult");
     xml.text("Bucket", face.bucket()).text("Key", key).text("UploadId", &id);
-    Ok(document(xml))
+    let mut response = document(xml);
+    sealing.show(response.headers_mut());
+    if let Some(scheme) = scheme {
+        scheme.show(response.headers_mut());
+    }
+    Ok(response)
 }
 
 /// An id that nobody guesses. Those of one key are in the order of their times.

@@ -6,6 +6,7 @@ use apus_base::timestamp::Timestamp;
 use http::{HeaderMap, Method};
 
 use super::check_bucket;
+use super::scheme::Scheme;
 use crate::ops::container::{self, ContainerName};
 use crate::ops::listing::Listing;
 use crate::ops::rows::Entry;
@@ -29,6 +30,7 @@ pub(super) struct Row {
     pub(super) key: String,
     pub(super) id: String,
     pub(super) modified: String,
+    scheme: Option<Scheme>,
 }
 
 impl Row {
@@ -36,7 +38,8 @@ impl Row {
     pub(super) fn of(name: &str, modified: &str) -> Option<Self> {
         let (key, id) = name.rsplit_once('/')?;
         let is_part = !id.is_empty() && id.bytes().all(|b| b.is_ascii_digit());
-        (!is_part).then(|| Self { key: key.to_owned(), id: id.to_owned(), modified: modified.to_owned() })
+        let (key, id, modified) = (key.to_owned(), id.to_owned(), modified.to_owned());
+        (!is_part).then_some(Self { key, id, modified, scheme: None })
     }
 }
 
@@ -75,7 +78,10 @@ pub(super) async fn answer(face: &Face<'_>) -> Answered {
             let Some(upload) = Row::of(&row.name, &row.last_modified) else { continue };
             match cut(&upload.key, prefix_text, delimiter_text) {
                 Some(prefix) => drop(common.insert(prefix.to_owned())),
-                None => uploads.push(upload),
+                None => {
+                    let scheme = row.s3_checksum.as_deref().and_then(Scheme::parse);
+                    uploads.push(Row { scheme, ..upload });
+                }
             }
         }
     }
@@ -101,7 +107,11 @@ pub(super) async fn answer(face: &Face<'_>) -> Answered {
         xml.open("Upload").text("Key", &quoted(&upload.key, is_escaped)).text("UploadId", &upload.id);
         owner(&mut xml, "Initiator", &face.user);
         owner(&mut xml, "Owner", &face.user);
-        xml.text("StorageClass", "STANDARD").text("Initiated", &metadata::xml_time(modified)).close();
+        xml.text("StorageClass", "STANDARD").text("Initiated", &metadata::xml_time(modified));
+        if let Some(scheme) = upload.scheme {
+            scheme.write(&mut xml);
+        }
+        xml.close();
     }
     for prefix in &common {
         xml.open("CommonPrefixes").text("Prefix", &quoted(prefix, is_escaped)).close();

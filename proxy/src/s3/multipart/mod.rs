@@ -23,8 +23,12 @@ pub(super) mod lapse;
 mod list;
 pub(super) mod part;
 mod parts;
+mod scheme;
+mod whole;
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
+
+pub(super) use scheme::{Scheme, asked_algorithm};
 
 use super::auth::header;
 use super::code::Code;
@@ -47,6 +51,8 @@ const PAGE: u64 = 10_000;
 
 /// Says of an upload that it is being completed.
 const CLOSING: HeaderName = HeaderName::from_static("x-object-transient-sysmeta-s3api-closing");
+/// Parts that are looked at together. There may be ten thousand, and the client waits.
+const TOGETHER: usize = 32;
 
 /// `?uploads`
 pub(super) async fn uploads(face: &Face<'_>) -> Answered {

@@ -2,7 +2,13 @@
 
 use apus_base::timestamp::Timestamp;
 
-use super::Upload;
+use futures_util::{FutureExt as _, StreamExt as _, TryStreamExt as _, stream};
+
+use super::scheme::Scheme;
+use super::{TOGETHER, Upload, head};
+use crate::ops::rows::Object;
+use crate::s3::checksums::Kept;
+use crate::s3::fault::Fault;
 use crate::s3::listing::is_escaped;
 use crate::s3::service::owner;
 use crate::s3::xml::Xml;
@@ -24,6 +30,8 @@ pub(super) async fn answer(face: &Face<'_>) -> Answered {
     let most_here = usize::try_from(most).unwrap_or(usize::MAX);
     let is_truncated = parts.len() > most_here;
     parts.truncate(most_here);
+    let scheme = Scheme::of(&upload.headers);
+    let kept = if scheme.is_some() { checksums(face, &upload, &parts).await? } else { Vec::new() };
     let last = parts.last().map_or(0, |(number, _)| *number);
     let mut xml = Xml::new("ListPartsResult");
     xml.text("Bucket", face.bucket()).text("Key", &quoted(key, is_escaped)).text("UploadId", &upload.id);
@@ -36,10 +44,33 @@ pub(super) async fn answer(face: &Face<'_>) -> Answered {
         xml.text("EncodingType", "url");
     }
     xml.text("IsTruncated", if is_truncated { "true" } else { "false" });
+    if let Some(scheme) = scheme {
+        scheme.write(&mut xml);
+    }
+    let mut kept = kept.into_iter();
     for (number, part) in &parts {
         let modified = Timestamp::from_isoformat(&part.last_modified).unwrap_or_default();
         xml.open("Part").text("PartNumber", &number.to_string()).text("LastModified", &metadata::xml_time(modified));
-        xml.text("ETag", &format!("\"{}\"", part.hash)).text("Size", &part.bytes.to_string()).close();
+        xml.text("ETag", &format!("\"{}\"", part.hash)).text("Size", &part.bytes.to_string());
+        if let Some(kept) = kept.next().flatten() {
+            xml.text(kept.algorithm.element(), &kept.value);
+        }
+        xml.close();
     }
     Ok(document(xml))
+}
+
+/// The checksums of parts, which the listing of their container does not know.
+async fn checksums(face: &Face<'_>, upload: &Upload, parts: &[(u32, Object)]) -> Result<Vec<Option<Kept>>, Fault> {
+    let looks: Vec<_> = parts.iter().map(|(_, part)| look(face, upload, part).boxed()).collect();
+    stream::iter(looks).buffered(TOGETHER).try_collect().await
+}
+
+async fn look(face: &Face<'_>, upload: &Upload, part: &Object) -> Result<Option<Kept>, Fault> {
+    match head(face, face.name(&upload.container, part.name.as_str())).await {
+        Ok(headers) => Ok(Kept::of(&headers)),
+        // It was replaced or removed meanwhile.
+        Err(error) if error.is_not_found() => Ok(None),
+        Err(error) => Err(face.fault(error)),
+    }
 }

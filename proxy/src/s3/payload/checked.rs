@@ -1,15 +1,19 @@
 //! A body whose bytes are hashed as they go by, and that fails at its end unless they are the right ones.
 
 use std::pin::Pin;
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, ready};
 
 use apus_base::body::{Body, BodyError};
+use base64::prelude::{BASE64_STANDARD, Engine as _};
 use bytes::Bytes;
 use http_body::Frame;
+use http_body_util::BodyExt as _;
 
 use super::checksum::{Algorithm, Checksum, Hasher};
 use super::chunked::Trailers;
 use super::{failed, mismatch};
+use crate::s3::checksums::Kept;
 use crate::s3::code::Code;
 use crate::s3::fault::Fault;
 use apus_base::hex::hex;
@@ -28,6 +32,32 @@ enum Value {
     Header(Checksum),
     /// Behind the bytes.
     Trailer(Algorithm, Trailers),
+    /// Nowhere: somebody wants to know.
+    Unknown(Arc<OnceLock<String>>),
+}
+
+/// The checksum of a body that nobody promised one of.
+#[derive(Clone, Debug)]
+pub(in crate::s3) struct Measure {
+    algorithm: Algorithm,
+    value: Arc<OnceLock<String>>,
+}
+
+impl Measure {
+    pub(in crate::s3) fn new(algorithm: Algorithm) -> Self {
+        Self { algorithm, value: Arc::default() }
+    }
+
+    /// The body, of which it is to be the checksum.
+    pub(in crate::s3) fn of(&self, body: Body) -> Body {
+        let value = Value::Unknown(Arc::clone(&self.value));
+        Checked::new(body, vec![Expected { hasher: Hasher::new(self.algorithm), value }]).boxed_unsync()
+    }
+
+    /// It, once the body has ended.
+    pub(in crate::s3) fn kept(&self) -> Option<Kept> {
+        Some(Kept { algorithm: self.algorithm, value: self.value.get()?.clone() })
+    }
 }
 
 impl Expected {
@@ -48,6 +78,10 @@ impl Expected {
         let (algorithm, expected) = match self.value {
             Value::Sha256(expected) if expected.eq_ignore_ascii_case(&hex(&computed)) => return Ok(()),
             Value::Sha256(expected) => return Err(mismatch(&expected, &hex(&computed))),
+            Value::Unknown(place) => {
+                let _ = place.set(BASE64_STANDARD.encode(&computed));
+                return Ok(());
+            }
             Value::Header(checksum) => {
                 let value = checksum.value.as_deref().and_then(|value| checksum.algorithm.decode(value));
                 (checksum.algorithm, value.unwrap_or_default())

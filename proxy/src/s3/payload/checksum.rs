@@ -60,6 +60,22 @@ impl Algorithm {
         Self::ALL.into_iter().find(|algorithm| algorithm.header() == name)
     }
 
+    /// The one of that name.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|algorithm| algorithm.name().eq_ignore_ascii_case(name))
+    }
+
+    /// The element that has a value of it.
+    pub fn element(self) -> &'static str {
+        match self {
+            Self::Crc32 => "ChecksumCRC32",
+            Self::Crc32c => "ChecksumCRC32C",
+            Self::Crc64Nvme => "ChecksumCRC64NVME",
+            Self::Sha1 => "ChecksumSHA1",
+            Self::Sha256 => "ChecksumSHA256",
+        }
+    }
+
     fn bytes(self) -> usize {
         match self {
             Self::Crc32 | Self::Crc32c => 4,
@@ -76,7 +92,7 @@ impl Algorithm {
 }
 
 /// Computes a checksum.
-pub(super) enum Hasher {
+pub(in crate::s3) enum Hasher {
     Crc32(crc32fast::Hasher),
     Crc(CrcAlgorithm, crc_fast::Digest),
     Sha1(Sha1),
@@ -84,7 +100,7 @@ pub(super) enum Hasher {
 }
 
 impl Hasher {
-    pub(super) fn new(algorithm: Algorithm) -> Self {
+    pub(in crate::s3) fn new(algorithm: Algorithm) -> Self {
         let crc = |kind| Self::Crc(kind, crc_fast::Digest::new(kind));
         match algorithm {
             Algorithm::Crc32 => Self::Crc32(crc32fast::Hasher::new()),
@@ -95,7 +111,7 @@ impl Hasher {
         }
     }
 
-    pub(super) fn update(&mut self, bytes: &[u8]) {
+    pub(in crate::s3) fn update(&mut self, bytes: &[u8]) {
         match self {
             Self::Crc32(hasher) => hasher.update(bytes),
             Self::Crc(_, digest) => digest.update(bytes),
@@ -104,7 +120,7 @@ impl Hasher {
         }
     }
 
-    pub(super) fn finish(self) -> Vec<u8> {
+    pub(in crate::s3) fn finish(self) -> Vec<u8> {
         match self {
             Self::Crc32(hasher) => hasher.finalize().to_be_bytes().to_vec(),
             Self::Crc(CrcAlgorithm::Crc64Nvme, digest) => digest.finalize().to_be_bytes().to_vec(),
@@ -126,11 +142,12 @@ pub struct Checksum {
 }
 
 impl Checksum {
-    /// Reads what the headers of a request promise.
+    /// Reads what the headers of a request promise. Of what completes an upload, `of_upload`, a value may say of how many
+    /// parts it is: `sOO8/Q==-3`.
     ///
     /// # Errors
     /// When they promise several, one that is not known, or a value that is none.
-    pub fn promised(headers: &HeaderMap) -> Result<Option<Self>, Fault> {
+    pub fn promised(headers: &HeaderMap, of_upload: bool) -> Result<Option<Self>, Fault> {
         let before = in_headers(headers)?;
         let behind = in_trailers(headers)?;
         if before.is_some() && behind.is_some() {
@@ -139,7 +156,8 @@ impl Checksum {
         let checksum = match (before, behind) {
             (Some(algorithm), _) => {
                 let value = header(headers, algorithm.header()).to_owned();
-                if algorithm.decode(&value).is_none() {
+                let bare = if of_upload { without_count(&value) } else { &value };
+                if algorithm.decode(bare).is_none() {
                     let sentence = format!("Value for {} header is invalid.", algorithm.header());
                     return Err(Fault::saying(Code::InvalidRequest, sentence));
                 }
@@ -161,6 +179,12 @@ impl Checksum {
     pub fn header(&self) -> &'static str {
         self.algorithm.header()
     }
+}
+
+/// A value without the number of parts that it is of.
+pub fn without_count(value: &str) -> &str {
+    let counted = value.rsplit_once('-').filter(|(_, count)| count.parse::<u32>().is_ok());
+    counted.map_or(value, |(value, _)| value)
 }
 
 /// The request may say once more what it sends.
@@ -238,7 +262,9 @@ mod tests {
     fn one_promise_at_most() {
         let promised = |pairs: &[(&'static str, &'static str)]| {
             let headers = pairs.iter().map(|(n, v)| (HeaderName::from_static(n), v.parse().unwrap())).collect();
-            Checksum::promised(&headers).map(|c| c.map(|c| (c.algorithm, c.is_trailing()))).map_err(|f| f.message)
+            Checksum::promised(&headers, false)
+                .map(|c| c.map(|c| (c.algorithm, c.is_trailing())))
+                .map_err(|f| f.message)
         };
         assert_eq!(promised(&[]), Ok(None));
         assert_eq!(promised(&[("x-amz-checksum-crc32", "y/Q5Jg==")]), Ok(Some((Algorithm::Crc32, false))));

@@ -4,7 +4,7 @@
 //! a PUT stores nothing then. Nothing is held back; a body that is found wrong fails with the [`Fault`] as the source of its
 //! error.
 
-mod checked;
+pub(super) mod checked;
 pub mod checksum;
 mod chunked;
 
@@ -18,12 +18,13 @@ use sha2::{Digest as _, Sha256};
 use super::asked::Query;
 use super::auth::v4::Chain;
 use super::auth::{Claim, header};
+use super::checksums::Kept;
 use super::code::Code;
 use super::fault::Fault;
 use crate::constraints::BadLength;
 use apus_base::hex::hex;
 use checked::{Checked, Expected};
-use checksum::Checksum;
+use checksum::{Algorithm, Checksum};
 use chunked::{Chunked, Trailers};
 
 const SHA256: &str = "x-amz-content-sha256";
@@ -90,19 +91,19 @@ pub struct Promise {
 }
 
 impl Promise {
-    /// The header that says it.
-    pub fn header(&self) -> &'static str {
-        self.checksum.header()
-    }
-
     /// Its value in base64; behind a body, once that has ended.
-    pub fn value(&self) -> Option<String> {
-        self.checksum.value.clone().or_else(|| self.trailers.as_ref()?.get(self.header()))
+    fn value(&self) -> Option<String> {
+        self.checksum.value.clone().or_else(|| self.trailers.as_ref()?.get(self.checksum.header()))
     }
 
-    /// `CRC32 sOO8/Q==`
-    pub fn text(&self) -> Option<String> {
-        Some(format!("{} {}", self.checksum.algorithm.name(), self.value()?))
+    /// How it is computed.
+    pub fn algorithm(&self) -> Algorithm {
+        self.checksum.algorithm
+    }
+
+    /// What is kept of it; behind a body, once that has ended.
+    pub fn kept(&self) -> Option<Kept> {
+        Some(Kept { algorithm: self.algorithm(), value: self.value()? })
     }
 }
 
@@ -113,7 +114,8 @@ impl Plan {
     /// When they make no sense, or not together.
     pub fn of(claim: &Claim, method: &Method, query: &Query, headers: &HeaderMap) -> Result<Self, Fault> {
         let has_body = matches!(*method, Method::PUT | Method::POST);
-        let checksum = if has_body { Checksum::promised(headers)? } else { None };
+        let of_upload = *method == Method::POST && query.has("uploadId");
+        let checksum = if has_body { Checksum::promised(headers, of_upload)? } else { None };
         let value = header(headers, SHA256);
         let pieces = Pieces::of(value).filter(|_| has_body);
         let trailing = checksum.as_ref().is_some_and(Checksum::is_trailing);

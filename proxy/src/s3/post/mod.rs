@@ -26,7 +26,7 @@ use super::metadata::{self, set};
 use super::object::answered;
 use super::policy::{self as policy_of_bucket, Need};
 use super::xml::Xml;
-use super::{Answered, Config, Face, acl, document, empty, lock, payload};
+use super::{Answered, Config, Face, acl, document, empty, encryption, lock, payload};
 use crate::Proxy;
 use crate::context::Context;
 use crate::middleware::formpost::form::{Broken, Form, Part, Reason};
@@ -145,6 +145,7 @@ async fn store(face: &Face<'_>, fields: &Fields, file: Part, (least, most): (u64
     let given = fields.headers();
     let mut headers = metadata::stored(&given)?;
     headers.entry(CONTENT_TYPE).or_insert(UNTYPED);
+    let sealing = encryption::of_form(face, &given).await?;
     let reason = Reason::default();
     let body = AtLeast { inner: file.into_file(most, reason.clone()), left: least }.boxed_unsync();
     let name = face.name(face.bucket(), &key);
@@ -154,13 +155,15 @@ async fn store(face: &Face<'_>, fields: &Fields, file: Part, (least, most): (u64
     let granted = policy_of_bucket::check(face, &needs).await?;
     let face = &face.on(granted.as_ref().unwrap_or(face.parts));
     let request = face.request(Method::PUT, headers.clone());
-    let stored = put(face.call(&request), Put::new(name, headers, Ok(None), body)).await;
+    let new = Put { seal: sealing.seal.clone(), ..Put::new(name, headers, Ok(None), body) };
+    let stored = put(face.call(&request), new).await;
     let stored = stored.map_err(|error| match reason.take() {
         Some(broken) => malformed(broken),
         None => face.bucket_fault(error),
     })?;
     let etag = stored.etag.clone().unwrap_or_default();
     let mut response = shown(face, fields, &key, &etag);
+    sealing.show(response.headers_mut());
     response.headers_mut().extend(answered(&stored).headers().iter().filter(|(name, _)| **name == ETAG).map(owned));
     Ok(response)
 }

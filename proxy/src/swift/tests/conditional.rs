@@ -101,8 +101,9 @@ async fn copies_and_clients_of_swift_say_their_conditions_too() {
     let parts = rig.parts("PUT");
     let call = Call { proxy: &rig.proxy, parts: &parts };
     let source = || Read::asked(name("o"), http::Method::GET, &parts.headers, false);
-    assert!(copy::copy_if(call, source(), name("copy"), Some(Condition::absent())).await.is_ok());
-    let again = copy::copy_if(call, source(), name("copy"), Some(Condition::absent())).await;
+    let absent = || copy::Terms { condition: Some(Condition::absent()), ..copy::Terms::default() };
+    assert!(copy::copy_if(call, source(), name("copy"), absent()).await.is_ok());
+    let again = copy::copy_if(call, source(), name("copy"), absent()).await;
     assert!(matches!(again, Err(Error::Unmet { exists: true })));
     assert!(delete_version(call, &name("copy"), None).await.unwrap().existed);
 }
