@@ -32,8 +32,9 @@
 //!
 //! Plain writes go on as ever: PUT and DELETE without a condition are blind writes, with a quorum of their own. One that is
 //! older than a fence, or than a version that a ballot made, is refused with 409 and the fence, and the proxy tries again with
-//! a newer timestamp: it counts as later than the conditional write. Replication of a file that is older than a fence
-//! is refused until the fence has expired; whoever pushes keeps the file and tries again.
+//! a newer timestamp: it counts as later than the conditional write. That is allowed only while no replica has it: a PUT is
+//! refused before its body, and what becomes of a DELETE that some have taken is said in [`deletion`]. Replication of a
+//! file that is older than a fence is refused until the fence has expired; whoever pushes keeps the file and tries again.
 //!
 //! # Why it holds
 //!
@@ -86,6 +87,8 @@
 //!   alone are safe with any number.
 //! * *Ordinary reads* ask one replica and may see an older version, or one that never gets a majority.
 //! * *A container with two policies*, after a split network: each policy has an object, and a register, of its own.
+
+pub mod deletion;
 
 use std::time::Duration;
 

@@ -48,6 +48,11 @@ impl<'a> Tally<'a> {
         Self { overrides, ..self }
     }
 
+    /// How many replicas are asked.
+    pub fn nodes(&self) -> usize {
+        self.nodes
+    }
+
     /// Counts one answer.
     pub fn push(&mut self, status: u16) {
         self.statuses.push(status);

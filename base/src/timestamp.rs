@@ -17,6 +17,8 @@ const MAX_TICKS: u64 = 10_000_000_000 * TICKS_PER_SECOND;
 
 /// The offsets of ballots are multiples of this, and those of all other writers are less.
 const BALLOT_STEP: u64 = 0x100;
+/// In the offset of a ballot whose write demands that nothing is there; above any nonce.
+const CREATION: u64 = 1 << 32;
 
 /// A point in time at 10 µs resolution with an offset; the last writer wins by this order.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -79,6 +81,17 @@ impl Timestamp {
     /// Whether a conditional write may have made it: no other writer has an offset that large.
     pub const fn is_ballot(self) -> bool {
         self.offset >= BALLOT_STEP
+    }
+
+    /// The same ballot as that of a write which happens only where nothing is.
+    #[must_use]
+    pub const fn as_creation(self) -> Self {
+        Self { ticks: self.ticks, offset: self.offset | CREATION }
+    }
+
+    /// Whether nothing was there right before it, so that a deletion may have been.
+    pub const fn is_creation(self) -> bool {
+        self.offset & CREATION != 0
     }
 
     /// `1712345678.12345`, the spelling clients see; the offset is left out.

@@ -31,7 +31,8 @@ pub mod header {
     pub const TIMESTAMP: &str = "x-timestamp";
     /// In answers: the newest version here, tombstones included.
     pub const BACKEND_TIMESTAMP: &str = "x-backend-timestamp";
-    /// In answers: the version of an object's data, where a later POST changed its metadata.
+    /// In answers: the version of an object's data, where a later POST changed its metadata. In a refusal with
+    /// [`FENCE`]: the version that stands in the way, if it is not a promise.
     pub const BACKEND_DATA_TIMESTAMP: &str = "x-backend-data-timestamp";
     /// In a POST: the container's row of the object stays as it is, because nothing that listings show is changed.
     pub const UNLISTED: &str = "x-backend-unlisted";
@@ -52,6 +53,8 @@ pub mod header {
     pub const CONTAINER_PARTITION: &str = "x-container-partition";
     /// When an object expires, in seconds since 1970.
     pub const DELETE_AT: &str = "x-delete-at";
+    /// In a DELETE: the object is deleted only if this is when it expires. An expirer says so, and clients may.
+    pub const IF_DELETE_AT: &str = "x-if-delete-at";
     /// As the container headers, for the container of the queue of expiring objects.
     pub const DELETE_AT_HOST: &str = "x-delete-at-host";
     /// Their devices, in the same order.

@@ -36,8 +36,6 @@ use crate::rows::{Row, Teller};
 use crate::share::Share;
 pub use config::{Config, InvalidConfig};
 
-/// The condition of a deletion: only what expires then.
-const IF_DELETE_AT: &str = "x-if-delete-at";
 /// Whether an object server shows what has expired.
 const OPEN_EXPIRED: &str = "x-backend-open-expired";
 
@@ -257,7 +255,7 @@ impl Expirer {
         if let Ok(at) = HeaderValue::try_from(at.normal()) {
             headers.insert(header::TIMESTAMP, at.clone());
             if !queued.is_async {
-                headers.insert(IF_DELETE_AT, at);
+                headers.insert(header::IF_DELETE_AT, at);
                 headers.insert(header::CLEAN_EXPIRING_QUEUE, HeaderValue::from_static("no"));
             }
         }

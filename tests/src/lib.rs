@@ -18,6 +18,7 @@ pub mod mount;
 pub mod net;
 pub mod process;
 pub mod rings;
+pub mod s3;
 pub mod storm;
 pub mod suite;
 pub mod swift;

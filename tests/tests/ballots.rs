@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 
+use apus_base::ballot::deletion::{Next, Refusals};
 use apus_base::ballot::{Commits, Failure, Proposal, Step, Vote, majority, may_commit, may_enter, may_promise};
 use apus_base::timestamp::Timestamp;
 use apus_tests::linear::{Ask, Operation, Said, Value, check};
@@ -28,6 +29,8 @@ enum Fault {
     Forgetful,
     /// A version of a minority is as good as any.
     Hasty,
+    /// A deletion is done again, though some have taken it.
+    Repeats,
 }
 
 /// One copy of the object, and what its server has in memory.
@@ -57,7 +60,7 @@ enum Message {
     Commit { ballot: Timestamp, token: u64 },
     Write { written: Timestamp, value: Value },
     Voted { vote: Vote, value: Value },
-    Took { taken: bool },
+    Took { taken: bool, version: Timestamp, fence: Timestamp },
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -78,13 +81,29 @@ enum Asked {
     Write,
 }
 
+/// On which condition a proxy writes.
+#[derive(Clone, Copy, Debug)]
+enum Demand {
+    /// The client's.
+    Asked,
+    /// This version is the newest: somebody is helped.
+    IsNewest(Timestamp),
+    /// Nothing newer is there than this tombstone: a plain deletion is finished.
+    NotAfter(Timestamp),
+}
+
 /// A write that a proxy does: its client's, or of somebody whom it helps.
 #[derive(Clone, Debug)]
 struct Task {
     proposal: Proposal,
     token: u64,
-    /// Which version has to be the newest; none: the client's condition.
-    helps: Option<Timestamp>,
+    demand: Demand,
+}
+
+impl Task {
+    fn helps(&self) -> Option<Timestamp> {
+        if let Demand::IsNewest(version) = self.demand { Some(version) } else { None }
+    }
 }
 
 struct Proxy {
@@ -98,6 +117,12 @@ struct Proxy {
     question: u64,
     votes: Vec<(Vote, Value)>,
     commits: Commits,
+    /// What a plain write was sent as, and how often.
+    written: Timestamp,
+    tries: u32,
+    /// What stands in its way.
+    fence: Timestamp,
+    refusals: Refusals,
     /// The replicas that have answered.
     heard: Vec<usize>,
 }
@@ -111,7 +136,7 @@ impl Proxy {
 struct World {
     rng: Rng,
     fault: Fault,
-    /// How far clocks differ, in events. Plain writes go by their clock, so there are none then.
+    /// How far clocks differ, in events. Plain PUTs go by their clock, so there are none then.
     skew: u64,
     now: u64,
     tokens: u64,
@@ -163,12 +188,12 @@ impl World {
             0..4 => Ask::Swap(None, Some(number)),
             4..7 => Ask::Swap(known, Some(number)),
             7 => Ask::Swap(known, None),
-            8 if self.skew == 0 => Ask::Write(Some(number).filter(|_| self.rng.bool())),
+            8 => Ask::Write(Some(number).filter(|_| self.skew == 0 && self.rng.bool())),
             _ => Ask::Read,
         };
         let ask = ask.unwrap_or(drawn);
         let value = if let Ask::Swap(_, value) | Ask::Write(value) = ask { value } else { None };
-        let task = Task { proposal: Proposal::new(3), token: self.hold(value), helps: None };
+        let task = Task { proposal: Proposal::new(3), token: self.hold(value), demand: Demand::Asked };
         self.proxies.push(Proxy {
             ask,
             start: self.now,
@@ -179,11 +204,15 @@ impl World {
             question: 0,
             votes: Vec::new(),
             commits: Commits::default(),
+            written: Timestamp::ZERO,
+            tries: 0,
+            fence: Timestamp::ZERO,
+            refusals: Refusals::default(),
             heard: Vec::new(),
         });
         let (proxy, written) = (self.proxies.len() - 1, Timestamp::from_ticks(self.clock()));
         match ask {
-            Ask::Write(value) => self.send(proxy, Asked::Write, Message::Write { written, value }),
+            Ask::Write(value) => self.write(proxy, written, value),
             Ask::Swap(..) | Ask::Read => self.look(proxy),
         }
     }
@@ -199,6 +228,13 @@ impl World {
 
     fn look(&mut self, proxy: usize) {
         self.send(proxy, Asked::Look, Message::Attend { ballot: None });
+    }
+
+    fn write(&mut self, proxy: usize, written: Timestamp, value: Value) {
+        let its = &mut self.proxies[proxy];
+        (its.written, its.tries) = (written, its.tries + 1);
+        (its.fence, its.refusals) = (Timestamp::ZERO, Refusals::default());
+        self.send(proxy, Asked::Write, Message::Write { written, value });
     }
 
     /// Asks all replicas.
@@ -278,15 +314,17 @@ impl World {
                 let held = if may { replica.held.remove(&token) } else { None };
                 held.into_iter().for_each(|value| replica.take(ballot, value));
                 // Who asks twice is told twice.
-                Some(Message::Took { taken: held.is_some() || replica.version == ballot })
+                let taken = held.is_some() || replica.version == ballot;
+                Some(Message::Took { taken, version: replica.version, fence: replica.fence })
             }
             Message::Write { written, value } => {
                 // A newer plain version is as good as this one having been there before it.
                 let taken = may_enter(written, replica.fence, replica.version) || is_forgetful;
+                let (version, fence) = (replica.version, replica.fence);
                 if taken {
                     replica.take(written, value);
                 }
-                Some(Message::Took { taken })
+                Some(Message::Took { taken, version, fence })
             }
             Message::Voted { .. } | Message::Took { .. } => None,
         }
@@ -301,9 +339,15 @@ impl World {
         proxy.heard.push(envelope.replica);
         match envelope.message {
             Message::Voted { vote, value } => proxy.votes.push((vote, value)),
-            Message::Took { taken } => {
+            Message::Took { taken, version, fence } => {
                 proxy.commits.unknown -= 1;
                 proxy.commits.taken += usize::from(taken);
+                proxy.refusals.taken += usize::from(taken);
+                if !taken {
+                    proxy.fence = proxy.fence.max(fence).max(version);
+                    proxy.refusals.by_version += usize::from(version > proxy.written);
+                    proxy.refusals.by_promise += usize::from(version <= proxy.written);
+                }
             }
             _ => {}
         }
@@ -318,19 +362,20 @@ impl World {
         let clock = self.clock();
         let nonce = self.rng.u16(..);
         let proxy = &mut self.proxies[number];
-        let (ask, commits) = (proxy.ask, proxy.commits);
+        let (ask, commits, refusals) = (proxy.ask, proxy.commits, proxy.refusals);
         if fault == Fault::Hasty {
             believe_the_newest(&mut proxy.votes);
         }
         let votes: Vec<Vote> = proxy.votes.iter().map(|(vote, _)| *vote).collect();
         let values: Vec<Value> = proxy.votes.iter().map(|(_, value)| *value).collect();
         let task = proxy.tasks.last_mut().expect("a task until there is an answer");
-        let helps = task.helps;
+        let (helps, demand) = (task.helps(), task.demand);
         let meets = |i: usize| -> Result<bool, ()> {
-            Ok(match (helps, ask) {
-                (Some(version), _) => votes[i].version == version,
-                (None, Ask::Swap(from, _)) => values[i] == from,
-                (None, _) => false,
+            Ok(match (demand, ask) {
+                (Demand::IsNewest(version), _) => votes[i].version == version,
+                (Demand::NotAfter(version), _) => votes[i].version <= version,
+                (Demand::Asked, Ask::Swap(from, _)) => values[i] == from,
+                (Demand::Asked, _) => false,
             })
         };
         let holders = |version| votes.iter().filter(|vote| vote.version == version).count();
@@ -342,10 +387,13 @@ impl World {
             (Asked::Commit(ballot), _) => task.proposal.committed(ballot, commits),
             (Asked::Write, _) => return self.written(number, commits),
         };
+        let finishes = matches!(demand, Demand::NotAfter(_));
         match (step, proxy.asked) {
             (Step::Fence(after), _) => {
                 let ticks = clock.max(after.ticks() + 1);
                 let ballot = Timestamp::from_ticks(ticks).as_ballot(nonce);
+                let creates = matches!((demand, ask), (Demand::Asked, Ask::Swap(None, _)));
+                let ballot = if creates { ballot.as_creation() } else { ballot };
                 self.send(number, Asked::Fence(ballot), Message::Attend { ballot: Some(ballot) });
             }
             (Step::Commit, Asked::Fence(ballot)) => {
@@ -357,11 +405,16 @@ impl World {
             (Step::Help(newest), _) => {
                 let (version, value) = (votes[newest].version, values[newest]);
                 let token = self.hold(value);
-                let help = Task { proposal: Proposal::new(3), token, helps: Some(version) };
+                let help = Task { proposal: Proposal::new(3), token, demand: Demand::IsNewest(version) };
                 self.proxies[number].tasks.push(help);
                 self.look(number);
             }
             (Step::Done(_), _) => self.answer(number, Some(Said::Done)),
+            (Step::Unmet(newest), _) if finishes => {
+                let is_before = refusals.has_happened_before(votes[newest].version, values[newest].is_none(), 3);
+                self.answer(number, Some(if is_before { Said::Done } else { Said::Perhaps }));
+            }
+            (Step::Failed(_), _) if finishes => self.answer(number, Some(Said::Perhaps)),
             (Step::Unmet(newest), _) => self.answer(number, Some(Said::Sees(values[newest]))),
             (Step::Failed(Failure::Unknown), _) => self.answer(number, Some(Said::Perhaps)),
             // The last read is asked until it is told.
@@ -377,17 +430,39 @@ impl World {
     fn end_help(&mut self, number: usize, done: Option<Timestamp>) {
         let proxy = &mut self.proxies[number];
         let help = proxy.tasks.pop().expect("a help");
+        let helped = help.helps();
         let tried = help.proposal.into_own().into_iter().chain(done).collect();
-        if let (Some(task), Some(version)) = (proxy.tasks.last_mut(), help.helps) {
+        if let (Some(task), Some(version)) = (proxy.tasks.last_mut(), helped) {
             task.proposal.helped(version, tried);
         }
         self.look(number);
     }
 
     fn written(&mut self, number: usize, commits: Commits) {
-        let is_done = commits.taken >= majority(3);
-        let perhaps = commits.taken + commits.unknown > 0;
-        self.answer(number, if is_done { Some(Said::Done) } else { Some(Said::Perhaps).filter(|_| perhaps) });
+        let Commits { taken, unknown } = commits;
+        let proxy = &self.proxies[number];
+        let is_deletion = proxy.ask == Ask::Write(None) && taken + unknown < 3;
+        let next = match (Refusals { unknown, ..proxy.refusals }).next(3) {
+            // Nobody stood in its way, or it has a body, which is sent once.
+            Next::Later | Next::Finish if !is_deletion => Next::Unknown,
+            Next::Finish | Next::Unknown if is_deletion && self.fault == Fault::Repeats => Next::Later,
+            next => next,
+        };
+        let (written, fence, tries) = (proxy.written, proxy.fence, proxy.tries);
+        match next {
+            Next::Done => self.answer(number, Some(Said::Done)),
+            Next::Later if tries < 5 => {
+                let later = Timestamp::from_ticks(self.clock().max(fence.ticks() + 1));
+                self.write(number, later, None);
+            }
+            Next::Finish => {
+                let finish =
+                    Task { proposal: Proposal::new(3), token: self.hold(None), demand: Demand::NotAfter(written) };
+                self.proxies[number].tasks = vec![finish];
+                self.look(number);
+            }
+            Next::Later | Next::Unknown => self.answer(number, Some(Said::Perhaps).filter(|_| taken + unknown > 0)),
+        }
     }
 
     fn answer(&mut self, number: usize, said: Option<Said>) {
@@ -435,6 +510,11 @@ fn without_promises_it_goes_wrong() {
 #[test]
 fn it_goes_wrong_when_a_minority_is_believed() {
     assert!(first_violation(Fault::Hasty, SCHEDULES).is_some(), "the model does not find what it is for");
+}
+
+#[test]
+fn it_goes_wrong_when_a_deletion_is_done_twice() {
+    assert!(first_violation(Fault::Repeats, SCHEDULES).is_some(), "the model does not find what it is for");
 }
 
 #[test]

@@ -10,10 +10,11 @@ use std::time::{Duration, Instant};
 
 use apus_base::clock;
 use apus_base::hash_path::HashPath;
+use apus_base::timestamp::{TICKS_PER_SECOND, Timestamp};
 use apus_tests::copies::{HASH_SUFFIX, ring, where_is};
 use apus_tests::linear::{Ask, Operation, Said, Value, check};
 use apus_tests::swift::TESTER;
-use apus_tests::{Cluster, Request, Session, Swift, md5_hex, wait_until};
+use apus_tests::{Cluster, Request, Session, Swift, md5_hex, s3, wait_until};
 use fastrand::Rng;
 use rustix::process::Signal;
 
@@ -26,6 +27,8 @@ const LENGTH: Duration = Duration::from_secs(20);
 #[derive(Default)]
 struct Known {
     operations: Mutex<BTreeMap<String, Vec<Operation>>>,
+    /// The last value of an object that somebody was told is there.
+    latest: Mutex<BTreeMap<String, u64>>,
     writes: AtomicU64,
 }
 
@@ -44,6 +47,12 @@ fn sessions(cluster: &mut Cluster, proxies: usize) -> Vec<Session> {
     (0..proxies).map(|i| Swift { address: cluster.proxy(i).address("proxy") }.login(TESTER)).collect()
 }
 
+/// Swift's face knows no `If-Match` of a PUT; that of S3 does.
+fn swap(session: &Session, object: &str, old: u64, value: u64) -> Request {
+    let request = Request::new(session.address, "PUT", s3::signed("PUT", object, TESTER));
+    request.header("If-Match", format!("\"{}\"", md5_hex(body(old).as_bytes()))).body(body(value))
+}
+
 impl Racers<'_> {
     fn now(&self) -> u64 {
         u64::try_from(self.began.elapsed().as_micros()).expect("a short test")
@@ -54,12 +63,21 @@ impl Racers<'_> {
         let object = format!("race/o{}", rng.u64(..self.objects));
         let session = &self.sessions[rng.usize(..self.sessions.len())];
         let value = self.known.writes.fetch_add(1, Ordering::Relaxed) + 1;
+        let latest = self.known.latest.lock().expect("no panic").get(&object).copied();
         // Mostly a creation; now and then the object goes, so that the next race begins.
-        let ask = if rng.usize(..8) == 0 { Ask::Write(None) } else { Ask::Swap(None, Some(value)) };
+        let ask = match (rng.usize(..16), latest) {
+            (0..2, _) => Ask::Write(None),
+            (2, _) => Ask::Write(Some(value)),
+            (3..7, Some(latest)) => Ask::Swap(Some(latest), Some(value)),
+            _ => Ask::Swap(None, Some(value)),
+        };
         let start = self.now();
+        let put = || session.put(&object).body(body(value));
         let answer = match ask {
-            Ask::Write(_) => session.delete(&object).try_send(),
-            _ => session.put(&object).header("If-None-Match", "*").body(body(value)).try_send(),
+            Ask::Write(None) => session.delete(&object).try_send(),
+            Ask::Swap(Some(old), _) => swap(session, &object, old, value).try_send(),
+            Ask::Swap(None, _) => put().header("If-None-Match", "*").try_send(),
+            Ask::Write(Some(_)) | Ask::Read => put().try_send(),
         };
         if answer.as_ref().is_err_and(|error| error.kind() == ErrorKind::ConnectionRefused) {
             // The proxy is down, and was not asked.
@@ -67,10 +85,12 @@ impl Racers<'_> {
         }
         let end = self.now();
         let said = match answer.map_or(0, |answer| answer.status) {
-            201 | 204 => Said::Done,
+            // A newer one is there already.
+            200..=204 => Said::Done,
             // Nothing was there to delete: it was seen so, and a tombstone is as good.
-            404 => Said::Done,
-            412 => Said::Unmet,
+            404 if ask == Ask::Write(None) => Said::Done,
+            // `If-Match` where there is nothing is 404.
+            404 | 412 => Said::Unmet,
             // Surely nothing.
             409 if matches!(ask, Ask::Swap(..)) => return,
             0 | 409 | 499.. => Said::Perhaps,
@@ -78,6 +98,9 @@ impl Racers<'_> {
         };
         // Perhaps, and then at any time: a node may be frozen that was asked.
         let end = if said == Said::Perhaps { u64::MAX } else { end };
+        if said == Said::Done && ask != Ask::Write(None) {
+            self.known.latest.lock().expect("no panic").insert(object.clone(), value);
+        }
         let operation = Operation { start, end, ask, said };
         self.known.operations.lock().expect("no panic").entry(object).or_default().push(operation);
     }
@@ -116,7 +139,12 @@ fn judge(racers: &Racers<'_>, seed: u64) {
         };
         operations.push(Operation { start, end: racers.now(), ask: Ask::Read, said: Said::Sees(seen) });
         for operation in &*operations {
-            let ask = if matches!(operation.ask, Ask::Swap(..)) { "create" } else { "other" };
+            let ask = match operation.ask {
+                Ask::Swap(None, _) => "create",
+                Ask::Swap(..) => "swap",
+                Ask::Write(_) => "blind",
+                Ask::Read => "read",
+            };
             *counts.entry(format!("{ask} {:?}", operation.said).replace(char::is_numeric, "")).or_default() += 1;
         }
         if let Err(why) = check(operations) {
@@ -124,7 +152,9 @@ fn judge(racers: &Racers<'_>, seed: u64) {
         }
     }
     println!("seed {seed}: {counts:?}");
-    assert!(counts.get("create Done").is_some_and(|done| *done > 0), "nobody ever won: {counts:?}");
+    for what in ["create Done", "swap Done"] {
+        assert!(counts.get(what).is_some_and(|done| *done > 0), "nobody ever won: {counts:?}");
+    }
 }
 
 fn seed() -> u64 {
@@ -179,18 +209,24 @@ fn too_few_replicas_write_nothing() {
     assert_eq!(session.get("race/o").send().text(), "y");
 }
 
-/// What a proxy leaves that dies after the first of its commits: one primary has the version.
-fn half_written(cluster: &mut Cluster, node: usize, object: &str, body: &str) {
+/// What a proxy asks one primary, as a ballot.
+fn ask(cluster: &mut Cluster, node: usize, method: &str, object: &str, ballot: Timestamp) -> Request {
     let hash = HashPath::new("", HASH_SUFFIX).object("AUTH_test", "race", object);
     let path = format!("/d{node}/{}/AUTH_test/race/{object}", ring(cluster).partition(&hash.0));
-    let server = cluster.node(node).address("object");
-    let ask = |method: &str| {
-        let request = Request::new(server, method, path.clone());
-        request.header("X-Backend-Hold", "dead").header("X-Timestamp", clock::now().as_ballot(1).internal())
-    };
-    let held = ask("PUT").header("Content-Type", "a/b").header("X-Object-Meta-Who", "dead").body(body);
-    held.send().expect(201);
-    ask("COMMIT").send().expect(201);
+    let request = Request::new(cluster.node(node).address("object"), method, path);
+    request.header("X-Timestamp", ballot.internal())
+}
+
+/// What a proxy leaves that dies after the first of its commits: one primary has the version.
+fn half_written(cluster: &mut Cluster, node: usize, object: &str, body: &str, ballot: Timestamp) {
+    let held = ask(cluster, node, "PUT", object, ballot).header("X-Backend-Hold", "dead");
+    held.header("Content-Type", "a/b").header("X-Object-Meta-Who", "dead").body(body).send().expect(201);
+    ask(cluster, node, "COMMIT", object, ballot).header("X-Backend-Hold", "dead").send().expect(201);
+}
+
+/// A ballot of a proxy whose clock is so much ahead.
+fn ahead(seconds: u64) -> Timestamp {
+    Timestamp::from_ticks(clock::now().ticks() + seconds * TICKS_PER_SECOND).as_ballot(1)
 }
 
 fn holders(cluster: &Cluster, object: &str) -> usize {
@@ -205,7 +241,7 @@ fn half_a_write_is_finished_by_who_needs_to_know_or_never_happens() {
     session.store("race/known", "makes sure that the container is known");
 
     // Who stumbles over it makes sure that it stays before saying that it is there.
-    half_written(&mut cluster, 0, "half", "first");
+    half_written(&mut cluster, 0, "half", "first", ahead(0));
     assert_eq!(holders(&cluster, "half"), 1);
     session.put("race/half").header("If-None-Match", "*").body("second").send().expect(412);
     assert!(holders(&cluster, "half") >= 2);
@@ -216,7 +252,7 @@ fn half_a_write_is_finished_by_who_needs_to_know_or_never_happens() {
     cluster.node(0).start(None);
 
     // Who cannot see it goes on without it, and then it never was.
-    half_written(&mut cluster, 0, "unseen", "first");
+    half_written(&mut cluster, 0, "unseen", "first", ahead(0));
     cluster.node(0).kill();
     session.put("race/unseen").header("If-None-Match", "*").body("second").send().expect(201);
     cluster.node(0).start(None);
@@ -225,6 +261,35 @@ fn half_a_write_is_finished_by_who_needs_to_know_or_never_happens() {
     for _ in 0..6 {
         assert_eq!(session.get("race/unseen").send().text(), "second");
     }
+}
+
+#[test]
+fn a_deletion_that_meets_a_ballot_halfway_happens_once() {
+    let mut cluster = Cluster::builder().start();
+    let session = cluster.tester();
+    session.make("race");
+    session.store("race/promised", "mine");
+
+    // Two have promised, and one takes the tombstone: the deletion is finished above the promise.
+    let promise = ahead(100);
+    (1..3).for_each(|node| drop(ask(&mut cluster, node, "FENCE", "promised", promise).send().expect(200)));
+    session.delete("race/promised").send().expect(204);
+    for node in 0..3 {
+        let seen = ask(&mut cluster, node, "HEAD", "promised", promise).send().expect(404);
+        assert!(seen.need("X-Backend-Timestamp").parse::<Timestamp>().is_ok_and(|newest| newest > promise), "{seen:?}");
+    }
+    session.put("race/promised").header("If-None-Match", "*").body("yours").send().expect(201);
+    assert_eq!(session.get("race/promised").header("X-Newest", "true").send().text(), "yours");
+
+    // What was written before by a clock that is ahead is deleted all the same.
+    (0..3).for_each(|node| half_written(&mut cluster, node, "ahead", "first", ahead(100)));
+    session.delete("race/ahead").send().expect(204);
+    session.get("race/ahead").header("X-Newest", "true").send().expect(404);
+
+    // If one takes the tombstone that others refuse for what they have, nobody knows: the other one's write stays.
+    (1..3).for_each(|node| half_written(&mut cluster, node, "unclear", "first", ahead(100)));
+    session.delete("race/unclear").send().expect(503);
+    assert_eq!(session.get("race/unclear").header("X-Newest", "true").send().text(), "first");
 }
 
 #[test]

@@ -16,6 +16,7 @@ use tokio::sync::Mutex;
 
 use super::put::{PutError, PutObject, PutOutcome};
 use super::{ClusterClient, NoAnswer, ObjectPath};
+use crate::ballot::deletion::Refusals;
 use crate::ballot::{Failure, Proposal, Step, Vote};
 use crate::timestamp::Timestamp;
 use primaries::{Primaries, Seen};
@@ -27,9 +28,15 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(500);
 /// Objects whose conditional writes through this proxy take turns share so many places by their hashes.
 const TURNS: usize = 256;
 
-/// Says whether a condition is met: by the headers of the newest version, as the object servers keep them, or by there being
-/// nothing. It is asked several times, about several versions.
-pub type Meets<'a> = &'a (dyn Fn(Option<&HeaderMap>) -> Result<bool, PutError> + Send + Sync);
+/// What a write demands.
+#[derive(Clone, Copy)]
+pub struct Demand<'a> {
+    /// Says whether it is met: by the headers of the newest version, as the object servers keep them, or by there being nothing.
+    /// It is asked several times, about several versions.
+    pub is_met: &'a (dyn Fn(Option<&HeaderMap>) -> Result<bool, PutError> + Send + Sync),
+    /// Whether only by there being nothing.
+    pub creates_only: bool,
+}
 
 /// Lets the conditional writes of one object go one after the other through this proxy: those who would lose against each
 /// other wait, and then see who has won. Never waited for while a body comes.
@@ -59,9 +66,11 @@ enum Write {
 /// On which condition.
 enum Condition<'a> {
     /// The client's.
-    Meets(Meets<'a>),
+    Asked(Demand<'a>),
     /// This version is the newest, and a majority does not have it.
     IsNewest(Timestamp),
+    /// Nothing is newer than this tombstone, which these replicas have refused.
+    NotAfter(Timestamp, Refusals),
 }
 
 impl ClusterClient {
@@ -70,9 +79,9 @@ impl ClusterClient {
     ///
     /// # Errors
     /// Any [`PutError`]: `Unmet` and `Contended` mean that nothing was written; after `NoQuorum` it may have been.
-    pub async fn put_object_if(&self, put: PutObject<'_>, meets: Meets<'_>) -> Result<PutOutcome, PutError> {
+    pub async fn put_object_if(&self, put: PutObject<'_>, demand: Demand<'_>) -> Result<PutOutcome, PutError> {
         let primaries = Primaries::of(self, put.path, put.headers)?;
-        let condition = Condition::Meets(meets);
+        let condition = Condition::Asked(demand);
         primaries.look(&condition).await?;
         let (write, etag, length) = primaries.hold(put).await?;
         let mut proposal = Proposal::new(primaries.replicas());
@@ -90,9 +99,9 @@ impl ClusterClient {
         &self,
         path: ObjectPath<'_>,
         headers: &HeaderMap,
-        meets: Meets<'_>,
+        demand: Demand<'_>,
     ) -> Result<(), PutError> {
-        Primaries::of(self, path, headers)?.look(&Condition::Meets(meets)).await
+        Primaries::of(self, path, headers)?.look(&Condition::Asked(demand)).await
     }
 
     /// What a majority of the primaries has that is newest, metadata included; nothing if they have nothing. Unlike a read of
@@ -123,20 +132,53 @@ impl ClusterClient {
         &self,
         path: ObjectPath<'_>,
         headers: &HeaderMap,
-        meets: Meets<'_>,
+        demand: Demand<'_>,
     ) -> Result<Timestamp, PutError> {
         let primaries = Primaries::of(self, path, headers)?;
         let mut proposal = Proposal::new(primaries.replicas());
-        primaries.decide(&mut proposal, &Write::Tombstone, &Condition::Meets(meets)).await
+        primaries.decide(&mut proposal, &Write::Tombstone, &Condition::Asked(demand)).await
+    }
+
+    /// Brings a plain deletion to an end that only some replicas have taken.
+    ///
+    /// # Errors
+    /// `NoQuorum`: it cannot be known whether it has happened.
+    pub(super) async fn finish_deletion(
+        &self,
+        path: ObjectPath<'_>,
+        headers: &HeaderMap,
+        written: Timestamp,
+        refusals: Refusals,
+    ) -> Result<(), PutError> {
+        let primaries = Primaries::of(self, path, headers)?;
+        let mut proposal = Proposal::new(primaries.replicas());
+        let condition = Condition::NotAfter(written, refusals);
+        match primaries.decide(&mut proposal, &Write::Tombstone, &condition).await {
+            Err(PutError::Unmet { .. } | PutError::Contended) => {
+                Err(NoAnswer { statuses: vec![StatusCode::CONFLICT.as_u16(); primaries.replicas()] }.into())
+            }
+            decided => decided.map(drop),
+        }
     }
 }
 
 impl Condition<'_> {
     fn is_met(&self, newest: &Seen) -> Result<bool, PutError> {
         match self {
-            Self::Meets(meets) => meets(newest.headers.as_ref()),
+            Self::Asked(demand) => (demand.is_met)(newest.headers.as_ref()),
             Self::IsNewest(version) => Ok(newest.vote.version == *version),
+            Self::NotAfter(version, _) => Ok(newest.vote.version <= *version),
         }
+    }
+
+    fn creates_only(&self) -> bool {
+        matches!(self, Self::Asked(Demand { creates_only: true, .. }))
+    }
+
+    /// Whether a write that this version is in the way of has happened before it.
+    fn has_happened_before(&self, newest: &Seen, replicas: usize) -> bool {
+        let Self::NotAfter(_, refusals) = self else { return false };
+        refusals.has_happened_before(newest.vote.version, !newest.has_data, replicas)
     }
 }
 
@@ -159,17 +201,22 @@ impl Primaries<'_> {
         Box::pin(async move {
             loop {
                 let (step, seen) = self.round(proposal, write, condition).await?;
+                if let Step::Unmet(newest) = step
+                    && condition.has_happened_before(&seen[newest], self.replicas())
+                {
+                    return Ok(seen[newest].vote.version);
+                }
                 if let Some(error) = refusal(step, &seen) {
                     return Err(error);
                 }
                 match (step, condition) {
                     (Step::Done(written), _) => return Ok(written),
-                    (Step::Help(newest), Condition::Meets(_)) => {
+                    // Another one is in the way: whoever waits for this sees it.
+                    (Step::Help(_), Condition::IsNewest(_)) => return Err(PutError::Contended),
+                    (Step::Help(newest), _) => {
                         let tried = self.help(&seen[newest]).await;
                         proposal.helped(seen[newest].vote.version, tried);
                     }
-                    // Another one is in the way: whoever waits for this sees it.
-                    (Step::Help(_), Condition::IsNewest(_)) => return Err(PutError::Contended),
                     _ => self.pause(proposal.rounds()).await,
                 }
             }
@@ -185,13 +232,14 @@ impl Primaries<'_> {
     ) -> Result<(Step, Vec<Seen>), PutError> {
         let _turn = self.turn().lock().await;
         // Who helps is after what a minority has.
-        let mut seen = self.ask(None, matches!(condition, Condition::Meets(_))).await;
+        let mut seen = self.ask(None, matches!(condition, Condition::Asked(_))).await;
         if let Some(done) = self.is_done(condition, &seen) {
             return Ok((done, seen));
         }
         let mut step = proposal.looked(&votes(&seen), |newest| condition.is_met(&seen[newest]))?;
         if let Step::Fence(after) = step {
             let ballot = self.ballot(after);
+            let ballot = if condition.creates_only() { ballot.as_creation() } else { ballot };
             seen = self.ask(Some(ballot), false).await;
             if let Some(done) = self.is_done(condition, &seen) {
                 return Ok((done, seen));

@@ -6,6 +6,7 @@
 //!   another replica when one breaks off;
 //! - [`ClusterClient::write`]: to all replicas at once, answered by their quorum;
 //! - [`ClusterClient::put_object`]: a streamed body to all replicas;
+//! - [`ClusterClient::delete_object`]: a tombstone on all replicas;
 //! - [`ClusterClient::put_object_if`], [`ClusterClient::delete_object_if`]: the same on a condition, atomically;
 //! - [`ClusterClient::ask_replica`]: one replica, for passes that have to look at each;
 //! - [`ClusterClient::account_info`], [`ClusterClient::container_info`]: cached HEADs.
@@ -19,6 +20,7 @@ mod cache;
 mod conditional;
 mod config;
 mod connect;
+mod delete;
 mod hop;
 mod info;
 mod limiter;
@@ -44,11 +46,11 @@ use arc_swap::ArcSwap;
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
 
-pub use conditional::Meets;
+pub use conditional::Demand;
 pub use config::{ClientConfig, InvalidNodeCount, RequestNodeCount};
 pub use info::{AccountInfo, ContainerInfo, Info, Usage};
 pub use order::{Affinity, InvalidAffinity, Locality, SortingMethod};
-pub use put::{Footers, PutError, PutObject, PutOutcome, fence as fenced_by};
+pub use put::{Footers, PutError, PutObject, PutOutcome};
 pub use read::Heard;
 pub use target::{ObjectPath, Rings, Target};
 pub use write::WriteOutcome;

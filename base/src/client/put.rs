@@ -23,8 +23,8 @@ use crate::quorum::{Tally, quorum_size};
 use crate::timestamp::Timestamp;
 use crate::wire::header::{FENCE, OBJECT_CONTENT_LENGTH, TIMESTAMP, TRAILER_CRC, TRAILER_ETAG};
 
-/// How often a PUT is begun again with a newer timestamp. Each time another conditional write has been quicker.
-const MAX_FENCES: usize = 5;
+/// How often a PUT or a DELETE is begun again with a newer timestamp. Each time another conditional write has been quicker.
+pub(super) const MAX_FENCES: usize = 5;
 
 /// An object to store.
 pub struct PutObject<'a> {
@@ -149,7 +149,7 @@ impl ClusterClient {
                 Opening::Superseded(outcome) => return Ok(outcome),
                 Opening::Fenced(fence) if put.may_be_later => {
                     let later = Timestamp::from_ticks(fence.ticks().max(clock::now().ticks()) + 1);
-                    headers.extend(stamp(later));
+                    stamp(&mut headers, later);
                     written = Some(later);
                 }
                 Opening::Fenced(_) => break,
@@ -160,14 +160,16 @@ impl ClusterClient {
     }
 }
 
-/// The version of a write, as a header.
-pub(super) fn stamp(written: Timestamp) -> Option<(HeaderName, HeaderValue)> {
+/// Says which version a write is, instead of any other.
+pub(super) fn stamp(headers: &mut HeaderMap, written: Timestamp) {
     // Digits are always a header's value.
-    Some((HeaderName::from_static(TIMESTAMP), HeaderValue::try_from(written.internal()).ok()?))
+    if let Ok(written) = HeaderValue::try_from(written.internal()) {
+        headers.insert(HeaderName::from_static(TIMESTAMP), written);
+    }
 }
 
 /// What a node was promised that kept it from a write: one with a newer timestamp gets in.
-pub fn fence(headers: &HeaderMap) -> Option<Timestamp> {
+pub(super) fn fence(headers: &HeaderMap) -> Option<Timestamp> {
     headers.get(FENCE)?.to_str().ok()?.parse().ok()
 }
 

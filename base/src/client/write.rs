@@ -22,6 +22,8 @@ pub struct WriteOutcome {
     pub best: Answer,
     /// What each node said that answered in time.
     pub answers: Vec<Answer>,
+    /// How many were asked, one after the other where one failed.
+    pub asked: usize,
 }
 
 impl ClusterClient {
@@ -189,7 +191,7 @@ fn hear(answered: Option<(Node, Answer)>, answers: &mut Vec<Answer>, tally: &mut
 
 fn choose(tally: &Tally<'_>, answers: Vec<Answer>) -> Result<WriteOutcome, NoAnswer> {
     match tally.best().and_then(|best| answers.get(best).cloned()) {
-        Some(best) => Ok(WriteOutcome { best, answers }),
+        Some(best) => Ok(WriteOutcome { best, answers, asked: tally.nodes() }),
         None => {
             let statuses = tally.clone().into_statuses();
             tracing::error!(?statuses, "no quorum for a write");

@@ -13,7 +13,10 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio_io_timeout::TimeoutStream;
 
+use super::http1::Manners;
+use super::linger::Lingering;
 use super::proxy_protocol::{self, Refused};
+use super::spelling::Spelled;
 use super::stream::Stream;
 use super::{Front, Server, Service, http1, http2};
 
@@ -80,7 +83,8 @@ pub(super) async fn serve<S: Service>(server: Arc<Server<S>>, socket: TcpStream,
     let Some(front) = &server.front else {
         return serve_peer(&server, socket, address).await;
     };
-    let socket = patient(&server, socket);
+    let manners = Manners::default();
+    let socket = Lingering::new(patient(&server, socket), manners.unread.clone());
     let arrived = tokio::select! {
         () = server.shutdown.cancelled() => return,
         arrived = tokio::time::timeout(server.limits.patience, arrive(front, socket, address)) => arrived,
@@ -90,7 +94,8 @@ pub(super) async fn serve<S: Service>(server: Arc<Server<S>>, socket: TcpStream,
             http2::serve(&server, Stream::opaque(io, received), peer).await;
         }
         Ok(Arrived { io, received, peer, .. }) => {
-            http1::serve(&server, Stream::of_requests(io, received), peer, &server.shutdown).await;
+            let io = Spelled::new(Stream::of_requests(io, received), manners.asked.clone());
+            http1::serve(&server, io, peer, manners, &server.shutdown).await;
         }
         Err(error) => tracing::debug!(%address, %error, "a connection came to nothing"),
     }
@@ -106,7 +111,7 @@ fn patient<S>(server: &Server<S>, socket: TcpStream) -> Socket {
 async fn serve_peer<S: Service>(server: &Arc<Server<S>>, socket: TcpStream, address: SocketAddr) {
     let peer = Peer { address, secure: false, public: false };
     let Some(tls) = &server.backend.tls else {
-        return http1::serve(server, patient(server, socket), peer, &server.shutdown).await;
+        return http1::serve(server, patient(server, socket), peer, Manners::default(), &server.shutdown).await;
     };
     let handshake = async {
         check_tls(&socket).await?;
@@ -117,7 +122,7 @@ async fn serve_peer<S: Service>(server: &Arc<Server<S>>, socket: TcpStream, addr
         arrived = tokio::time::timeout(server.limits.patience, handshake) => arrived,
     };
     match arrived.map_err(Lost::from).flatten() {
-        Ok((io, replaced)) => http1::serve(server, Box::pin(io), peer, &replaced).await,
+        Ok((io, replaced)) => http1::serve(server, Box::pin(io), peer, Manners::default(), &replaced).await,
         Err(error) => tracing::warn!(%address, %error, "a peer was refused"),
     }
 }
@@ -133,7 +138,7 @@ async fn check_tls(socket: &TcpStream) -> Result<(), Lost> {
     Err(Lost::Plain)
 }
 
-async fn arrive(front: &Front, mut socket: Socket, address: SocketAddr) -> Result<Arrived, Lost> {
+async fn arrive(front: &Front, mut socket: Lingering<Socket>, address: SocketAddr) -> Result<Arrived, Lost> {
     let mut received = BytesMut::new();
     let mut peer = Peer { address, secure: front.tls.is_some(), public: true };
     if front.require_proxy_protocol {
@@ -147,7 +152,7 @@ async fn arrive(front: &Front, mut socket: Socket, address: SocketAddr) -> Resul
         }
     }
     let mut io: Pin<Box<dyn Io>> = match &front.tls {
-        None => socket,
+        None => Box::pin(socket),
         Some(tls) => {
             let io = Stream::opaque(socket, std::mem::take(&mut received));
             Box::pin(tls.accept(io).await.map_err(Lost::Tls)?)
@@ -158,7 +163,7 @@ async fn arrive(front: &Front, mut socket: Socket, address: SocketAddr) -> Resul
 }
 
 /// Says so in plain HTTP where that can be understood; the reason matters to whoever set up the balancer.
-async fn turn_away(front: &Front, mut socket: Socket, refused: Refused) -> Lost {
+async fn turn_away(front: &Front, mut socket: Lingering<Socket>, refused: Refused) -> Lost {
     tracing::warn!(%refused, "a connection without the PROXY protocol is refused");
     if front.tls.is_none() && socket.write_all(REFUSAL.as_bytes()).await.is_ok() {
         // Who is gone has not read it.

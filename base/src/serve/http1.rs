@@ -17,19 +17,29 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio_util::sync::CancellationToken;
 
 use super::connection::{Io, Peer};
+use super::linger::{Unread, Watched};
+use super::spelling::Asked;
 use super::{MAX_HEAD_BYTES, MAX_HEADERS, Server, Service, answer};
 use crate::body::{Body, BodyError, Patient};
+
+/// What the layers below learn of the requests of one connection.
+#[derive(Clone, Default)]
+pub(super) struct Manners {
+    pub(super) asked: Asked,
+    pub(super) unread: Unread,
+}
 
 /// Serves requests until the peer, a shutdown or `until` ends it; a request in flight is finished.
 pub(super) async fn serve<S: Service>(
     server: &Arc<Server<S>>,
     io: impl Io + Unpin + 'static,
     peer: Peer,
+    manners: Manners,
     until: &CancellationToken,
 ) {
     let service = hyper::service::service_fn(|request: Request<Incoming>| {
-        let server = Arc::clone(server);
-        async move { Ok::<_, Infallible>(respond(&server, request, peer).await) }
+        let (server, manners) = (Arc::clone(server), manners.clone());
+        async move { Ok::<_, Infallible>(respond(&server, request, peer, &manners).await) }
     });
     let serving = http1::Builder::new()
         .timer(TokioTimer::new())
@@ -55,11 +65,21 @@ pub(super) async fn serve<S: Service>(
     }
 }
 
-async fn respond<S: Service>(server: &Server<S>, request: Request<Incoming>, peer: Peer) -> Response<Body> {
+async fn respond<S: Service>(
+    server: &Server<S>,
+    request: Request<Incoming>,
+    peer: Peer,
+    manners: &Manners,
+) -> Response<Body> {
+    manners.asked.push(request.method());
     let keep_alive = request.headers().get(CONNECTION).filter(|v| v.as_bytes().eq_ignore_ascii_case(b"keep-alive"));
     let keep_alive = keep_alive.cloned();
-    let request = request.map(|incoming| Patient::new(incoming, server.limits.patience).boxed_unsync());
-    let mut response = answer::answer(server, request, peer).await;
+    let body = |incoming| Patient::new(Watched::new(incoming, &manners.unread), server.limits.patience).boxed_unsync();
+    let mut response = answer::answer(server, request.map(body), peer).await;
+    if peer.public && manners.unread.get() {
+        // What was not read would be taken for the next request.
+        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    }
     // Who asks for it is told so, as old clients expect.
     if let Some(keep_alive) = keep_alive {
         response.headers_mut().entry(CONNECTION).or_insert(keep_alive);

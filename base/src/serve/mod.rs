@@ -11,8 +11,8 @@
 //! front, each layer in a module of its own, in the order in which a connection's bytes meet them:
 //!
 //! ```text
-//! socket ─▶ proxy_protocol ─▶ tls ─▶ first bytes ─┬─▶ heads, stream ─▶ http1 ─┬─▶ answer ─▶ the service
-//!           (who asks)                            └─────────────────▶ http2 ──┘
+//! socket ─▶ linger ─▶ proxy_protocol ─▶ tls ─▶ first bytes ─┬─▶ heads, stream, spelling ─▶ http1 ─┬─▶ answer ─▶ the service
+//!                     (who asks)                            └───────────────────────────▶ http2 ──┘
 //! ```
 
 mod answer;
@@ -20,9 +20,11 @@ mod connection;
 mod heads;
 mod http1;
 mod http2;
+mod linger;
 mod proxy_protocol;
 mod ratelimit;
 pub mod recon;
+mod spelling;
 mod stream;
 mod tls;
 

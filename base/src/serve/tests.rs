@@ -41,6 +41,7 @@ impl Service for Echo {
         match parts.uri.path() {
             "/never" => std::future::pending().await,
             "/endless" => return Response::new(endless(Source(Arc::clone(&self.let_go)))),
+            "/refuse" => return plain(StatusCode::FORBIDDEN, "no"),
             _ if parts.method == Method::DELETE => {
                 return Response::builder().status(204).body(body::empty()).unwrap();
             }
@@ -309,4 +310,33 @@ async fn whoever_gives_up_requests_again_and_again_is_cut_off() {
     }
     // Others are served.
     assert!(running.http2().await.send_request(get("/")).await.is_ok());
+}
+
+#[tokio::test]
+async fn who_sends_everything_before_reading_is_told_the_refusal() {
+    let running = Running::start(Front::default()).await;
+    // Far more than the buffers between the two hold.
+    let length = 32 << 20;
+    for coding in [format!("Content-Length: {length}"), "Transfer-Encoding: chunked".to_owned()] {
+        let mut client = running.connect().await;
+        client.write_all(format!("PUT /refuse HTTP/1.1\r\nHost: h\r\n{coding}\r\n\r\n").as_bytes()).await.unwrap();
+        for _ in 0..length / 65_536 {
+            // As a chunk, or as bytes.
+            let chunk = if coding.starts_with('T') {
+                [b"10000\r\n", &[7; 65_536][..], b"\r\n"].concat()
+            } else {
+                vec![7; 65_536]
+            };
+            client.write_all(&chunk).await.unwrap();
+        }
+        let mut answer = String::new();
+        // The server has closed already, or reads on until we do.
+        client.read_to_string(&mut answer).await.unwrap();
+        assert!(answer.starts_with("HTTP/1.1 403") && answer.contains("\r\nConnection: close\r\n"), "{answer}");
+    }
+
+    // A body that was read costs no connection.
+    let both = b"PUT /a HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\n\r\nabcGET /b HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n";
+    let answers = running.answers(both).await;
+    assert!(answers.contains("PUT /a") && answers.contains("GET /b"), "{answers}");
 }

@@ -32,7 +32,8 @@ pub(super) async fn delete(server: Arc<Server>, request: Request<Body>) -> Resul
     let target = Target::parse(&server, &head.uri, &head.headers)?;
     let timestamp = timestamp(&head.headers)?;
     let invalid = |_| Refusal::bad_request("Bad X-If-Delete-At header value");
-    let if_delete_at = text(&head.headers, "x-if-delete-at").map(|v| v.trim().parse()).transpose().map_err(invalid)?;
+    let if_delete_at =
+        text(&head.headers, header::IF_DELETE_AT).map(|v| v.trim().parse()).transpose().map_err(invalid)?;
     let delete = Arc::new(Delete { target, timestamp, if_delete_at, headers: head.headers });
     update::to_the_end(async move { store(&server, &delete).await }).await
 }
@@ -50,7 +51,9 @@ async fn store(server: &Arc<Server>, delete: &Arc<Delete>) -> Result<Response<Bo
     insert(&mut headers, HeaderName::from_static(header::BACKEND_TIMESTAMP), newest.as_bytes());
     insert(&mut headers, HeaderName::from_static("x-backend-content-type"), &before.content_type);
     if before.newest > delete.timestamp && before.newest.is_ballot() {
-        insert(&mut headers, HeaderName::from_static(header::FENCE), newest.as_bytes());
+        for name in [header::FENCE, header::BACKEND_DATA_TIMESTAMP] {
+            insert(&mut headers, HeaderName::from_static(name), newest.as_bytes());
+        }
     }
     Ok(empty(before.status, headers))
 }

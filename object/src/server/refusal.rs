@@ -83,18 +83,21 @@ impl Refusal {
     /// The response. What is the disk's fault is logged here, once.
     pub(super) fn into_response(self) -> Response<Body> {
         let mut response = plain(self.status(), self.to_string());
-        let (newest, fence) = match self {
-            Self::Store(StoreError::Fenced(fence)) => (Some(fence), Some(fence)),
+        let (newest, fence, version) = match self {
+            Self::Store(StoreError::Fenced(fence)) => (Some(fence), Some(fence), None),
             // What a ballot has made is as good as its fence.
-            Self::Conflict(newest) => (Some(newest), Some(newest).filter(|newest| newest.is_ballot())),
-            Self::NotFound(newest) | Self::NothingMatches(newest) => (newest, None),
+            Self::Conflict(newest) if newest.is_ballot() => (Some(newest), Some(newest), Some(newest)),
+            Self::Conflict(newest) => (Some(newest), None, None),
+            Self::NotFound(newest) | Self::NothingMatches(newest) => (newest, None, None),
             Self::Store(error) => {
                 tracing::warn!(%error, "a request failed");
-                (None, None)
+                (None, None, None)
             }
-            _ => (None, None),
+            _ => (None, None, None),
         };
-        for (name, timestamp) in [(header::BACKEND_TIMESTAMP, newest), (header::FENCE, fence)] {
+        let stamps =
+            [(header::BACKEND_TIMESTAMP, newest), (header::FENCE, fence), (header::BACKEND_DATA_TIMESTAMP, version)];
+        for (name, timestamp) in stamps {
             if let Some(Ok(value)) = timestamp.map(|timestamp| HeaderValue::from_str(&timestamp.internal())) {
                 response.headers_mut().insert(name, value);
             }

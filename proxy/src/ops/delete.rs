@@ -1,21 +1,14 @@
 //! Deleting objects.
 
-use apus_base::client::{Target, fenced_by};
-use apus_base::timestamp::Timestamp;
-use apus_base::wire::header::TIMESTAMP;
+use apus_base::client::{Demand, Target};
+use apus_base::wire::header::IF_DELETE_AT;
 use http::{HeaderMap, HeaderName, Method};
 
 use super::condition::Condition;
 use super::resource::{ObjectName, Resource};
 use super::versions::Version;
-use super::{Call, history, lock, refused, timestamp_value};
+use super::{Call, history, lock, refused};
 use crate::error::Error;
-
-/// The object is deleted only if this is when it expires; an expirer says so, and clients may.
-pub(super) const IF_DELETE_AT: HeaderName = HeaderName::from_static("x-if-delete-at");
-
-/// How often a deletion is tried again with a newer timestamp. Each time another conditional write has been quicker.
-const MAX_FENCES: usize = 5;
 
 /// What became of a deletion.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -76,7 +69,8 @@ pub(super) async fn remove_current(
         Some(condition) => remove_if(call, name, condition).await,
         None => {
             let mut headers = call.write_headers().0;
-            headers.extend(call.parts.headers.get(IF_DELETE_AT).map(|at| (IF_DELETE_AT, at.clone())));
+            let expiry = call.parts.headers.get(IF_DELETE_AT);
+            headers.extend(expiry.map(|at| (HeaderName::from_static(IF_DELETE_AT), at.clone())));
             remove_now(call, name, headers).await
         }
     };
@@ -87,26 +81,15 @@ pub(super) async fn remove_current(
     }
 }
 
-/// Removes what is at a name. Where a conditional write keeps it out, it is done after that.
+/// Removes what is at a name. Where a conditional write stands in the way, it is done before or after that, once.
 ///
 /// # Errors
 /// As [`remove`], and `Contended`.
-pub(super) async fn remove_now(call: Call<'_>, name: &ObjectName, mut headers: HeaderMap) -> Result<(), Error> {
+pub(super) async fn remove_now(call: Call<'_>, name: &ObjectName, headers: HeaderMap) -> Result<(), Error> {
     let container = call.container_of(name).await?;
-    let target = Target::Object(name.target(container.policy));
-    for _ in 0..MAX_FENCES {
-        let best = call.proxy.client.write(Method::DELETE, &target, &headers).await?.best;
-        let fence = if call.may_be_later() { fenced_by(&best.headers) } else { None };
-        match fence.filter(|_| !best.status.is_success()) {
-            Some(fence) => {
-                let later = call.version().max(Timestamp::from_ticks(fence.ticks() + 1));
-                headers.insert(TIMESTAMP, timestamp_value(later));
-            }
-            None if best.status.is_success() => return Ok(()),
-            None => return Err(refused(&best)),
-        }
-    }
-    Err(Error::Contended)
+    let path = name.target(container.policy);
+    let answer = call.proxy.client.delete_object(path, headers, call.may_be_later()).await?;
+    if answer.status.is_success() { Ok(()) } else { Err(refused(&answer)) }
 }
 
 /// Removes what is at a name, if it meets a condition.
@@ -115,9 +98,10 @@ pub(super) async fn remove_now(call: Call<'_>, name: &ObjectName, mut headers: H
 /// As [`remove`], `Unmet`, and `Contended`.
 pub(super) async fn remove_if(call: Call<'_>, name: &ObjectName, condition: &Condition) -> Result<(), Error> {
     let container = call.container_of(name).await?;
-    let meets = |stored: Option<&HeaderMap>| condition.is_met(call, name, stored);
+    let is_met = |stored: Option<&HeaderMap>| condition.is_met(call, name, stored);
+    let demand = Demand { is_met: &is_met, creates_only: condition.creates_only() };
     let path = name.target(container.policy);
-    call.proxy.client.delete_object_if(path, &call.backend_headers(), &meets).await?;
+    call.proxy.client.delete_object_if(path, &call.backend_headers(), demand).await?;
     Ok(())
 }
 
@@ -128,9 +112,10 @@ pub(super) async fn remove_if(call: Call<'_>, name: &ObjectName, condition: &Con
 pub(super) async fn look(call: Call<'_>, name: &ObjectName, condition: Option<&Condition>) -> Result<(), Error> {
     let Some(condition) = condition else { return Ok(()) };
     let container = call.container_of(name).await?;
-    let meets = |stored: Option<&HeaderMap>| condition.is_met(call, name, stored);
+    let is_met = |stored: Option<&HeaderMap>| condition.is_met(call, name, stored);
+    let demand = Demand { is_met: &is_met, creates_only: condition.creates_only() };
     let path = name.target(container.policy);
-    Ok(call.proxy.client.look_at_object(path, &call.backend_headers(), &meets).await?)
+    Ok(call.proxy.client.look_at_object(path, &call.backend_headers(), demand).await?)
 }
 
 /// Removes what is at a name. Servers that do not have it keep a tombstone all the same, against older versions elsewhere.

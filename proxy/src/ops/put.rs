@@ -1,7 +1,7 @@
 //! Storing objects.
 
 use apus_base::body::Body;
-use apus_base::client::{Footers, PutError, PutObject};
+use apus_base::client::{Demand, Footers, PutError, PutObject};
 use apus_base::timestamp::Timestamp;
 use apus_base::wire::header::TIMESTAMP;
 use http::header::{CONTENT_TYPE, ETAG, IF_NONE_MATCH};
@@ -144,11 +144,12 @@ pub(super) async fn store(call: Call<'_>, mut put: Put) -> Result<Stored, Error>
         footers: both(outgoing.footers, put.behind),
         may_be_later: call.may_be_later(),
     };
-    let meets = |stored: Option<&HeaderMap>| {
-        put.condition.as_ref().map_or(Ok(true), |condition| condition.is_met(call, &put.name, stored))
-    };
     let outcome = match put.condition {
-        Some(_) => call.proxy.client.put_object_if(object, &meets).await?,
+        Some(condition) => {
+            let is_met = |stored: Option<&HeaderMap>| condition.is_met(call, &put.name, stored);
+            let demand = Demand { is_met: &is_met, creates_only: condition.creates_only() };
+            call.proxy.client.put_object_if(object, demand).await?
+        }
         None => call.proxy.client.put_object(object).await?,
     };
     let written = outcome.written.unwrap_or(written);

@@ -56,8 +56,14 @@ impl Meaning {
         let mut meaning = None;
         for grant in list.all("Grant") {
             let permission = grant.required("Permission").map_err(|_| malformed())?;
-            let grantee = grant.child("Grantee").ok().flatten().and_then(|grantee| grantee.kind.as_deref());
-            meaning = Some(match (permission, grantee, meaning) {
+            let grantee = grant.child("Grantee").ok().flatten();
+            let kind = grantee.and_then(|grantee| grantee.kind.as_deref());
+            let group = grantee.and_then(|grantee| grantee.required("URI").ok());
+            // Containers know everybody, and no other group.
+            if kind == Some("Group") && group != Some(ALL_USERS) {
+                return Err(Fault::new(Code::NotImplemented));
+            }
+            meaning = Some(match (permission, kind, meaning) {
                 ("FULL_CONTROL", Some("CanonicalUser"), None | Some(Self::Private)) => Self::Private,
                 ("FULL_CONTROL", Some("CanonicalUser"), Some(open)) => open,
                 ("READ", Some("Group"), Some(Self::PublicReadWrite)) => Self::PublicReadWrite,
@@ -75,7 +81,7 @@ impl Meaning {
         let none = HeaderValue::from_static("");
         HeaderMap::from_iter(match self {
             Self::Private => vec![(READ, none.clone()), (WRITE, none)],
-            Self::PublicRead => vec![(READ, listed)],
+            Self::PublicRead => vec![(READ, listed), (WRITE, none)],
             Self::PublicReadWrite => vec![(READ, listed), (WRITE, HeaderValue::from_static(".r:*"))],
         })
     }
@@ -98,7 +104,7 @@ pub(super) fn canned(face: &Face<'_>) -> Result<Option<HeaderMap>, Fault> {
 pub(super) async fn answer(face: &Face<'_>, payload: Payload) -> Answered {
     match face.parts.method {
         Method::GET => Ok(document(show(face).await?)),
-        Method::PUT if face.asked.key.is_some() => Err(Fault::new(Code::NotImplemented)),
+        Method::PUT if face.asked.key.is_some() => put_on_object(face, payload).await,
         Method::PUT => put(face, payload).await,
         _ => Err(face.no_method("ACL")),
     }
@@ -124,17 +130,32 @@ fn owner_grantee(xml: &mut Xml, user: &str) {
     xml.open_with("Grantee", &format!("{XSI}\"CanonicalUser\"")).text("ID", user).text("DisplayName", user).close();
 }
 
-async fn put(face: &Face<'_>, payload: Payload) -> Answered {
+/// What a request to change a list asks for.
+async fn asked_for(face: &Face<'_>, payload: Payload) -> Result<Meaning, Fault> {
     let text = face.xml(payload, MAX_BODY_BYTES).await?;
-    let headers = match (canned(face)?, text) {
-        (Some(_), Some(_)) => return Err(Fault::new(Code::UnexpectedContent)),
-        (None, None) => return Err(Fault::new(Code::MissingSecurityHeader).with("MissingHeaderName", CANNED)),
-        (Some(headers), None) => headers,
-        (None, Some(text)) => {
+    let is_canned = face.parts.headers.contains_key(CANNED);
+    match text {
+        Some(_) if is_canned => Err(Fault::new(Code::UnexpectedContent)),
+        None if is_canned => Meaning::of_canned(header(&face.parts.headers, CANNED)),
+        None => Err(Fault::new(Code::MissingSecurityHeader).with("MissingHeaderName", CANNED)),
+        Some(text) => {
             let document = Node::parse(&text, "AccessControlPolicy").map_err(|_| Fault::new(Code::MalformedAcl))?;
-            Meaning::of_document(&document)?.headers()
+            Meaning::of_document(&document)
         }
-    };
+    }
+}
+
+/// An object is as open as its bucket. To ask for no more than that for its owner changes nothing.
+async fn put_on_object(face: &Face<'_>, payload: Payload) -> Answered {
+    object::describe(face).await?;
+    match asked_for(face, payload).await? {
+        Meaning::Private => Ok(empty(StatusCode::OK)),
+        Meaning::PublicRead | Meaning::PublicReadWrite => Err(Fault::new(Code::NotImplemented)),
+    }
+}
+
+async fn put(face: &Face<'_>, payload: Payload) -> Answered {
+    let headers = asked_for(face, payload).await?.headers();
     public_access::check_lists(face, &headers).await?;
     let parts = face.request(Method::POST, headers.clone());
     let done = container::update(face.call(&parts), face.container(), &headers).await;
@@ -154,7 +175,7 @@ mod tests {
     fn documents_come_down_to_what_containers_know() {
         let grant = |kind: &str, permission: &str| {
             format!(
-                "<Grant><Grantee xmlns:xsi=\"x\" xsi:type=\"{kind}\"><ID>a</ID></Grantee><Permission>{permission}</Permission></Grant>"
+                "<Grant><Grantee xmlns:xsi=\"x\" xsi:type=\"{kind}\"><ID>a</ID><URI>{ALL_USERS}</URI></Grantee><Permission>{permission}</Permission></Grant>"
             )
         };
         let (own, read, write) =
@@ -172,5 +193,7 @@ mod tests {
         assert_eq!(meaning(&[&write, &read, &own]), Ok(Meaning::PublicReadWrite));
         assert_eq!(meaning(&[]), Err(Code::MalformedAcl));
         assert_eq!(meaning(&[&grant("CanonicalUser", "READ")]), Err(Code::MalformedAcl));
+        let some = grant("Group", "READ").replace("AllUsers", "AuthenticatedUsers");
+        assert_eq!(meaning(&[&own, &some]), Err(Code::NotImplemented), "not everybody");
     }
 }

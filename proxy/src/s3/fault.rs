@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use apus_base::body::{self, Body};
-use http::header::{CONNECTION, CONTENT_TYPE};
+use http::header::CONTENT_TYPE;
 use http::{HeaderValue, Response, StatusCode};
 
 use super::code::Code;
@@ -79,9 +79,6 @@ impl Fault {
             if let Ok(value) = HeaderValue::from_str(value) {
                 response.headers_mut().insert(*name, value);
             }
-        }
-        if self.code == Code::RequestTimeout {
-            response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         }
         response
     }

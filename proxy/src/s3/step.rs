@@ -36,7 +36,7 @@ pub fn step<'a>(proxy: &'a Proxy, request: Request<Body>, next: Next<'a>) -> Ans
 
 async fn answer(proxy: &Proxy, mut parts: Parts, body: Body, form: Option<String>) -> Response<Body> {
     let trans_id = parts.extensions.get::<Context>().map(|context| context.trans_id.clone()).unwrap_or_default();
-    let (has_body, expects) = (has_body(&parts), parts.headers.contains_key(EXPECT));
+    let expects = parts.headers.contains_key(EXPECT) && !has_body(&parts);
     let done = match form {
         _ if cors::is_preflight(&parts) => cors::preflight(proxy, &parts).await,
         Some(boundary) => post::answer(proxy, &mut parts, body, &boundary).await,
@@ -46,10 +46,9 @@ async fn answer(proxy: &Proxy, mut parts: Parts, body: Body, form: Option<String
         tracing::debug!(trans_id, %fault, "a request is refused");
         fault.into_response(&trans_id)
     });
-    // What was not read of a body would be taken for the next request, so the connection ends; clients have to know. And botocore
-    // takes the next answer on a connection for this one, if it asked for `100 Continue` and there was no body to continue with.
-    let ends = if has_body { !response.status().is_success() } else { expects };
-    if ends {
+    // botocore takes the next answer on a connection for this one, if it asked for `100 Continue` and there was no body to
+    // continue with.
+    if expects {
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     }
     cors::dress(proxy, &parts, &mut response).await;

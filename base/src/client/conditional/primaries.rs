@@ -105,7 +105,7 @@ impl<'a> Primaries<'a> {
     pub(super) async fn ask(&self, ballot: Option<Timestamp>, is_majority_enough: bool) -> Vec<Seen> {
         let Ok(route) = self.route(FENCE_METHOD) else { return Vec::new() };
         let mut headers = self.common.clone();
-        headers.extend(ballot.and_then(stamp));
+        ballot.into_iter().for_each(|ballot| stamp(&mut headers, ballot));
         let asked = self.nodes.iter().map(|node| ask_one(&route, node.clone(), headers.clone())).collect();
         let mut seen: Vec<Seen> = Vec::with_capacity(self.nodes.len());
         let hear = |(node, answer): (Node, Option<Answer>)| {
@@ -126,7 +126,7 @@ impl<'a> Primaries<'a> {
     pub(super) async fn commit(&self, ballot: Timestamp, write: &Write) -> Result<Commits, PutError> {
         let route = self.route(COMMIT_METHOD)?;
         let mut headers = self.common.clone();
-        headers.extend(stamp(ballot));
+        stamp(&mut headers, ballot);
         if let Write::Held { token, delete_at, .. } = write {
             headers.insert(HOLD, token.clone());
             headers.extend(delete_at.clone().map(|at| (HeaderName::from_static(DELETE_AT), at)));

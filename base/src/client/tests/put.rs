@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::{StreamExt as _, stream};
-use http::{HeaderMap, header};
+use http::{HeaderMap, HeaderName, HeaderValue, header};
 use http_body::Frame;
 use http_body_util::{BodyExt as _, StreamBody};
 use tokio::sync::mpsc;
@@ -225,19 +225,47 @@ async fn a_replica_with_other_bytes_does_not_count() {
     assert!(matches!(&error, PutError::NoQuorum(none) if none.statuses.contains(&503)), "{error}");
 }
 
+const EARLY: &str = "0000000005.00000";
+
+/// All that the first node was asked but the first so many requests is later than a promise.
+#[track_caller]
+fn assert_later(fake: &Fake, fence: &str, early: usize) {
+    let stamps = |seen: &super::fake::Seen| -> Vec<String> {
+        seen.headers.get_all("x-timestamp").iter().map(|stamp| stamp.to_str().unwrap().to_owned()).collect()
+    };
+    let stamps: Vec<_> = fake.seen().iter().filter(|seen| seen.node == 0).map(stamps).collect();
+    let (first, later) = stamps.split_at(early);
+    assert!(first.iter().all(|stamps| stamps == &[EARLY]), "{stamps:?}");
+    assert!(
+        !later.is_empty() && later.iter().all(|stamps| stamps.len() == 1 && stamps[0].as_str() > fence),
+        "{stamps:?}"
+    );
+}
+
+#[tokio::test]
+async fn a_deletion_that_is_nowhere_comes_again_later() {
+    let fence = "4102444800.00000_0000000000000100";
+    let refusal = Verb::Says(409, vec![("x-backend-timestamp", fence), ("x-backend-fence", fence)]);
+    let fake = Fake::start(vec![refusal; 3]).await;
+    let headers = HeaderMap::from_iter([(HeaderName::from_static("x-timestamp"), HeaderValue::from_static(EARLY))]);
+    let deleted = fake.client.delete_object(fake.path(), headers, true).await;
+    assert!(matches!(deleted, Err(PutError::Contended)), "{deleted:?}");
+    assert_later(&fake, fence, 1);
+}
+
 #[tokio::test]
 async fn who_is_kept_out_by_a_promise_comes_again_later() {
     let fence = "4102444800.00000_0000000000000100";
     let refusal = Verb::Says(409, vec![("x-backend-timestamp", fence), ("x-backend-fence", fence)]);
     let fake = Fake::start(vec![refusal, Verb::Takes, Verb::Takes]).await;
     // The one that must keep its version gets no other, and nothing of its body is asked for.
-    let fixed = PutObject { may_be_later: false, ..put(&fake, untouched()) };
+    let headers = HeaderMap::from_iter([(HeaderName::from_static("x-timestamp"), HeaderValue::from_static(EARLY))]);
+    let put_it = || PutObject { headers: &headers, ..put(&fake, untouched()) };
+    let fixed = PutObject { may_be_later: false, ..put_it() };
     assert!(matches!(fake.client.put_object(fixed).await, Err(PutError::NoQuorum(_))));
     // The other one is begun again, later than the promise each time, and given up in the end.
-    assert!(matches!(store(&fake, untouched()).await, Err(PutError::NoQuorum(_))));
-    let stamps = |seen: &super::fake::Seen| seen.headers.get("x-timestamp").map(|s| s.to_str().unwrap().to_owned());
-    let later: Vec<_> = fake.seen().iter().filter(|seen| seen.node == 0).filter_map(stamps).collect();
-    assert!(!later.is_empty() && later.iter().all(|stamp| stamp.as_str() > "4102444800.00000"), "{later:?}");
+    assert!(matches!(fake.client.put_object(put_it()).await, Err(PutError::NoQuorum(_))));
+    assert_later(&fake, fence, 2);
 
     // When the promise is kept, it is stored, and says as which version.
     fake.set(0, Verb::Takes);

@@ -2,9 +2,9 @@
 
 use apus_base::body::{self, Body};
 use apus_base::timestamp::Timestamp;
-use apus_base::wire::header::TIMESTAMP;
+use apus_base::wire::header::{IF_DELETE_AT, TIMESTAMP};
 use http::header::CONTENT_TYPE;
-use http::{HeaderMap, HeaderValue, Method, Response};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Response};
 
 use super::archive::{Archive, id};
 use super::current::{in_archive, keep, linked, written};
@@ -12,7 +12,7 @@ use super::{DELETE_MARKER, Version, VersionError};
 use crate::error::Error;
 use crate::ops::Call;
 use crate::ops::condition::Condition;
-use crate::ops::delete::{Deleted, IF_DELETE_AT, look, remove, remove_current, remove_if, remove_now};
+use crate::ops::delete::{Deleted, look, remove, remove_current, remove_if, remove_now};
 use crate::ops::duplicate::newest;
 use crate::ops::lock;
 use crate::ops::put::{Put, store};
@@ -64,7 +64,7 @@ async fn mark_deleted(
     let (mut headers, now) = call.write_headers();
     store(call, marker(archive.version(name, id(now)), now)).await.map_err(in_archive)?;
     if let Some(expiry) = call.parts.headers.get(IF_DELETE_AT) {
-        headers.insert(IF_DELETE_AT, expiry.clone());
+        headers.insert(HeaderName::from_static(IF_DELETE_AT), expiry.clone());
     }
     let done = match condition {
         Some(condition) => remove_if(call, name, condition).await,
