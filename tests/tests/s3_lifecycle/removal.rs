@@ -121,7 +121,7 @@ vault('free')
 rules(rule(NoncurrentVersionExpiration={'NoncurrentDays': 1}), bucket='vault')
 left = lambda key: [v['VersionId'] for v in owner.list_object_versions(Bucket='vault', Prefix=key).get('Versions', [])]
 deadline = time.monotonic() + 60
-while len(left('free')) > 1 or 'locked 1' not in passed():
+while 'locked 1' not in passed() or len(left('free')) > 1:
     assert time.monotonic() < deadline, left('free')
 assert locked in left('k')
 
@@ -175,8 +175,10 @@ stop.set()
 for sweeper in sweepers:
     sweeper.join()
 assert not failures, failures
+# A server that promised a removal to wait for a newer write may have refused this one, and learn of it by replication.
+swift = swiftclient.Connection(os.environ['ST_AUTH'], os.environ['ST_USER'], os.environ['ST_KEY'])
 for n in range(40, 60):
-    assert owner.get_object(Bucket='pail', Key=f'{n % 20}')['Body'].read() == b'new %d' % n
+    assert swift.get_object('pail', f'{n % 20}', headers={'X-Newest': 'true'})[1] == b'new %d' % n
 put('0', b'old', Tagging='over=yes')
 passes_until(lambda: len(keys()) == 19)
 "#,
