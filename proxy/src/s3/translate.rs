@@ -96,7 +96,7 @@ impl Face<'_> {
             Error::Lock(error) => match error {
                 LockError::Locked | LockError::Parts => Fault::saying(Code::AccessDenied, text),
                 LockError::NotEnabled => Fault::saying(Code::InvalidRequest, text),
-                LockError::Versioning => Fault::saying(Code::InvalidBucketState, text),
+                LockError::Versioning | LockError::Unfit => Fault::saying(Code::InvalidBucketState, text),
                 LockError::Overtaken => Fault::new(Code::OperationAborted),
             },
             Error::Large(LargeError::Segment(_)) => Fault::new(Code::BrokenMpu),

@@ -13,6 +13,7 @@ use crate::ops::Call;
 use crate::ops::container::ContainerName;
 use crate::ops::duplicate::newest;
 use crate::ops::get::{Read, get};
+use crate::ops::history;
 use crate::ops::large::{SEGMENTS, UPLOAD_ID};
 use crate::ops::put::{DELETE_AT, Put};
 use crate::ops::resource::ObjectName;
@@ -46,16 +47,22 @@ pub(in crate::ops) async fn at_write(call: Call<'_>, put: &mut Put, container: &
     Ok(())
 }
 
-/// Looks whether what is at a name may be removed; `is_link` tells what stands for it, but is not it.
+/// Looks whether what is at a name may be removed; `is_link` tells what stands for it, but is not it. Where nothing is known to be
+/// locked, whoever answers is enough.
 ///
 /// # Errors
 /// `Locked`, or too few servers answer.
 pub(in crate::ops) async fn check(
     call: Call<'_>,
     name: &ObjectName,
+    is_protected: bool,
     is_link: impl Fn(&HeaderMap) -> bool,
 ) -> Result<(), Error> {
-    let Some(found) = settled(call, name).await?.filter(|found| !is_link(found)) else { return Ok(()) };
+    let found = match settled(call, name).await {
+        Err(Error::Unavailable) if !is_protected => newest(call, name).await?.map(|found| found.headers().clone()),
+        found => found?,
+    };
+    let Some(found) = found.filter(|found| !is_link(found)) else { return Ok(()) };
     if Lock::of(&found).is_open(clock::now(), has_bypass(call.parts)) { Ok(()) } else { Err(LockError::Locked.into()) }
 }
 
@@ -91,7 +98,8 @@ pub(in crate::ops) async fn check_large(
     name: &ObjectName,
     version: Option<Version>,
 ) -> Result<(), Error> {
-    if version.is_none() && !is_protected(call, name).await? {
+    let is_protected = is_protected(call, name).await?;
+    if version.is_none() && !is_protected {
         return Ok(());
     }
     let place = match describe(call, name, version).await {
@@ -100,7 +108,7 @@ pub(in crate::ops) async fn check_large(
         Err(error) if error.is_not_found() => return Ok(()),
         Err(error) => return Err(error),
     };
-    check(call, &place, |_| false).await
+    check(call, &place, is_protected, |_| false).await
 }
 
 async fn describe(call: Call<'_>, name: &ObjectName, version: Option<Version>) -> Result<HeaderMap, Error> {
@@ -170,7 +178,7 @@ pub(in crate::ops) async fn kept(call: Call<'_>, name: &ObjectName, request: &He
 /// Looks whether a container with object lock may be changed so.
 ///
 /// # Errors
-/// `Versioning`.
+/// `Versioning`; or `Unfit`, when it shall have object lock and cannot.
 pub(in crate::ops) async fn check_container(
     call: Call<'_>,
     name: ContainerName<'_>,
@@ -179,9 +187,14 @@ pub(in crate::ops) async fn check_container(
     let sets = |name: &HeaderName| changes.get(name).is_some_and(|value| !value.is_empty());
     let suspends = call.parts.headers.contains_key(versions::ENABLED)
         && !crate::constraints::is_true(&call.parts.headers, versions::ENABLED.as_str());
-    if !(suspends || sets(&VERSIONS_LOCATION) || sets(&SYNC_TO)) {
+    if !(suspends || sets(&VERSIONS_LOCATION) || sets(&SYNC_TO) || sets(&KEPT)) {
         return Ok(());
     }
-    let has_lock = sets(&KEPT) || rule_of(call, name.account, name.container).await?.is_some();
+    let info = call.proxy.client.container_info(name.account, name.container).await?;
+    let is_unfit = |info: &Arc<ContainerInfo>| history::is_kept(info) || info.sync_to.is_some();
+    if sets(&KEPT) {
+        return if info.found().is_some_and(is_unfit) { Err(LockError::Unfit.into()) } else { Ok(()) };
+    }
+    let has_lock = info.found().is_some_and(|info| Rule::of(info).is_some());
     if has_lock { Err(LockError::Versioning.into()) } else { Ok(()) }
 }

@@ -40,7 +40,9 @@
 //! Locks, tags and POSTs are read and written again as a whole ([`annotate`](super::annotate)), and of two at once the later
 //! one wins with all that it read. Whoever puts a lock looks whether it is there afterwards, and answers 409 if not; but a
 //! change that has read before the lock was written and is written after that look undoes the *change* of the lock. Then
-//! what was there before it counts, and never less than the version was written with.
+//! what was there before it counts, and never less than the version was written with. A version from before versions were
+//! kept is copied when it is first overwritten, and a lock that is put just then may not be copied with it; whoever puts it
+//! hears 409, unless the copy was read before the lock was written and its name changes after the lock's last look.
 //!
 //! # A rule is put while objects are written
 //!
@@ -74,6 +76,9 @@ pub enum LockError {
     /// Versions are kept for ever.
     #[error("An Object Lock configuration is present on this bucket, so the versioning state cannot be changed.")]
     Versioning,
+    /// Nothing but the cluster's own way of keeping versions goes with it.
+    #[error("The bucket keeps versions in another way too, or is copied elsewhere, and cannot have object lock.")]
+    Unfit,
     /// Another write came between: it may be tried again.
     #[error("A conflicting operation is under way on the object. Try again.")]
     Overtaken,
@@ -85,7 +90,7 @@ impl LockError {
         match self {
             Self::Locked | Self::Parts => StatusCode::FORBIDDEN,
             Self::NotEnabled => StatusCode::BAD_REQUEST,
-            Self::Versioning | Self::Overtaken => StatusCode::CONFLICT,
+            Self::Versioning | Self::Unfit | Self::Overtaken => StatusCode::CONFLICT,
         }
     }
 }

@@ -32,7 +32,8 @@ pub(in crate::ops) async fn delete(
     let archive = Archive::of(call, name).await?;
     match (version, archive) {
         (Some(Version::Id(id)), Some(archive)) => {
-            lock::check(call, &archive.version(name, id), |_| false).await?;
+            let is_protected = lock::is_protected(call, name).await?;
+            lock::check(call, &archive.version(name, id), is_protected, |_| false).await?;
             look(call, &archive.version(name, id), condition).await?;
             delete_version(call, name, &archive, id).await
         }
@@ -44,7 +45,7 @@ pub(in crate::ops) async fn delete(
             if lock::is_protected(call, name).await? {
                 let leads =
                     |found: &HeaderMap| archive.as_ref().is_some_and(|archive| linked(found, archive).is_some());
-                lock::check(call, name, leads).await?;
+                lock::check(call, name, true, leads).await?;
             }
             remove_current(call, name, condition).await
         }
