@@ -130,6 +130,7 @@ impl ClusterBuilder {
         ["updater", "expirer", "reaper", "auditor", "reconciler"]
             .iter()
             .fold(self, |builder, pass| builder.settings(pass, "interval = 0"))
+            .settings("proxy", "lifecycle = { interval = 0 }")
     }
 
     /// Builds the rings, starts all processes and waits until they serve.

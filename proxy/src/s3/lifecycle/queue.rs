@@ -201,9 +201,9 @@ mod tests {
     use crate::ops::rows::Object;
     use proptest::prelude::*;
 
-    fn queued(turn: Option<Turn>) -> Queued {
+    fn queued(turn: Option<&Turn>) -> Queued {
         let written = Timestamp::from_secs(1000);
-        let row = row("AUTH_a/b".into(), written, turn.as_ref());
+        let row = row("AUTH_a/b".into(), written, turn);
         let (name, content_type) = (row.name, row.content_type);
         let object = Object { name, content_type, last_modified: written.isoformat(), ..Object::default() };
         Queued::of(Entry::Object(Box::new(object))).unwrap()
@@ -212,7 +212,7 @@ mod tests {
     #[test]
     fn a_bucket_is_due_once_a_day_and_when_its_rules_are_new() {
         assert!(queued(None).is_due(1000, 100));
-        let done = |began| queued(Some(Turn { began, done: true, ..Turn::default() }));
+        let done = |began| queued(Some(&Turn { began, done: true, ..Turn::default() }));
         assert!(!done(1001).is_due(1099, 100) && done(1001).is_due(1100, 100));
         assert!(done(999).is_due(1000, 0));
     }
@@ -220,12 +220,12 @@ mod tests {
     #[test]
     fn who_died_is_followed_where_they_were() {
         let half = Turn { by: "x".into(), began: 900, alive: 1000, after: "k".into(), ..Turn::default() };
-        let half = queued(Some(half));
+        let half = queued(Some(&half));
         let lease = LEASE.as_secs();
         assert!(half.is_taken("me", 999 + lease) && !half.is_taken("me", 1000 + lease) && !half.is_taken("x", 1000));
         let mine = half.take("me", 5000);
         assert_eq!((mine.began, mine.after.as_str(), mine.alive, mine.by.as_str()), (900, "k", 5000, "me"));
-        let done = queued(Some(Turn { after: "k".into(), done: true, began: 900, ..Turn::default() }));
+        let done = queued(Some(&Turn { after: "k".into(), done: true, began: 900, ..Turn::default() }));
         assert_eq!((done.take("me", 5000).began, done.take("me", 5000).after), (5000, String::new()));
     }
 
@@ -238,7 +238,7 @@ mod tests {
         #[test]
         fn turns_come_back(by in "[a-f0-9]{0,9}", began: u64, alive: u64, after in "\\PC{0,20}", done: bool) {
             let turn = Turn { by, began, alive, rules: 7, after, done };
-            prop_assert_eq!(queued(Some(turn.clone())).turn, Some(turn));
+            prop_assert_eq!(queued(Some(&turn)).turn, Some(turn));
         }
 
         #[test]

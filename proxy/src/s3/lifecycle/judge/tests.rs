@@ -51,7 +51,7 @@ fn oracle(rules: &Rules, now: u64, keys: &[(String, Versions)]) -> Vec<Task> {
             match (at, one.is_marker) {
                 (0, false) if about.any(|rule| expires(&rule)) => tasks.push(Task::Expire(one.clone())),
                 (0, true) if all.len() == 1 && about.any(|rule| expires(&rule)) => {
-                    tasks.push(Task::DropMarker(one.clone()))
+                    tasks.push(Task::DropMarker(one.clone()));
                 }
                 (0, _) => {}
                 _ => {
