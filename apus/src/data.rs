@@ -18,6 +18,7 @@ use std::path::{Path, PathBuf};
 use apus_base::hex::hex;
 use apus_base::policy::Policies;
 use apus_ring_builder::{Builder, NewDevice};
+use base64::prelude::{BASE64_STANDARD, Engine as _};
 
 use crate::ca;
 use crate::cli::UpArguments;
@@ -150,15 +151,21 @@ ca = "{CERTIFICATES}/ca.pem"
 # Signs the tokens that users get, so that they stay good over a restart.
 token_secret = "{secret}"
 
+[proxy.encryption]
+# Encrypts what clients of S3, or their buckets, ask to have encrypted. Whoever loses it loses that.
+root_secret = "{root}"
+disable_encryption = true
+
 [[proxy.users]]
 account = "admin"
 user = "admin"
 key = "{key}"
 groups = [".admin"]
 "#,
-            salt = random_hex(16)?,
-            secret = random_hex(32)?,
-            key = random_hex(10)?,
+            salt = hex(&random::<16>()?),
+            secret = hex(&random::<32>()?),
+            root = BASE64_STANDARD.encode(random::<32>()?),
+            key = hex(&random::<10>()?),
         );
         write_synced(&self.config(), text.as_bytes(), 0o600)
     }
@@ -221,8 +228,8 @@ fn device_name(n: u16) -> String {
     format!("d{n}")
 }
 
-fn random_hex(bytes: usize) -> io::Result<String> {
-    let mut random = vec![0; bytes];
+fn random<const BYTES: usize>() -> io::Result<[u8; BYTES]> {
+    let mut random = [0; BYTES];
     getrandom::fill(&mut random).map_err(io::Error::other)?;
-    Ok(hex(&random))
+    Ok(random)
 }

@@ -2,32 +2,39 @@
 
 use std::fs;
 
-use apus_tests::boto::{USERS, program, run, script, story};
+use apus_tests::boto::{USERS, program, run, script};
 use apus_tests::{Apus, disk};
 use tempfile::TempDir;
 
 /// Stands in every object of these stories.
 const MARKER: &str = "ultramarine";
-/// A secret for those who ask for encryption, and keys of clients over a plain connection.
-const SECRET: &str = "
-[proxy.encryption]
-root_secret = \"MDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDA=\"
-disable_encryption = true
-";
+/// Takes keys of clients over a plain connection.
 const OPEN_KEYS: &str = "
 [proxy.s3]
 customer_keys_need_tls = false
 ";
 
-/// A cluster with more in its configuration.
-fn configured(more: &[&str]) -> Apus {
+/// A cluster whose configuration is another one than the first start has made.
+fn configured(change: impl Fn(&str) -> String) -> Apus {
     let mut apus = Apus::builder().users(&USERS).start();
     apus.stop();
     let config = apus.data().join("apus.toml");
     let text = fs::read_to_string(&config).expect("a configuration");
-    fs::write(&config, text + &more.concat()).expect("a configuration");
+    fs::write(&config, change(&text)).expect("a configuration");
     apus.start(None);
     apus
+}
+
+fn with_open_keys() -> Apus {
+    configured(|text| format!("{text}{OPEN_KEYS}"))
+}
+
+/// One whose operator does not want to encrypt anything.
+fn without_secret() -> Apus {
+    configured(|text| {
+        let without = text.lines().filter(|line| !line.starts_with("root_secret"));
+        without.map(|line| format!("{line}\n")).collect()
+    })
 }
 
 /// How many files on the devices hold the marker.
@@ -41,7 +48,7 @@ fn marked(apus: &Apus) -> usize {
 
 #[test]
 fn who_asks_for_encryption_gets_it() {
-    let (apus, folder) = (configured(&[SECRET]), TempDir::new().expect("a folder"));
+    let (apus, folder) = (Apus::builder().users(&USERS).start(), TempDir::new().expect("a folder"));
     script(
         &apus,
         folder.path(),
@@ -113,7 +120,10 @@ assert 'ServerSideEncryption' not in s3.head_object(Bucket='pail', Key='plain')
 
 #[test]
 fn without_a_secret_nothing_is_said_to_be_encrypted() {
-    story(
+    let (apus, folder) = (without_secret(), TempDir::new().expect("a folder"));
+    script(
+        &apus,
+        folder.path(),
         r#"
 s3.create_bucket(Bucket='pail')
 refused('NotImplemented', s3.put_object, Bucket='pail', Key='k', Body=b'x', ServerSideEncryption='AES256')
@@ -132,7 +142,7 @@ refused('NoSuchUpload', s3.list_parts, Bucket='pail', Key='k', UploadId='none')
 
 #[test]
 fn a_clients_own_key_is_needed_and_kept_nowhere() {
-    let (mut apus, folder) = (configured(&[OPEN_KEYS]), TempDir::new().expect("a folder"));
+    let (mut apus, folder) = (with_open_keys(), TempDir::new().expect("a folder"));
     script(
         &apus,
         folder.path(),
@@ -233,7 +243,7 @@ refused('InvalidRequest', get, VersionId=old[0])
 
 #[test]
 fn the_aws_cli_speaks_of_both() {
-    let (apus, folder) = (configured(&[SECRET, OPEN_KEYS]), TempDir::new().expect("a folder"));
+    let (apus, folder) = (with_open_keys(), TempDir::new().expect("a folder"));
     let large = MARKER.repeat(1 << 20);
     fs::write(folder.path().join("large"), &large).expect("a file");
     fs::write(folder.path().join("key"), "k".repeat(32)).expect("a file");
