@@ -26,6 +26,10 @@
 //! [`HOLD`](crate::wire::header::HOLD). Where the fence is kept, and why no writer slips through while it is raised, is said in
 //! `object/src/store/fence.rs`; [`Proposal`] decides what a proxy does next, and `base/src/client/conditional.rs` does it.
 //!
+//! A proxy that finds at 3 that it will not commit takes its promises back ([`Vote::may_release`]): otherwise replication of what is
+//! older than T would be refused for an hour. One that was given in place of another promise stays, since that one may still be
+//! needed. So does every one of a proxy that dies. (This counts on the connections: a commit that was answered is not delivered again.)
+//!
 //! Whoever is refused at 3 or 4, because somebody else has fenced higher, waits a random while and goes on at 3. A proxy
 //! lets its own requests for one object go one after the other, and looks before it fences, so that only proxies compete, and
 //! losers do not disturb the winner.
@@ -142,6 +146,16 @@ pub struct Vote {
     pub newest: Timestamp,
     /// Whether it has promised the ballot it was asked for.
     pub promised: bool,
+    /// Whether that promise stands in place of another one, which was still open.
+    pub above_another: bool,
+}
+
+impl Vote {
+    /// Whether the promise may be taken back by a proxy that surely will not commit. Nobody else counts on it; but there must be
+    /// nobody who counts on the one that it has replaced.
+    pub fn may_release(self) -> bool {
+        self.promised && !self.above_another
+    }
 }
 
 /// How the primaries answered a commit.
@@ -318,7 +332,12 @@ mod tests {
     }
 
     fn votes(versions: &[u64], promised: usize) -> Vec<Vote> {
-        let vote = |(i, secs): (usize, &u64)| Vote { version: at(*secs), newest: at(*secs), promised: i < promised };
+        let vote = |(i, secs): (usize, &u64)| Vote {
+            version: at(*secs),
+            newest: at(*secs),
+            promised: i < promised,
+            above_another: false,
+        };
         versions.iter().enumerate().map(vote).collect()
     }
 

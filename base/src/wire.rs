@@ -86,7 +86,9 @@ pub mod header {
     pub const HOLD: &str = "x-backend-hold";
     /// In answers: a promise stands against what is older than this. Whoever was refused may try again with a newer timestamp.
     pub const FENCE: &str = "x-backend-fence";
-    /// In answers to a `FENCE`: whether the promise was given.
+    /// Takes back the promise that a ballot was given, if it is the last one: `RELEASE` on an object's path.
+    pub const RELEASE_METHOD: &str = "RELEASE";
+    /// In answers to a `FENCE`: whether the promise was given (`true`, `false`), or in place of an older one (`above`).
     pub const PROMISED: &str = "x-backend-promised";
     /// Whether an account server also lists the containers of an account that was deleted: for the reaper.
     pub const OVERRIDE_DELETED: &str = "x-backend-override-deleted";

@@ -31,6 +31,8 @@ enum Fault {
     Hasty,
     /// A deletion is done again, though some have taken it.
     Repeats,
+    /// Promises are taken back that stand in place of others.
+    Careless,
 }
 
 /// One copy of the object, and what its server has in memory.
@@ -56,11 +58,30 @@ impl Replica {
 
 #[derive(Clone, Copy, Debug)]
 enum Message {
-    Attend { ballot: Option<Timestamp> },
-    Commit { ballot: Timestamp, token: u64 },
-    Write { written: Timestamp, value: Value },
-    Voted { vote: Vote, value: Value },
-    Took { taken: bool, version: Timestamp, fence: Timestamp },
+    Attend {
+        ballot: Option<Timestamp>,
+    },
+    Commit {
+        ballot: Timestamp,
+        token: u64,
+    },
+    Write {
+        written: Timestamp,
+        value: Value,
+    },
+    Voted {
+        vote: Vote,
+        value: Value,
+    },
+    /// Takes a promise back.
+    Release {
+        ballot: Timestamp,
+    },
+    Took {
+        taken: bool,
+        version: Timestamp,
+        fence: Timestamp,
+    },
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -284,6 +305,11 @@ impl World {
         let envelope = self.messages.swap_remove(self.rng.usize(..self.messages.len()));
         match self.rng.usize(..20) {
             0 => return,
+            // A commit is sent again only when its answer was lost: what was answered is never delivered again.
+            1 if matches!(envelope.message, Message::Commit { .. }) => {
+                self.serve(envelope);
+                return self.messages.push(envelope);
+            }
             1 => self.messages.push(envelope),
             _ => {}
         }
@@ -304,9 +330,10 @@ impl World {
             _ if replica.is_down => None,
             Message::Attend { ballot } => {
                 let promised = ballot.filter(|ballot| may_promise(*ballot, replica.fence, replica.version));
+                let above_another = promised.is_some() && replica.fence > Timestamp::ZERO;
                 replica.fence = promised.unwrap_or(replica.fence);
                 let newest = replica.version.max(replica.fence);
-                let vote = Vote { version: replica.version, newest, promised: promised.is_some() };
+                let vote = Vote { version: replica.version, newest, promised: promised.is_some(), above_another };
                 Some(Message::Voted { vote, value: replica.value })
             }
             Message::Commit { ballot, token } => {
@@ -325,6 +352,12 @@ impl World {
                     replica.take(written, value);
                 }
                 Some(Message::Took { taken, version, fence })
+            }
+            Message::Release { ballot } => {
+                if replica.fence == ballot {
+                    replica.fence = Timestamp::ZERO;
+                }
+                None
             }
             Message::Voted { .. } | Message::Took { .. } => None,
         }
@@ -388,6 +421,18 @@ impl World {
             (Asked::Write, _) => return self.written(number, commits),
         };
         let finishes = matches!(demand, Demand::NotAfter(_));
+        if let Asked::Fence(ballot) = proxy.asked
+            && step != Step::Commit
+        {
+            let asked = proxy.heard.iter().zip(&votes);
+            let may = |vote: &Vote| vote.may_release() || vote.promised && fault == Fault::Careless;
+            let released: Vec<usize> = asked.filter(|(_, vote)| may(vote)).map(|(replica, _)| *replica).collect();
+            let question = proxy.question;
+            let release = |replica| Envelope { replica, proxy: number, question, message: Message::Release { ballot } };
+            self.messages.extend(released.into_iter().map(release));
+        }
+        let proxy = &mut self.proxies[number];
+        let task = proxy.tasks.last_mut().expect("a task until there is an answer");
         match (step, proxy.asked) {
             (Step::Fence(after), _) => {
                 let ticks = clock.max(after.ticks() + 1);
@@ -515,6 +560,11 @@ fn it_goes_wrong_when_a_minority_is_believed() {
 #[test]
 fn it_goes_wrong_when_a_deletion_is_done_twice() {
     assert!(first_violation(Fault::Repeats, SCHEDULES).is_some(), "the model does not find what it is for");
+}
+
+#[test]
+fn it_goes_wrong_when_a_promise_is_taken_back_that_others_count_on() {
+    assert!(first_violation(Fault::Careless, 20 * SCHEDULES).is_some(), "the model does not find what it is for");
 }
 
 #[test]

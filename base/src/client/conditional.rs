@@ -241,10 +241,14 @@ impl Primaries<'_> {
             let ballot = self.ballot(after);
             let ballot = if condition.creates_only() { ballot.as_creation() } else { ballot };
             seen = self.ask(Some(ballot), false).await;
-            if let Some(done) = self.is_done(condition, &seen) {
-                return Ok((done, seen));
+            let fenced = match self.is_done(condition, &seen) {
+                Some(done) => Ok(done),
+                None => proposal.fenced(ballot, &votes(&seen), |newest| condition.is_met(&seen[newest])),
+            };
+            if !matches!(fenced, Ok(Step::Commit)) {
+                self.release(ballot, &seen);
             }
-            step = proposal.fenced(ballot, &votes(&seen), |newest| condition.is_met(&seen[newest]))?;
+            step = fenced?;
             if step == Step::Commit {
                 step = proposal.committed(ballot, self.commit(ballot, write).await?);
             }

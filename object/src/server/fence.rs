@@ -33,6 +33,16 @@ pub(super) async fn fence(server: Arc<Server>, request: Request<Body>) -> Result
     queue.run(move || attend(&server, &target.location, ballot)).await?
 }
 
+/// Answers a RELEASE.
+pub(super) async fn release(server: Arc<Server>, request: Request<Body>) -> Result<Response<Body>, Refusal> {
+    let (head, _body) = request.into_parts();
+    let target = Target::parse(&server, &head.uri, &head.headers)?;
+    let ballot = timestamp(&head.headers)?;
+    let queue = target.location.device.queue().clone();
+    queue.run(move || fence::release(&target.location, ballot)).await?;
+    Ok(empty(StatusCode::NO_CONTENT, HeaderMap::new()))
+}
+
 /// The ballot of a request, if this server's clock agrees.
 pub(super) fn ballot(headers: &HeaderMap) -> Result<Timestamp, Refusal> {
     let ballot = timestamp(headers)?;
@@ -47,7 +57,7 @@ pub(super) fn ballot(headers: &HeaderMap) -> Result<Timestamp, Refusal> {
 /// Promises and looks. Blocking.
 fn attend(server: &Server, location: &Location, ballot: Option<Timestamp>) -> Result<Response<Body>, Refusal> {
     let attended = fence::attend(location, ballot, || look(server, location))?;
-    let Attended { fence, promised, found } = attended;
+    let Attended { fence, promised, above_another, found } = attended;
     let (status, mut headers) = match found {
         Found::Object(object) => (StatusCode::OK, object_headers(&server.config, &object)),
         Found::Deleted(newest) | Found::Expired(newest, _) => (StatusCode::NOT_FOUND, stamped(newest)),
@@ -55,7 +65,12 @@ fn attend(server: &Server, location: &Location, ballot: Option<Timestamp>) -> Re
         Found::Collision => return Err(Refusal::Collision),
     };
     insert(&mut headers, HeaderName::from_static(header::FENCE), fence.internal().as_bytes());
-    insert(&mut headers, HeaderName::from_static(header::PROMISED), if promised { b"true" } else { b"false" });
+    let promise: &[u8] = match (promised, above_another) {
+        (true, true) => b"above",
+        (true, false) => b"true",
+        (false, _) => b"false",
+    };
+    insert(&mut headers, HeaderName::from_static(header::PROMISED), promise);
     Ok(empty(status, headers))
 }
 

@@ -120,6 +120,7 @@ impl Service for Shared {
             Method::POST => post::post(server, request).await,
             Method::DELETE => delete::delete(server, request).await,
             ref method if method.as_str() == header::FENCE_METHOD => fence::fence(server, request).await,
+            ref method if method.as_str() == header::RELEASE_METHOD => fence::release(server, request).await,
             ref method if method.as_str() == header::COMMIT_METHOD => hold::commit(server, request).await,
             ref method if method.as_str() == header::REWRAP => rewrap::rewrap(server, request).await,
             _ => Err(Refusal::Plain(

@@ -56,6 +56,8 @@ pub struct Attended<T> {
     pub fence: Timestamp,
     /// Whether it was raised to the ballot that was asked for.
     pub promised: bool,
+    /// Whether it was raised in place of another one.
+    pub above_another: bool,
     /// What was read.
     pub found: T,
 }
@@ -107,19 +109,29 @@ pub fn attend<T, E: From<StoreError>>(
         None => false,
     };
     let found = promising.look(&mut read).map_err(late)??;
+    let above_another = promised && fence > Timestamp::ZERO;
     let fence = ballot.filter(|_| promised).unwrap_or(fence);
-    Ok(Attended { fence, promised, found })
+    Ok(Attended { fence, promised, above_another, found })
 }
 
 /// Removes a fence that the version of its ballot has made superfluous. Blocking.
 pub fn clear(location: &Location, ballot: Timestamp) {
+    remove_if(location, |fence| fence <= ballot);
+}
+
+/// Takes back the promise of a ballot that will not be committed. Blocking.
+pub fn release(location: &Location, ballot: Timestamp) {
+    remove_if(location, |fence| fence == ballot);
+}
+
+fn remove_if(location: &Location, may_go: impl Fn(Timestamp) -> bool) {
     let path = path(location);
     if !path.exists() {
         return;
     }
     // Whoever promises meanwhile promises more.
     let Ok(_promising) = location.device.promising(location.hash.0) else { return };
-    if load(&path).is_ok_and(|fence| fence <= ballot) {
+    if load(&path).is_ok_and(may_go) {
         let _ = std::fs::remove_file(path);
     }
 }

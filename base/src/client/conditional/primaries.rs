@@ -17,7 +17,8 @@ use crate::client::{Answer, ClusterClient, NoAnswer, ObjectPath, Target, updates
 use crate::clock;
 use crate::timestamp::Timestamp;
 use crate::wire::header::{
-    BACKEND_DATA_TIMESTAMP, BACKEND_TIMESTAMP, COMMIT_METHOD, DELETE_AT, FENCE_METHOD, HOLD, PROMISED, TRANS_ID,
+    BACKEND_DATA_TIMESTAMP, BACKEND_TIMESTAMP, COMMIT_METHOD, DELETE_AT, FENCE_METHOD, HOLD, PROMISED, RELEASE_METHOD,
+    TRANS_ID,
 };
 
 /// What a primary says.
@@ -106,7 +107,7 @@ impl<'a> Primaries<'a> {
         let Ok(route) = self.route(FENCE_METHOD) else { return Vec::new() };
         let mut headers = self.common.clone();
         ballot.into_iter().for_each(|ballot| stamp(&mut headers, ballot));
-        let asked = self.nodes.iter().map(|node| ask_one(&route, node.clone(), headers.clone())).collect();
+        let asked = self.nodes.iter().map(|node| ask_one(Arc::clone(&route), node.clone(), headers.clone())).collect();
         let mut seen: Vec<Seen> = Vec::with_capacity(self.nodes.len());
         let hear = |(node, answer): (Node, Option<Answer>)| {
             let Some(new) = answer.and_then(|answer| see(node, answer)) else { return Wait::More };
@@ -136,7 +137,8 @@ impl<'a> Primaries<'a> {
         let (rings, salt) = (self.client.rings(), &self.client.inner.cluster.hash_path);
         let told = updates::for_each_replica(&headers, nodes.len(), &Target::Object(self.path), &rings, salt);
         let mut commits = Commits { taken: 0, unknown: nodes.len() };
-        let asked = nodes.into_iter().zip(told).map(|(node, headers)| ask_one(&route, node, headers)).collect();
+        let asked =
+            nodes.into_iter().zip(told).map(|(node, headers)| ask_one(Arc::clone(&route), node, headers)).collect();
         let hear = |(_, answer): (Node, Option<Answer>)| {
             let status = answer.map_or(StatusCode::SERVICE_UNAVAILABLE, |answer| answer.status);
             commits.taken += usize::from(status.is_success());
@@ -145,6 +147,16 @@ impl<'a> Primaries<'a> {
         };
         self.gather(asked, hear).await;
         Ok(commits)
+    }
+
+    /// Takes back the promises that a ballot was given which will not be committed. Nobody waits for that.
+    pub(super) fn release(&self, ballot: Timestamp, seen: &[Seen]) {
+        let Ok(route) = self.route(RELEASE_METHOD) else { return };
+        let mut headers = self.common.clone();
+        stamp(&mut headers, ballot);
+        for seen in seen.iter().filter(|seen| seen.vote.may_release()) {
+            drop(tokio::spawn(ask_one(Arc::clone(&route), seen.node.clone(), headers.clone())));
+        }
     }
 
     /// Hears answers until all have come, or for a moment after there are enough.
@@ -171,8 +183,8 @@ impl<'a> Primaries<'a> {
 }
 
 /// A task of its own, so that nobody who leaves keeps it from the node.
-async fn ask_one(route: &Arc<Route>, node: Node, headers: HeaderMap) -> (Node, Option<Answer>) {
-    let (asking, to) = (Arc::clone(route), node.clone());
+async fn ask_one(asking: Arc<Route>, node: Node, headers: HeaderMap) -> (Node, Option<Answer>) {
+    let to = node.clone();
     let asked = tokio::spawn(async move {
         let response = asking.ask(&to, headers, asking.inner.config.node_timeout).await?;
         asking.check(&to, response.status());
@@ -191,10 +203,11 @@ fn see(node: Node, answer: Answer) -> Option<Seen> {
     };
     let stamped = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()?.parse().ok());
     let newest: Timestamp = stamped(BACKEND_TIMESTAMP).unwrap_or_default();
-    let promised = headers.get(PROMISED).is_some_and(|promised| promised == "true");
+    let promise = headers.get(PROMISED).map_or(&b"false"[..], |promise| promise.as_bytes());
+    let (promised, above_another) = (promise != b"false", promise == b"above");
     let fence = fence(&headers)?;
     let version = stamped(BACKEND_DATA_TIMESTAMP).unwrap_or(newest);
-    let vote = Vote { version, newest: newest.max(fence), promised };
+    let vote = Vote { version, newest: newest.max(fence), promised, above_another };
     let headers = Some(headers).filter(|headers| has_data && !is_expired(headers));
     Some(Seen { node, vote, headers, has_data })
 }
