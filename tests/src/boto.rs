@@ -39,9 +39,6 @@ def refused(code, call, **arguments):
         assert error.response['Error']['Code'] == code, error
         return error.response
     raise SystemExit(f'{code} was expected of {arguments}')
-
-def metadata(answer):
-    return {name.lower(): value for name, value in answer['Metadata'].items()}
 "#;
 
 impl From<&Apus> for Swift {

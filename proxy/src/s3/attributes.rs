@@ -94,10 +94,8 @@ pub(super) async fn answer(face: &Face<'_>) -> Answered {
     if let Some(etag) = metadata::etag(&described).filter(|_| wants(Attribute::ETag)) {
         xml.text("ETag", &etag);
     }
-    if let Some(kept) = Kept::of(&described).filter(|_| wants(Attribute::Checksum)) {
-        xml.open("Checksum");
-        kept.write(&mut xml);
-        xml.close();
+    if wants(Attribute::Checksum) {
+        checksum(&mut xml, &described);
     }
     if wants(Attribute::ObjectParts) && is_static(&described) {
         parts(&mut xml, &numbered(face, &described).await?, wanted.page);
@@ -115,9 +113,20 @@ pub(super) async fn answer(face: &Face<'_>) -> Answered {
     Ok(response)
 }
 
-/// The parts of an object, by their numbers, with their lengths. Those of an upload have the numbers that they were uploaded
+fn checksum(xml: &mut Xml, described: &HeaderMap) {
+    if let Some(kept) = Kept::of(described) {
+        xml.open("Checksum");
+        kept.write(xml);
+        xml.close();
+    }
+}
+
+/// A part: its number, its length, and its checksum, where the upload was told of one.
+type Part = (u64, u64, Option<Kept>);
+
+/// The parts of an object, by their numbers. Those of an upload have the numbers that they were uploaded
 /// with; those of a large object of Swift's clients their places.
-async fn numbered(face: &Face<'_>, described: &HeaderMap) -> Result<Vec<(u64, u64)>, Fault> {
+async fn numbered(face: &Face<'_>, described: &HeaderMap) -> Result<Vec<Part>, Fault> {
     let (name, version) = (face.object()?, face.version()?);
     let request = face.request(Method::GET, HeaderMap::new());
     let found = match segments(face.call(&request), name, version).await {
@@ -127,7 +136,9 @@ async fn numbered(face: &Face<'_>, described: &HeaderMap) -> Result<Vec<(u64, u6
     let is_upload = described.contains_key(&UPLOAD_ID);
     Ok((1..)
         .zip(&found)
-        .map(|(place, segment)| (number(segment).filter(|_| is_upload).unwrap_or(place), segment.length()))
+        .map(|(place, segment)| {
+            (number(segment).filter(|_| is_upload).unwrap_or(place), segment.length(), kept(segment))
+        })
         .collect())
 }
 
@@ -138,19 +149,30 @@ fn number(segment: &Segment) -> Option<u64> {
     }
 }
 
-fn parts(xml: &mut Xml, all: &[(u64, u64)], page: Page) {
+fn kept(segment: &Segment) -> Option<Kept> {
+    match segment {
+        Segment::Object(object) => object.checksum.as_deref().and_then(Kept::parse),
+        Segment::Data { .. } => None,
+    }
+}
+
+fn parts(xml: &mut Xml, all: &[Part], page: Page) {
     let most = usize::try_from(page.most).unwrap_or(usize::MAX);
-    let behind: Vec<&(u64, u64)> = all.iter().filter(|(number, _)| *number > page.after).collect();
+    let behind: Vec<&Part> = all.iter().filter(|(number, ..)| *number > page.after).collect();
     let shown = &behind[..behind.len().min(most)];
     xml.open("ObjectParts").text("PartsCount", &all.len().to_string());
     xml.text("PartNumberMarker", &page.after.to_string());
-    if let Some((last, _)) = shown.last() {
+    if let Some((last, ..)) = shown.last() {
         xml.text("NextPartNumberMarker", &last.to_string());
     }
     xml.text("MaxParts", &page.most.to_string());
     xml.text("IsTruncated", if shown.len() < behind.len() { "true" } else { "false" });
-    for (number, bytes) in shown {
-        xml.open("Part").text("PartNumber", &number.to_string()).text("Size", &bytes.to_string()).close();
+    for (number, bytes, kept) in shown {
+        xml.open("Part").text("PartNumber", &number.to_string()).text("Size", &bytes.to_string());
+        if let Some(kept) = kept {
+            xml.text(kept.algorithm.element(), &kept.value);
+        }
+        xml.close();
     }
     xml.close();
 }
@@ -187,7 +209,7 @@ mod tests {
     proptest! {
         #[test]
         fn page_after_page_shows_each_part_once(numbers in proptest::collection::btree_set(1..200u64, 0..40), most in 1..50u64) {
-            let all: Vec<(u64, u64)> = numbers.iter().map(|number| (*number, number * 10)).collect();
+            let all: Vec<Part> = numbers.iter().map(|number| (*number, number * 10, None)).collect();
             let (mut after, mut seen) = (0, Vec::new());
             loop {
                 let mut xml = Xml::bare("R");

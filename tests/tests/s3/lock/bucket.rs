@@ -1,6 +1,6 @@
 //! Buckets that lock what is written into them.
 
-use crate::run;
+use super::run;
 
 #[test]
 fn a_bucket_retains_what_comes_without_a_retention() {

@@ -1,6 +1,6 @@
 //! Who may lock, and who may pass over locks.
 
-use crate::run;
+use super::run;
 
 #[test]
 fn a_policy_says_who_locks_and_who_passes_over_locks() {

@@ -1,6 +1,6 @@
 //! GetObjectAttributes.
 
-use crate::run;
+use super::run;
 
 #[test]
 fn attributes_of_objects_are_told() {

@@ -3,7 +3,7 @@
 use apus_tests::{Cluster, boto};
 use tempfile::TempDir;
 
-use crate::{PRELUDE, VAULT, run};
+use super::{PRELUDE, VAULT, run};
 
 #[test]
 fn a_locked_version_outlives_whatever_either_face_tries() {
@@ -46,7 +46,7 @@ held = put('k', b'held', ObjectLockLegalHoldStatus='ON')
 retain('k', 'GOVERNANCE', soon)
 assert swift('POST', 'vault/k', X_Object_Meta_Color='blue', X_Delete_After='1000') == 202
 seen = owner.head_object(Bucket='vault', Key='k', VersionId=held)
-assert metadata(seen) == {'color': 'blue'} and seen['ObjectLockLegalHoldStatus'] == 'ON', seen
+assert seen['Metadata'] == {'color': 'blue'} and seen['ObjectLockLegalHoldStatus'] == 'ON', seen
 assert retained('k', VersionId=held) == ('GOVERNANCE', soon)
 assert swift('DELETE', 'vault/k') == 204 and swift('PUT', 'vault/k', b'over') == 201
 assert read('k', held) == b'held' and read('k', strict) == b'strict'
@@ -56,7 +56,7 @@ before = owner.head_object(Bucket='vault', Key='k', VersionId=strict)
 retain('k', 'COMPLIANCE', later, VersionId=strict)
 hold('k', 'ON', VersionId=strict)
 after = owner.head_object(Bucket='vault', Key='k', VersionId=strict)
-assert metadata(after) == {'a': 'b'} and after['TagCount'] == 1
+assert after['Metadata'] == {'a': 'b'} and after['TagCount'] == 1
 assert (before['LastModified'], before['ETag']) == (after['LastModified'], after['ETag'])
 owner.put_object_tagging(Bucket='vault', Key='k', VersionId=strict, Tagging={'TagSet': []})
 hold('k', 'OFF', VersionId=strict)
