@@ -305,8 +305,8 @@ impl World {
         let envelope = self.messages.swap_remove(self.rng.usize(..self.messages.len()));
         match self.rng.usize(..20) {
             0 => return,
-            // A commit is sent again only when its answer was lost: what was answered is never delivered again.
-            1 if matches!(envelope.message, Message::Commit { .. }) => {
+            // A write is sent again only when its answer was lost: what was answered is never delivered again.
+            1 if matches!(envelope.message, Message::Commit { .. } | Message::Write { .. }) => {
                 self.serve(envelope);
                 return self.messages.push(envelope);
             }
