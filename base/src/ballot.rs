@@ -28,7 +28,7 @@
 //!
 //! A proxy that finds at 3 that it will not commit takes its promises back ([`Vote::may_release`]): otherwise replication of what is
 //! older than T would be refused for an hour. One that was given in place of another promise stays, since that one may still be
-//! needed. So does every one of a proxy that dies. (This counts on the connections: a write that was answered is not delivered again.)
+//! needed. So does every one of a proxy that dies. (This counts on the connections: a write is delivered once, so one that was refused does not come again.)
 //!
 //! Whoever is refused at 3 or 4, because somebody else has fenced higher, waits a random while and goes on at 3. A proxy
 //! lets its own requests for one object go one after the other, and looks before it fences, so that only proxies compete, and

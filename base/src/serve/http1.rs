@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use http::header::{CONNECTION, CONTENT_LENGTH};
+use http::header::{CONNECTION, CONTENT_LENGTH, EXPECT};
 use http::{HeaderValue, Request, Response, StatusCode};
 use http_body::{Frame, SizeHint};
 use http_body_util::BodyExt as _;
@@ -74,8 +74,14 @@ async fn respond<S: Service>(
     manners.asked.push(request.method());
     let keep_alive = request.headers().get(CONNECTION).filter(|v| v.as_bytes().eq_ignore_ascii_case(b"keep-alive"));
     let keep_alive = keep_alive.cloned();
-    let body = |incoming| Patient::new(Watched::new(incoming, &manners.unread), server.limits.patience).boxed_unsync();
-    let mut response = answer::answer(server, request.map(body), peer).await;
+    let (parts, incoming) = request.into_parts();
+    let is_awaited = parts.headers.contains_key(EXPECT);
+    let (body, rest) = Watched::new(incoming, &manners.unread);
+    let body = Patient::new(body, server.limits.patience).boxed_unsync();
+    let mut response = answer::answer(server, Request::from_parts(parts, body), peer).await;
+    if peer.public {
+        rest.forget(is_awaited).await;
+    }
     if peer.public && manners.unread.get() {
         // What was not read would be taken for the next request.
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
