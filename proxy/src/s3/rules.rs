@@ -27,9 +27,6 @@ pub(super) fn check(claim: &Claim, parts: &Parts) -> Result<(), Fault> {
     if headers.contains_key("x-amz-mfa") {
         return Err(Fault::not_implemented("MFA Delete is not supported."));
     }
-    if headers.contains_key("x-amz-website-redirect-location") {
-        return Err(Fault::not_implemented("Website redirection is not supported."));
-    }
     payload::check_sha256(claim, headers)?;
     metadata::content_md5(headers)?;
     tagging::check(headers)?;

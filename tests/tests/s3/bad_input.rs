@@ -2,7 +2,6 @@
 
 use std::fs;
 
-use apus_tests::swift::TESTERS;
 use apus_tests::{Apus, boto, disk};
 use tempfile::TempDir;
 
@@ -55,7 +54,7 @@ s3.create_bucket(Bucket='pail')
 
 /// Runs a script, and looks for its marked bytes on the disks.
 fn leaves_nothing(script: &str) {
-    let (apus, folder) = (Apus::builder().users(TESTERS).start(), TempDir::new().expect("a folder"));
+    let (apus, folder) = (Apus::builder().users(&boto::USERS).start(), TempDir::new().expect("a folder"));
     boto::script(&apus, folder.path(), &format!("{PRELUDE}{script}"));
     let marked = |path: &std::path::PathBuf| {
         let bytes = fs::read(path).unwrap_or_default();
