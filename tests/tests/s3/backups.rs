@@ -99,7 +99,10 @@ fn s3cmd_keeps_a_folder_in_step() {
 #[test]
 fn ten_thousand_parts_are_one_object() {
     // Small ones: it is their number that counts. Swift's limit on how many small segments are read in a second goes.
-    let cluster = Cluster::builder().nodes(1).replicas(1).settings("proxy", "s3 = { min_segment_size = 1 }\nslo = { rate_limit_under_size = 0 }");
+    let cluster = Cluster::builder()
+        .nodes(1)
+        .replicas(1)
+        .settings("proxy", "s3 = { min_segment_size = 1 }\nslo = { rate_limit_under_size = 0 }");
     let (mut cluster, folder) = (cluster.start(), TempDir::new().expect("a folder"));
     let swift = Swift { address: cluster.proxy(0).address("proxy") };
     let script = r#"
