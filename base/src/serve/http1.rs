@@ -71,7 +71,10 @@ async fn respond<S: Service>(
     peer: Peer,
     manners: &Manners,
 ) -> Response<Body> {
-    manners.asked.push(request.method());
+    if peer.public {
+        // Answers to peers are not spelled, and nobody would take it out again.
+        manners.asked.push(request.method());
+    }
     let keep_alive = request.headers().get(CONNECTION).filter(|v| v.as_bytes().eq_ignore_ascii_case(b"keep-alive"));
     let keep_alive = keep_alive.cloned();
     let (parts, incoming) = request.into_parts();
