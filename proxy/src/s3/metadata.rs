@@ -1,5 +1,6 @@
 //! The headers of an object in both vocabularies: S3's in requests and answers, Swift's in operations.
 
+use std::borrow::Cow;
 use std::fmt::Write as _;
 
 use apus_base::object_lock::WRITTEN;
@@ -96,8 +97,10 @@ pub(super) fn described(request: &HeaderMap) -> HeaderMap {
     for name in request.keys() {
         let swift = name.as_str().strip_prefix(META).map(|item| format!("{SWIFT_META}{item}"));
         let Some(Ok(swift)) = swift.map(|swift| HeaderName::try_from(swift.as_str())) else { continue };
-        let values: Vec<String> = request.get_all(name).iter().map(encoded).collect();
-        set(&mut headers, swift, &values.join(","));
+        let values: Vec<Cow<'_, [u8]>> = request.get_all(name).iter().map(meant).collect();
+        if let Ok(value) = HeaderValue::from_bytes(&values.join(&b","[..])) {
+            headers.insert(swift, value);
+        }
     }
     headers
 }
@@ -117,12 +120,23 @@ pub(super) fn content_md5(request: &HeaderMap) -> Result<Option<Vec<u8>>, Fault>
     md5.map(Some).ok_or_else(|| Fault::new(Code::InvalidDigest).with("ContentMd5", text))
 }
 
-/// Text that is not ASCII travels as mail would have it, which is what AWS answers too.
-fn encoded(value: &HeaderValue) -> String {
-    match value.to_str() {
-        Ok(text) => text.to_owned(),
-        Err(_) => format!("=?UTF-8?B?{}?=", BASE64_STANDARD.encode(value.as_bytes())),
+/// The value of an item as both faces keep it: text in UTF-8. What is none is kept as it would be answered.
+fn meant(value: &HeaderValue) -> Cow<'_, [u8]> {
+    match std::str::from_utf8(value.as_bytes()) {
+        Ok(text) => Cow::Borrowed(text.as_bytes()),
+        Err(_) => Cow::Owned(as_mail(value)),
     }
+}
+
+/// Text that is not ASCII is answered as mail would have it, by AWS too.
+fn as_mail(value: &HeaderValue) -> Vec<u8> {
+    format!("=?UTF-8?B?{}?=", BASE64_STANDARD.encode(value.as_bytes())).into_bytes()
+}
+
+/// The value of an item as it is answered.
+fn answered(value: &HeaderValue) -> HeaderValue {
+    let encoded = if value.to_str().is_ok() { None } else { HeaderValue::from_bytes(&as_mail(value)).ok() };
+    encoded.unwrap_or_else(|| value.clone())
 }
 
 /// The headers of an answer about an object, from those of an operation.
@@ -134,7 +148,7 @@ pub(super) fn shown(answer: &HeaderMap) -> HeaderMap {
         }
         let item = name.as_str().strip_prefix(SWIFT_META).map(|item| format!("{META}{item}"));
         if let Some(Ok(name)) = item.map(|item| HeaderName::try_from(item.as_str())) {
-            headers.insert(name, value.clone());
+            headers.insert(name, answered(value));
         }
     }
     let mut rename = |from: &HeaderName, to: &'static str| {
@@ -227,7 +241,8 @@ mod tests {
             (&stored["x-object-meta-a_b"], &stored["content-type"]),
             (&"c".parse().unwrap(), &"a/b".parse().unwrap())
         );
-        assert_eq!(stored["x-object-meta-snow"], "=?UTF-8?B?4piD?=");
+        assert_eq!(stored["x-object-meta-snow"].as_bytes(), "☃".as_bytes());
+        assert_eq!(described(&headers(&[("x-amz-meta-odd", b"\xe9")]))["x-object-meta-odd"], "=?UTF-8?B?6Q==?=");
         assert_eq!(stored["etag"], "900150983cd24fb0d6963f7d28e17f72");
         for bad in [&b"x"[..], b"AAAA", b"!!!!"] {
             assert_eq!(
@@ -253,6 +268,7 @@ mod tests {
             (&shown_headers["etag"], &shown_headers["x-amz-meta-a"]),
             (&"\"abc-N\"".parse().unwrap(), &"b".parse().unwrap())
         );
+        assert_eq!(shown(&headers(&[("x-object-meta-snow", "☃".as_bytes())]))["x-amz-meta-snow"], "=?UTF-8?B?4piD?=");
         let own = headers(&[("etag", b"\"abc\""), ("x-object-sysmeta-s3api-etag", b"def-2")]);
         assert_eq!(etag(&own).as_deref(), Some("def-2"));
     }
