@@ -37,6 +37,11 @@ pub enum Kind {
 }
 
 impl Acl {
+    /// The accounts and users who are named.
+    pub fn named(&self) -> impl Iterator<Item = &str> {
+        self.groups.iter().map(String::as_str).filter(|group| !group.starts_with('.'))
+    }
+
     /// Whether one of `groups` is named.
     pub fn names(&self, groups: &[String]) -> bool {
         self.groups.iter().any(|named| groups.contains(named))

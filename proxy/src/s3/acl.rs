@@ -115,10 +115,16 @@ async fn show(face: &Face<'_>) -> Result<Xml, Fault> {
     let mut xml = Xml::new("AccessControlPolicy");
     owner(&mut xml, "Owner", &face.user);
     xml.open("AccessControlList").open("Grant");
-    owner_grantee(&mut xml, &face.user);
+    grantee(&mut xml, &face.user);
     xml.text("Permission", "FULL_CONTROL").close();
     for (name, permission) in [(&READ, "READ"), (&WRITE, "WRITE")] {
-        if acl::parse(header(&headers, name.as_str())).allows_referrer(Some("unknown")) {
+        let list = acl::parse(header(&headers, name.as_str()));
+        // Only Swift's clients name somebody.
+        for named in list.named() {
+            grantee(xml.open("Grant"), named);
+            xml.text("Permission", permission).close();
+        }
+        if list.allows_referrer(Some("unknown")) {
             xml.open("Grant").open_with("Grantee", &format!("{XSI}\"Group\"")).text("URI", ALL_USERS).close();
             xml.text("Permission", permission).close();
         }
@@ -126,7 +132,7 @@ async fn show(face: &Face<'_>) -> Result<Xml, Fault> {
     Ok(xml)
 }
 
-fn owner_grantee(xml: &mut Xml, user: &str) {
+fn grantee(xml: &mut Xml, user: &str) {
     xml.open_with("Grantee", &format!("{XSI}\"CanonicalUser\"")).text("ID", user).text("DisplayName", user).close();
 }
 

@@ -90,7 +90,9 @@ impl Face<'_> {
             Error::Length(_) => Fault::saying(Code::InvalidRequest, text),
             Error::Invalid(Invalid::NameTooLong(Level::Object, ..)) => Fault::new(Code::KeyTooLong),
             Error::Invalid(reason) => self.invalid(&reason, text),
-            Error::Acl(_) | Error::TooManyContainers(_) | Error::IfNoneMatch | Error::Link(_) | Error::Version(_) => {
+            // Only what everybody may do can be a list that containers do not take.
+            Error::Acl(_) => Fault::not_implemented("A bucket cannot be writable for everybody."),
+            Error::TooManyContainers(_) | Error::IfNoneMatch | Error::Link(_) | Error::Version(_) => {
                 Fault::saying(Code::InvalidRequest, text)
             }
             Error::Lock(error) => match error {
