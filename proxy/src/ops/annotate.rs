@@ -4,16 +4,19 @@
 //! replace. Of two who do this at once, or of one and a client's POST, the later one wins with all that it read; data,
 //! content type and system metadata are never touched. The listing is not told: what it shows does not change.
 
-use http::{HeaderMap, HeaderValue, Method};
+use http::{HeaderMap, HeaderName, HeaderValue, Method};
 
 use super::Call;
-use super::get::{Read, get};
+use super::get::{Read, get, sealed};
 use super::headers::{is_object_sysmeta, pick, stored};
 use super::post::{UNLISTED, replace};
 use super::put::DELETE_AT;
 use super::resource::{ObjectName, Resource};
 use super::versions::{self, Version};
 use crate::error::Error;
+
+/// The tags of an object.
+pub const TAGS: HeaderName = HeaderName::from_static("x-object-transient-sysmeta-s3api-tags");
 
 /// Changes items of an object, or of one of its versions: `change` is given its headers, and those that it will have. Gives
 /// the headers that the object had.
@@ -37,6 +40,22 @@ pub async fn annotate(
     Ok(found.headers().clone())
 }
 
+/// A client's POST of what is at a name, with the tags that are there: clients of Swift do not know them, and cannot bring them again.
+///
+/// # Errors
+/// When it is not known what is there.
+pub(super) async fn with_tags(call: Call<'_>, name: &ObjectName, request: &HeaderMap) -> Result<HeaderMap, Error> {
+    let mut request = request.clone();
+    let read = Read::asked(name.clone(), Method::HEAD, &HeaderMap::new(), true);
+    match sealed(call, &read).await {
+        Ok(found) => request.extend(found.headers().get(&TAGS).map(|tags| (TAGS, tags.clone()))),
+        // Who changes it says so.
+        Err(error) if error.is_not_found() => {}
+        Err(error) => return Err(error),
+    }
+    Ok(request)
+}
+
 /// What a POST would take away if it did not bring it.
 fn kept(found: &HeaderMap) -> HeaderMap {
     let mut headers = pick(&stored(found), |name| !is_object_sysmeta(name));
@@ -49,7 +68,6 @@ fn kept(found: &HeaderMap) -> HeaderMap {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use http::HeaderName;
 
     #[test]
     fn all_that_a_post_replaces_is_brought_again() {

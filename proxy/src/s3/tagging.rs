@@ -7,7 +7,7 @@
 //! ```
 //!
 //! Copies bring it along. Changing it makes no new version and changes neither ETag nor `Last-Modified`. A POST through the
-//! Swift face replaces all metadata, and tags with it.
+//! Swift face, which replaces all metadata, keeps them ([`annotate`](mod@crate::ops::annotate)).
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use percent_encoding::percent_decode_str;
@@ -21,11 +21,10 @@ use super::payload::Payload;
 use super::setting::Setting;
 use super::xml::{Node, Xml};
 use super::{Answered, Face, document, empty, object, parse};
+pub(super) use crate::ops::annotate::TAGS;
 use crate::ops::annotate::annotate;
 use crate::swift::listing::parameters;
 
-/// Where they are kept.
-pub(super) const TAGS: HeaderName = HeaderName::from_static("x-object-transient-sysmeta-s3api-tags");
 /// How many there are, in answers.
 pub(super) const COUNT: HeaderName = HeaderName::from_static("x-amz-tagging-count");
 const HEADER: &str = "x-amz-tagging";

@@ -8,6 +8,7 @@ use super::current::linked;
 use super::{VERSION_ID, Version};
 use crate::error::Error;
 use crate::ops::Call;
+use crate::ops::annotate::with_tags;
 use crate::ops::post::{Posted, replace};
 use crate::ops::put::DELETE_AT;
 use crate::ops::resource::ObjectName;
@@ -20,7 +21,7 @@ const DELETE_AFTER: HeaderName = HeaderName::from_static("x-delete-after");
 /// # Errors
 /// As [`replace`].
 pub(in crate::ops) async fn post(call: Call<'_>, name: &ObjectName, request: &HeaderMap) -> Result<Posted, Error> {
-    let kept = replace(call, name, request).await?;
+    let kept = replace(call, name, &with_tags(call, name, request).await?).await?;
     let Some(link) = Link::of(&kept) else {
         return Ok(Posted::Done);
     };
@@ -31,7 +32,7 @@ pub(in crate::ops) async fn post(call: Call<'_>, name: &ObjectName, request: &He
     };
     let mut request = request.clone();
     [DELETE_AT, DELETE_AFTER].iter().for_each(|name| drop(request.remove(name)));
-    let kept = replace(call, &version, &request).await?;
+    let kept = replace(call, &version, &with_tags(call, &version, &request).await?).await?;
     Ok(match Link::of(&kept) {
         Some(link) => Posted::OnLink { path: link.path(&name.account), etag: link.etag },
         None => Posted::Done,
