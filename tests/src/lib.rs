@@ -17,6 +17,7 @@ pub mod listing_copies;
 pub mod mount;
 pub mod net;
 pub mod process;
+pub mod rclone;
 pub mod rings;
 pub mod s3;
 pub mod storm;
@@ -24,6 +25,7 @@ pub mod suite;
 pub mod swift;
 pub mod target;
 pub mod tools;
+pub mod tree;
 pub mod up;
 
 pub use certificate::Certificate;
@@ -33,6 +35,7 @@ pub use listing_copies::Copy;
 pub use process::{Exit, Process};
 pub use swift::{Session, Swift, User};
 pub use target::Target;
+pub use tree::tree;
 pub use up::{Apus, UpBuilder};
 
 /// The patience of every wait: far beyond what a healthy machine needs, so that only a fault runs into it.

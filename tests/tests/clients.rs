@@ -5,51 +5,16 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use apus_tests::{Apus, bytes, disk, tools};
+use apus_tests::rclone::{self, Backend};
+use apus_tests::{Apus, boto, disk, tools, tree};
 use tempfile::TempDir;
 
-/// A small tree with an empty file, a name with spaces, another in Unicode, and a file of several segments.
-fn tree() -> TempDir {
-    let folder = TempDir::new().expect("a temporary folder");
-    let files: [(&str, usize); 5] = [
-        ("a.txt", 12),
-        ("empty", 0),
-        ("with space/and more.bin", 70_000),
-        ("naïve/☃.dat", 4096),
-        ("large.bin", 5_300_000),
-    ];
-    for (seed, (name, length)) in files.into_iter().enumerate() {
-        let path = folder.path().join(name);
-        fs::create_dir_all(path.parent().expect("a folder")).expect("a folder");
-        fs::write(path, bytes(seed as u64, length)).expect("a file");
-    }
-    folder
-}
+/// More than five of the segments that are sent here.
+const LARGE: usize = 5_300_000;
 
 /// The stock Swift client as the owner of `test`.
 fn swift(apus: &Apus, folder: &Path, arguments: &[&str]) -> String {
-    let mut command = Command::new(tools::python_program("swift"));
-    command.env("ST_AUTH", format!("http://{}/auth/v1.0", apus.swift().address));
-    command.env("ST_USER", "test:tester").env("ST_KEY", "testing");
-    let output = tools::run(command.args(arguments).current_dir(folder));
-    String::from_utf8(output.stdout).expect("UTF-8")
-}
-
-/// `rclone` as the owner of `test`, whose remote is called `apus:`.
-fn rclone(apus: &Apus, folder: &Path, arguments: &[&str]) -> String {
-    let mut command = Command::new("rclone");
-    let settings = [
-        ("CONFIG", "/dev/null".to_owned()),
-        ("CONFIG_APUS_TYPE", "swift".to_owned()),
-        ("CONFIG_APUS_AUTH", format!("http://{}/auth/v1.0", apus.swift().address)),
-        ("CONFIG_APUS_AUTH_VERSION", "1".to_owned()),
-        ("CONFIG_APUS_USER", "test:tester".to_owned()),
-        ("CONFIG_APUS_KEY", "testing".to_owned()),
-        ("CONFIG_APUS_CHUNK_SIZE", "1M".to_owned()),
-    ];
-    command.envs(settings.map(|(name, value)| (format!("RCLONE_{name}"), value)));
-    let output = tools::run(command.args(arguments).arg("--retries=1").current_dir(folder));
-    String::from_utf8(output.stdout).expect("UTF-8")
+    boto::run(apus, folder, "swift", arguments)
 }
 
 fn curl(arguments: &[&str]) -> Vec<u8> {
@@ -58,33 +23,34 @@ fn curl(arguments: &[&str]) -> Vec<u8> {
 
 #[test]
 fn rclone_keeps_a_folder_in_step() {
-    let (apus, tree, back) = (Apus::builder().start(), tree(), TempDir::new().expect("a folder"));
+    let (apus, tree, back) = (Apus::builder().start(), tree(LARGE), TempDir::new().expect("a folder"));
     let (here, there) = (tree.path(), back.path());
+    let rclone = |folder: &Path, arguments: &[&str]| rclone::run(&apus, Backend::Swift, folder, arguments);
 
     // Everything goes up, the large file in segments, and rclone finds every byte there.
-    rclone(&apus, here, &["sync", ".", "apus:tree"]);
-    rclone(&apus, here, &["check", "--download", ".", "apus:tree"]);
+    rclone(here, &["sync", ".", "apus:tree"]);
+    rclone(here, &["check", "--download", ".", "apus:tree"]);
 
     // One file changes, one goes, one is new: the second sync brings these and nothing else.
     fs::write(here.join("a.txt"), "changed").expect("a file");
     fs::remove_file(here.join("empty")).expect("a file");
     fs::write(here.join("new"), "new").expect("a file");
-    rclone(&apus, here, &["sync", ".", "apus:tree"]);
-    rclone(&apus, here, &["check", "--download", ".", "apus:tree"]);
+    rclone(here, &["sync", ".", "apus:tree"]);
+    rclone(here, &["check", "--download", ".", "apus:tree"]);
 
     // It all comes back into an empty folder.
-    rclone(&apus, there, &["copy", "apus:tree", "."]);
+    rclone(there, &["copy", "apus:tree", "."]);
     assert_eq!(disk::contents(there), disk::contents(here));
 
     // And is gone when it is purged, segments too.
-    rclone(&apus, here, &["purge", "apus:tree"]);
-    rclone(&apus, here, &["delete", "apus:tree_segments"]);
-    assert!(!rclone(&apus, here, &["lsf", "apus:"]).contains("tree/"));
+    rclone(here, &["purge", "apus:tree"]);
+    rclone(here, &["delete", "apus:tree_segments"]);
+    assert!(!rclone(here, &["lsf", "apus:"]).contains("tree/"));
 }
 
 #[test]
 fn the_stock_client_stores_in_segments() {
-    let (apus, tree, back) = (Apus::builder().start(), tree(), TempDir::new().expect("a folder"));
+    let (apus, tree, back) = (Apus::builder().start(), tree(LARGE), TempDir::new().expect("a folder"));
     let (here, there) = (tree.path(), back.path());
 
     // One upload as static large objects, one as dynamic ones.
@@ -116,7 +82,7 @@ fn the_stock_client_stores_in_segments() {
 
 #[test]
 fn a_signed_url_needs_no_token() {
-    let (apus, tree) = (Apus::builder().start(), tree());
+    let (apus, tree) = (Apus::builder().start(), tree(LARGE));
     let here = tree.path();
     swift(&apus, here, &["upload", "shared", "a.txt"]);
     swift(&apus, here, &["post", "-m", "Temp-URL-Key:secret"]);

@@ -1,54 +1,24 @@
-//! The clients of S3 that people have, unchanged, against `apus up`: the AWS CLI, boto3 and `rclone`; and what one face wrote,
-//! read through the other.
+//! The clients of S3 that people have, unchanged, against `apus up`: the AWS CLI, boto3 and `rclone`.
 
 use std::fs;
 use std::path::Path;
 use std::process::Command;
 
 use apus_tests::boto::{self, run};
-use apus_tests::{Apus, bytes, disk, tools};
+use apus_tests::rclone::{self, Backend};
+use apus_tests::{Apus, bytes, disk, tools, tree};
 use tempfile::TempDir;
 
 /// More than the AWS CLI sends in one part.
 const LARGE: usize = 20_000_000;
 
-/// A small tree with an empty file, names with spaces and in Unicode, and a file that is uploaded in parts.
-fn tree() -> TempDir {
-    let folder = TempDir::new().expect("a temporary folder");
-    let files =
-        [("a.txt", 12), ("empty", 0), ("with space/and+more.bin", 70_000), ("naïve/☃.dat", 4096), ("large.bin", LARGE)];
-    for (seed, (name, length)) in files.into_iter().enumerate() {
-        let path = folder.path().join(name);
-        fs::create_dir_all(path.parent().expect("a folder")).expect("a folder");
-        fs::write(path, bytes(seed as u64, length)).expect("a file");
-    }
-    folder
-}
-
 fn aws(apus: &Apus, folder: &Path, arguments: &[&str]) -> String {
     run(apus, folder, "aws", arguments)
 }
 
-fn rclone(apus: &Apus, folder: &Path, arguments: &[&str]) {
-    let mut command = Command::new("rclone");
-    let settings = [
-        ("CONFIG", "/dev/null".to_owned()),
-        ("CONFIG_APUS_TYPE", "s3".to_owned()),
-        ("CONFIG_APUS_PROVIDER", "Other".to_owned()),
-        ("CONFIG_APUS_ENDPOINT", boto::url(apus)),
-        ("CONFIG_APUS_ACCESS_KEY_ID", "test:tester".to_owned()),
-        ("CONFIG_APUS_SECRET_ACCESS_KEY", "testing".to_owned()),
-        ("CONFIG_APUS_REGION", "us-east-1".to_owned()),
-        ("CONFIG_APUS_UPLOAD_CUTOFF", "5M".to_owned()),
-    ];
-    command.envs(settings.map(|(name, value)| (format!("RCLONE_{name}"), value)));
-    // Its S3 backend refuses to start where another program's certificates are named.
-    tools::run(command.args(arguments).arg("--retries=1").env_remove("AWS_CA_BUNDLE").current_dir(folder));
-}
-
 #[test]
 fn the_aws_cli_keeps_a_folder_in_step() {
-    let (apus, tree, back) = (Apus::builder().start(), tree(), TempDir::new().expect("a folder"));
+    let (apus, tree, back) = (Apus::builder().start(), tree(LARGE), TempDir::new().expect("a folder"));
     let (here, there) = (tree.path(), back.path());
 
     // Everything goes up, the large file in parts, and comes back whole.
@@ -138,55 +108,18 @@ assert s3.get_object(Bucket='pail', Key='forms/a b.txt')['Body'].read() == b'fro
 
 #[test]
 fn rclone_keeps_a_folder_in_step() {
-    let (apus, tree, back) = (Apus::builder().start(), tree(), TempDir::new().expect("a folder"));
+    let (apus, tree, back) = (Apus::builder().start(), tree(LARGE), TempDir::new().expect("a folder"));
     let (here, there) = (tree.path(), back.path());
+    let rclone = |folder: &Path, arguments: &[&str]| rclone::run(&apus, Backend::S3, folder, arguments);
 
     // Up with parts of 5 MiB, and every byte is there.
-    rclone(&apus, here, &["sync", ".", "apus:tree"]);
-    rclone(&apus, here, &["check", "--download", ".", "apus:tree"]);
+    rclone(here, &["sync", ".", "apus:tree"]);
+    rclone(here, &["check", "--download", ".", "apus:tree"]);
 
     // Down again.
-    rclone(&apus, there, &["copy", "apus:tree", "."]);
+    rclone(there, &["copy", "apus:tree", "."]);
     assert_eq!(disk::contents(there), disk::contents(here));
-    rclone(&apus, here, &["purge", "apus:tree"]);
-}
-
-#[test]
-fn what_one_face_wrote_the_other_reads() {
-    let (apus, tree) = (Apus::builder().start(), tree());
-    let here = tree.path();
-    let large = bytes(4, LARGE);
-
-    // Uploaded in parts through S3: Swift reads it, whole and in ranges, and copies it.
-    aws(&apus, here, &["s3", "mb", "s3://pail"]);
-    aws(&apus, here, &["s3", "cp", "--metadata", "color=blue", "large.bin", "s3://pail/from s3"]);
-    run(&apus, here, "swift", &["download", "pail", "from s3", "-o", "swift.bin"]);
-    assert_eq!(fs::read(here.join("swift.bin")).expect("a file"), large);
-    assert!(run(&apus, here, "swift", &["stat", "pail", "from s3"]).contains("Meta Color: blue"));
-    run(
-        &apus,
-        here,
-        "swift",
-        &["download", "pail", "from s3", "-H", "Range: bytes=8388600-8388615", "-o", "part", "--ignore-checksum"],
-    );
-    assert_eq!(fs::read(here.join("part")).expect("a file"), large[8_388_600..8_388_616]);
-    run(&apus, here, "swift", &["copy", "-d", "/pail/copied", "pail", "from s3"]);
-
-    // Uploaded in segments through Swift: S3 reads it, whole and in ranges.
-    run(
-        &apus,
-        here,
-        "swift",
-        &["upload", "--use-slo", "-S", "6000000", "pail", "large.bin", "--object-name", "from swift"],
-    );
-    for (key, range, expected) in [
-        ("from swift", "bytes=0-", &large[..]),
-        ("from swift", "bytes=5999990-6000009", &large[5_999_990..6_000_010]),
-        ("copied", "bytes=-5", &large[LARGE - 5..]),
-    ] {
-        aws(&apus, here, &["s3api", "get-object", "--bucket", "pail", "--key", key, "--range", range, "s3.bin"]);
-        assert!(fs::read(here.join("s3.bin")).expect("a file") == expected, "{key} {range}");
-    }
+    rclone(here, &["purge", "apus:tree"]);
 }
 
 /// What Terraform's `use_lockfile`, and the logs of databases on S3, rely upon.

@@ -5,6 +5,7 @@ mod bad_input;
 mod checksums;
 mod clients;
 mod encryption;
+mod faces;
 mod hosts;
 mod lifecycle;
 mod lock;

@@ -1,6 +1,7 @@
-//! Lifecycles of buckets as boto3 knows them: their rules, and what goes by them. Proxies look by themselves nowhere here; each story
-//! runs the pass, and days are as short as the configuration allows.
+//! Lifecycles of buckets as boto3 knows them: their rules, and what goes by them. Where proxies do not look by themselves,
+//! each story runs the pass; days are as short as the configuration allows.
 
+mod nodes;
 mod removal;
 mod rules;
 
@@ -10,7 +11,7 @@ use tempfile::TempDir;
 
 /// Ways to write rules and to run passes, and a bucket.
 const PRELUDE: &str = r#"
-import calendar, subprocess, threading
+import calendar, re, subprocess, threading
 import swiftclient
 
 PAST = '2020-01-01T00:00:00Z'
@@ -65,12 +66,12 @@ if not owner.list_buckets()['Buckets']:
     owner.create_bucket(Bucket='pail')
 "#;
 
-fn cluster(day: u64) -> Cluster {
+pub(super) fn cluster(day: u64) -> Cluster {
     let lifecycle = format!("lifecycle = {{ interval = 0, day = {day} }}");
     Cluster::builder().without_passes().settings("proxy", &lifecycle).start()
 }
 
-fn tell(cluster: &mut Cluster, text: &str) {
+pub(super) fn tell(cluster: &mut Cluster, text: &str) {
     let folder = TempDir::new().expect("a temporary folder");
     let (proxy, node) = (cluster.proxy(0).config(), cluster.node(0).config());
     let whole = format!(

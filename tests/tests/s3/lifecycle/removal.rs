@@ -1,7 +1,5 @@
 //! What goes by the rules, and what stays.
 
-use apus_tests::Cluster;
-
 use super::{cluster, tell};
 
 #[test]
@@ -181,48 +179,6 @@ for n in range(40, 60):
     assert swift.get_object('pail', f'{n % 20}', headers={'X-Newest': 'true'})[1] == b'new %d' % n
 put('0', b'old', Tagging='over=yes')
 passes_until(lambda: len(keys()) == 19)
-"#,
-    );
-}
-
-/// Runs the pass of a proxy.
-fn pass(cluster: &mut Cluster, arguments: &[&str]) -> String {
-    let output = cluster.proxy(0).pass("lifecycle", arguments);
-    String::from_utf8_lossy(&output.stdout).into_owned()
-}
-
-#[test]
-fn a_killed_pass_is_gone_on_with_and_proxies_look_by_themselves() {
-    let mut cluster = Cluster::builder().proxies(2).without_passes().start();
-    tell(&mut cluster, "put('a'); put('b'); rules(rule(Expiration={'Date': PAST}))");
-
-    // It dies when the objects are gone, and before it has said so.
-    assert!(cluster.proxy(0).pass_until("lifecycle", "lifecycle.page_done"));
-    tell(&mut cluster, "assert keys() == [], keys()\nput('c')");
-    let said = pass(&mut cluster, &[]);
-    assert!(said.contains("expired 1"), "{said}");
-
-    // A bucket without rules leaves no work.
-    tell(
-        &mut cluster,
-        "assert keys() == [], keys()\nowner.delete_bucket_lifecycle(Bucket='pail')\nput('d')\npassed()\nassert keys() == ['d']",
-    );
-
-    // Two proxies that look by themselves.
-    for i in 0..2 {
-        let path = cluster.proxy(i).config();
-        let text = std::fs::read_to_string(&path).expect("a configuration").replace("interval = 0", "interval = 1");
-        std::fs::write(&path, text).expect("a configuration");
-        cluster.proxy(i).kill();
-        cluster.proxy(i).start(None);
-    }
-    tell(
-        &mut cluster,
-        r#"
-rules(rule(Expiration={'Date': PAST}))
-deadline = time.monotonic() + 60
-while keys():
-    assert time.monotonic() < deadline
 "#,
     );
 }
