@@ -25,6 +25,7 @@ pub mod swift;
 pub mod target;
 pub mod tools;
 pub mod up;
+pub mod webhook;
 
 pub use certificate::Certificate;
 pub use cluster::{Cluster, ClusterBuilder};
