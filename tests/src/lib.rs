@@ -27,6 +27,7 @@ pub mod target;
 pub mod tools;
 pub mod tree;
 pub mod up;
+pub mod webhook;
 
 pub use certificate::Certificate;
 pub use cluster::{Cluster, ClusterBuilder};

@@ -21,7 +21,7 @@ pub struct Node {
     addresses: Vec<SocketAddr>,
     pub(super) folder: PathBuf,
     /// What its commands begin with.
-    prefix: Vec<String>,
+    pub(super) prefix: Vec<String>,
     process: Option<Process>,
 }
 

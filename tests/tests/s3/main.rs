@@ -9,4 +9,5 @@ mod faces;
 mod hosts;
 mod lifecycle;
 mod lock;
+mod notification;
 mod subresources;
