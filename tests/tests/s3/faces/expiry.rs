@@ -44,14 +44,17 @@ other.put_object('pail', 'saved', b'x', headers={'X-Delete-At': str(at)})
 assert goes_at('at') == goes_at('by s3') == at and at <= goes_at('after') <= at + 10
 assert 'Expiration' not in owner.head_object(Bucket='pail', Key='stays')
 
-# A copy through S3 does not expire unless it is told to, as metadata of S3's has no such time.
-assert other.head_object('pail', 'saved')['x-delete-at'] == str(at)
+# A copy by S3 has the time as it has the metadata, unless that is replaced; a POST without a time takes it away.
+owner.copy_object(Bucket='pail', Key='copied', CopySource='pail/at')
+owner.copy_object(Bucket='pail', Key='anew', CopySource='pail/at', MetadataDirective='REPLACE')
+assert goes_at('copied') == at and other.head_object('pail', 'copied')['x-delete-at'] == str(at)
+assert 'Expiration' not in owner.head_object(Bucket='pail', Key='anew')
 other.post_object('pail', 'saved', headers={'X-Object-Meta-A': 'b'})
 assert 'Expiration' not in owner.head_object(Bucket='pail', Key='saved')
 
 # When its time has come it is gone for S3 at once, whoever else knows.
 until(lambda: time.time() > at, 'late')
-for key in ['at', 'by s3']:
+for key in ['at', 'by s3', 'copied']:
     refused('NoSuchKey', owner.get_object, Bucket='pail', Key=key)
     refused('404', owner.head_object, Bucket='pail', Key=key)
     refused('NoSuchKey', owner.copy_object, Bucket='pail', Key='copy', CopySource=f'pail/{key}')
@@ -61,9 +64,9 @@ refused('NoSuchKey', owner.get_object, Bucket='pail', Key='after')
 # And not listed when the expirer was there.
 def expired():
     passed('expire', os.environ['NODE_CONFIG'], codes=(0, 1))
-    return keys() == ['saved', 'stays']
+    return keys() == ['anew', 'saved', 'stays']
 until(expired, keys)
-assert [row['name'] for row in other.get_container('pail')[1]] == ['saved', 'stays']
+assert [row['name'] for row in other.get_container('pail')[1]] == ['anew', 'saved', 'stays']
 "#
         ),
     );
