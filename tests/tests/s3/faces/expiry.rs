@@ -34,9 +34,9 @@ def goes_at(key):
     return calendar.timegm(time.strptime(date, 'expiry-date="%a, %d %b %Y %H:%M:%S GMT"'))
 
 # Written by one face or the other, with a time that Swift sets; S3 tells of it where it tells of its own rules.
-at = int(time.time()) + 5
+at = int(time.time()) + 8
 other.put_object('pail', 'at', b'x', headers={'X-Delete-At': str(at)})
-other.put_object('pail', 'after', b'x', headers={'X-Delete-After': '5'})
+other.put_object('pail', 'after', b'x', headers={'X-Delete-After': '8'})
 put('by s3')
 other.post_object('pail', 'by s3', headers={'X-Delete-At': str(at)})
 put('stays')
