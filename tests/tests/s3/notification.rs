@@ -67,7 +67,7 @@ print(owner.head_object(Bucket='pail', Key='in/parts.txt')['ETag'].strip('"'))
     let [etag, of_parts] = said.lines().collect::<Vec<_>>()[..] else { panic!("two ETags, not {said}") };
     let swift = cluster.swift().login(apus_tests::swift::TESTER);
     swift.put("pail/in/swift.txt").body(b"by swift").send().expect(201);
-    swift.put("pail/in/swift%20copy.txt").header("X-Copy-From", "pail/in/swift.txt").send().expect(201);
+    swift.put("pail/in/swift copy.txt").header("X-Copy-From", "pail/in/swift.txt").send().expect(201);
     swift.delete("pail/in/swift.txt").send().expect(204);
     hears(
         &webhook,

@@ -188,7 +188,7 @@ mod tests {
         assert_eq!(record["s3"]["bucket"]["arn"], "arn:aws:s3:::b");
         let object = json!({
             "key": "red+flower/%C3%A9%26%2B.jpg", "size": 3, "eTag": "e", "versionId": "null",
-            "sequencer": "00009BBD1F4B3DD10000000000000000",
+            "sequencer": "00009BBCA79674F90000000000000000",
         });
         assert_eq!(record["s3"]["object"], object);
     }
