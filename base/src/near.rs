@@ -2,8 +2,8 @@
 //!
 //! A node with several roles (`apus up` has all of them) would spend more on its own loopback than on its work. A request to an
 //! address on which this process listens goes straight to what answers there, and is as any other to it: counted, held to the
-//! rates, its body no less patient. What else HTTP does on the way is done here: a body's length is said in its headers, and an
-//! answer to HEAD has no body.
+//! rates, its body no less patient. What else HTTP does on the way is done here: headers say how long a body is, and an answer to
+//! HEAD has none.
 //!
 //! Addresses are compared as the ring and the configuration write them: a server that listens on all addresses (`0.0.0.0`) is
 //! asked through its socket.
@@ -15,7 +15,7 @@ use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::{Arc, PoisonError, RwLock};
 
-use http::header::CONTENT_LENGTH;
+use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
 use http::{HeaderValue, Method, Request, Response, StatusCode, Uri};
 use http_body::Body as _;
 
@@ -75,8 +75,15 @@ impl Drop for Present {
 }
 
 /// Asks a server, and gives its answer as a client of HTTP would see it.
-pub async fn ask(server: Arc<dyn Answers>, request: Request<Body>) -> Response<Body> {
+pub async fn ask(server: Arc<dyn Answers>, mut request: Request<Body>) -> Response<Body> {
     let is_head = request.method() == Method::HEAD;
+    if !request.body().is_end_stream() {
+        let (name, value) = match request.body().size_hint().exact() {
+            Some(length) => (CONTENT_LENGTH, HeaderValue::from(length)),
+            None => (TRANSFER_ENCODING, HeaderValue::from_static("chunked")),
+        };
+        request.headers_mut().entry(name).or_insert(value);
+    }
     let mut response = server.answer(request).await;
     let has_no_body = matches!(response.status(), StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
     if let Some(length) = response.body().size_hint().exact().filter(|_| !has_no_body) {
@@ -88,12 +95,15 @@ pub async fn ask(server: Arc<dyn Answers>, request: Request<Body>) -> Response<B
 #[cfg(test)]
 mod tests {
     use super::*;
+    use http_body_util::BodyExt as _;
 
     struct Echo;
 
     impl Answers for Echo {
         fn answer(self: Arc<Self>, request: Request<Body>) -> Answering {
-            let text = request.uri().path().to_owned();
+            let said =
+                |name| request.headers().get(name).and_then(|value| value.to_str().ok()).unwrap_or("-").to_owned();
+            let text = format!("{} {} {}", request.uri().path(), said(CONTENT_LENGTH), said(TRANSFER_ENCODING));
             Box::pin(async move { Response::new(body::full(text)) })
         }
     }
@@ -115,12 +125,20 @@ mod tests {
 
         let server = near.clone().of(&uri).unwrap();
         let answer = ask(Arc::clone(&server), request(Method::GET, "http://127.0.0.1:6200/d1/x")).await;
-        assert_eq!(answer.headers()[CONTENT_LENGTH], "5");
-        assert_eq!(&body::read_to_end(answer.into_body(), 10).await.unwrap()[..], b"/d1/x");
-        let answer = ask(server, request(Method::HEAD, "http://127.0.0.1:6200/d1/x")).await;
-        assert_eq!(answer.headers()[CONTENT_LENGTH], "5");
+        assert_eq!(answer.headers()[CONTENT_LENGTH], "9");
+        assert_eq!(&body::read_to_end(answer.into_body(), 10).await.unwrap()[..], b"/d1/x - -");
+        let answer = ask(Arc::clone(&server), request(Method::HEAD, "http://127.0.0.1:6200/d1/x")).await;
+        assert_eq!(answer.headers()[CONTENT_LENGTH], "9");
         assert!(body::read_to_end(answer.into_body(), 10).await.unwrap().is_empty());
         drop(present);
         assert!(near.of(&uri).is_none());
+
+        // The length of what is sent is said, if it is known.
+        let sent = |body| request(Method::PUT, "/x").map(|_| body);
+        let answer = ask(Arc::clone(&server), sent(body::full("abc"))).await;
+        assert_eq!(&body::read_to_end(answer.into_body(), 30).await.unwrap()[..], b"/x 3 -");
+        let unknown = http_body_util::StreamBody::new(futures_util::stream::pending()).boxed_unsync();
+        let answer = ask(server, sent(unknown)).await;
+        assert_eq!(&body::read_to_end(answer.into_body(), 30).await.unwrap()[..], b"/x - chunked");
     }
 }
