@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::hash_path::HashPath;
 use crate::link::BackendTls;
+use crate::near::Near;
 use crate::policy::{InvalidPolicies, Policies, Policy};
 
 /// The `[cluster]` table of a node's configuration.
@@ -52,6 +53,8 @@ pub struct Cluster {
     pub policies: Policies,
     /// How servers and proxies know each other; without it whoever reaches a storage port may write there.
     pub backend_tls: Option<Arc<BackendTls>>,
+    /// The servers of this process.
+    pub near: Near,
 }
 
 impl TryFrom<ClusterConfig> for Cluster {
@@ -62,6 +65,6 @@ impl TryFrom<ClusterConfig> for Cluster {
             return Err(InvalidCluster::NoSalt);
         }
         let hash_path = HashPath::new(config.hash_path_prefix, config.hash_path_suffix);
-        Ok(Self { hash_path, policies: Policies::new(config.policies)?, backend_tls: None })
+        Ok(Self { hash_path, policies: Policies::new(config.policies)?, backend_tls: None, near: Near::default() })
     }
 }

@@ -22,6 +22,7 @@ pub mod hex;
 pub mod link;
 pub mod listing;
 pub mod metrics;
+pub mod near;
 pub mod object_lock;
 pub mod pass;
 pub mod pickle;

@@ -24,7 +24,7 @@ use super::Answer;
 use super::nodes::{Node, NodeIter};
 use super::pool::NodeError;
 use super::route::{Route, collect};
-use crate::body::{Body, BodyError};
+use crate::body::{self, Body, BodyError};
 
 type Awaited = Pin<Box<dyn Future<Output = Result<Response<Body>, NodeError>> + Send>>;
 
@@ -47,6 +47,8 @@ pub(super) enum Opened {
 struct Feed {
     frames: mpsc::Receiver<Frame<Bytes>>,
     is_whole: bool,
+    /// Who is told, once, that the first frame is asked for.
+    wanted: Option<Arc<Notify>>,
 }
 
 impl http_body::Body for Feed {
@@ -54,6 +56,9 @@ impl http_body::Body for Feed {
     type Error = BodyError;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        if let Some(wanted) = self.wanted.take() {
+            wanted.notify_one();
+        }
         self.frames.poll_recv(cx).map(|fed| match fed {
             Some(frame) => {
                 self.is_whole = frame.is_trailers();
@@ -81,15 +86,19 @@ pub(super) async fn open(route: &Arc<Route>, nodes: &Mutex<NodeIter>, headers: H
 pub(super) async fn open_at(route: &Arc<Route>, node: Node, headers: HeaderMap) -> Result<Opened, NodeError> {
     let config = &route.inner.config;
     let (feed, frames) = mpsc::channel(config.put_queue_depth.max(1));
-    let mut request = route.request(&node, headers, Feed { frames, is_whole: false }.boxed_unsync())?;
-    let wanted = Arc::new(Notify::new());
-    let tell = Arc::clone(&wanted);
-    hyper::ext::on_informational(&mut request, move |info| {
-        if info.status() == http::StatusCode::CONTINUE {
-            tell.notify_one();
-        }
-    });
-    let pool = route.inner.pool.clone();
+    let (wanted, pool) = (Arc::new(Notify::new()), route.inner.pool.clone());
+    let mut request = route.request(&node, headers, body::empty())?;
+    let (is_near, tell) = (pool.is_near(&request), Arc::clone(&wanted));
+    // A server of this process asks for the body when it wants it; a connection does at once, and the server says so.
+    let first = is_near.then(|| Arc::clone(&wanted));
+    *request.body_mut() = Feed { frames, is_whole: false, wanted: first }.boxed_unsync();
+    if !is_near {
+        hyper::ext::on_informational(&mut request, move |info| {
+            if info.status() == http::StatusCode::CONTINUE {
+                tell.notify_one();
+            }
+        });
+    }
     let mut answer: Awaited = Box::pin(async move { pool.send_untimed(request).await });
     let started = std::time::Instant::now();
     let opened = async {
@@ -170,14 +179,14 @@ mod tests {
     #[tokio::test]
     async fn a_feed_ends_in_an_error_unless_it_got_its_trailers() {
         let (feed, frames) = mpsc::channel(2);
-        let mut body = Feed { frames, is_whole: false };
+        let mut body = Feed { frames, is_whole: false, wanted: None };
         feed.try_send(Frame::data(Bytes::from_static(b"x"))).unwrap();
         drop(feed);
         assert!(body.frame().await.unwrap().unwrap().is_data());
         assert!(body.frame().await.unwrap().is_err());
 
         let (feed, frames) = mpsc::channel(2);
-        let mut body = Feed { frames, is_whole: false };
+        let mut body = Feed { frames, is_whole: false, wanted: None };
         feed.try_send(Frame::trailers(HeaderMap::new())).unwrap();
         drop(feed);
         assert!(body.frame().await.unwrap().unwrap().is_trailers());

@@ -1,4 +1,4 @@
-//! One request to one node, over a pool of kept connections.
+//! One request to one node, over a pool of kept connections, or straight to it if it is this process's own.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,10 +8,12 @@ use http_body_util::BodyExt as _;
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
+use tokio_util::task::AbortOnDropHandle;
 
 use super::connect::{Connector, Whom};
 use crate::body::{Body, Patient};
 use crate::cluster::Cluster;
+use crate::near::{self, Near};
 
 /// Idle connections kept for each node.
 const MAX_IDLE_PER_NODE: usize = 64;
@@ -40,6 +42,7 @@ impl Default for Timeouts {
 #[derive(Clone)]
 pub struct Pool {
     client: Client<Connector, Body>,
+    near: Near,
     timeouts: Timeouts,
 }
 
@@ -49,6 +52,9 @@ pub enum NodeError {
     /// No connection, or it broke before the answer.
     #[error("no answer: {0}")]
     Unreachable(#[from] hyper_util::client::legacy::Error),
+    /// A server of this process broke down over it.
+    #[error("no answer: {0}")]
+    Broken(#[from] tokio::task::JoinError),
     /// Nothing came in time.
     #[error("no answer within {0:?}")]
     TimedOut(Duration),
@@ -60,15 +66,15 @@ pub enum NodeError {
 impl Pool {
     /// An empty pool for requests to the servers of a cluster.
     pub fn new(timeouts: Timeouts, cluster: &Cluster) -> Self {
-        Self::with(timeouts, Whom::Cluster(cluster.backend_tls.clone()))
+        Self::with(timeouts, Whom::Cluster(cluster.backend_tls.clone()), cluster.near.clone())
     }
 
     /// An empty pool for requests to anybody else, by TLS where the URL says so.
     pub fn outside(timeouts: Timeouts) -> Self {
-        Self::with(timeouts, Whom::Anybody(Arc::default()))
+        Self::with(timeouts, Whom::Anybody(Arc::default()), Near::default())
     }
 
-    fn with(timeouts: Timeouts, whom: Whom) -> Self {
+    fn with(timeouts: Timeouts, whom: Whom, near: Near) -> Self {
         let mut connector = HttpConnector::new();
         connector.set_nodelay(true);
         connector.set_connect_timeout(Some(timeouts.connect));
@@ -78,7 +84,7 @@ impl Pool {
             .pool_max_idle_per_host(MAX_IDLE_PER_NODE)
             .http1_max_headers(MAX_HEADERS)
             .build(Connector::new(connector, whom));
-        Self { client, timeouts }
+        Self { client, near, timeouts }
     }
 
     /// Sends a request whose URI is absolute (`http://ip:port/...`) and waits for the response's head.
@@ -97,8 +103,12 @@ impl Pool {
     /// # Errors
     /// When the node cannot be reached or does not answer in time.
     pub async fn send_within(&self, request: Request<Body>, limit: Duration) -> Result<Response<Body>, NodeError> {
-        let answered = tokio::time::timeout(limit, self.client.request(request));
-        let response = answered.await.map_err(|_| NodeError::TimedOut(limit))??;
+        let timed_out = |_| NodeError::TimedOut(limit);
+        if let Some(server) = self.near.of(request.uri()) {
+            let response = tokio::time::timeout(limit, near::ask(server, request)).await.map_err(timed_out)?;
+            return Ok(response.map(|body| Patient::new(body, limit).boxed_unsync()));
+        }
+        let response = tokio::time::timeout(limit, self.client.request(request)).await.map_err(timed_out)??;
         Ok(response.map(|incoming| Patient::new(incoming, limit).boxed_unsync()))
     }
 
@@ -107,8 +117,19 @@ impl Pool {
     /// # Errors
     /// When the node cannot be reached or the connection breaks.
     pub async fn send_untimed(&self, request: Request<Body>) -> Result<Response<Body>, NodeError> {
+        let patience = self.timeouts.response;
+        if let Some(server) = self.near.of(request.uri()) {
+            // As a connection does: it goes on while the caller is busy with the body, and ends when nobody waits any more.
+            let asking = AbortOnDropHandle::new(tokio::spawn(near::ask(server, request)));
+            return Ok(asking.await?.map(|body| Patient::new(body, patience).boxed_unsync()));
+        }
         let response = self.client.request(request).await?;
-        Ok(response.map(|incoming| Patient::new(incoming, self.timeouts.response).boxed_unsync()))
+        Ok(response.map(|incoming| Patient::new(incoming, patience).boxed_unsync()))
+    }
+
+    /// Whether a request is for a server of this process, which takes its body straight from whoever sends it.
+    pub fn is_near(&self, request: &Request<Body>) -> bool {
+        self.near.of(request.uri()).is_some()
     }
 
     /// The waits this pool was made with.

@@ -10,11 +10,11 @@
 //! | of the taker before it is done | the file that was renamed stays, and is taken again |
 //! | of the machine | marks may be lost, the file itself not: its name is flushed before the first mark in it counts. It says under which boot it was made, so the taker sees that it knows nothing and must look at everything |
 //!
-//! After a clean stop there is no such file. Many processes may mark and take; a mark costs a dozen system calls
-//! and no flush, but for the first in a new file. Everything here blocks: run it on the device's queue.
+//! After a clean stop there is no such file. Many processes may mark and take; a mark costs half a dozen system
+//! calls and no flush, but for the first in a new file. Everything here blocks: run it on the device's queue.
 
 use std::collections::HashMap;
-use std::fs::{File, OpenOptions};
+use std::fs::{File, Metadata, OpenOptions};
 use std::io::{self, Read as _, Write as _};
 use std::os::fd::AsRawFd as _;
 use std::os::unix::fs::{FileExt as _, MetadataExt as _};
@@ -32,7 +32,10 @@ const MARK_BYTES: usize = 6;
 
 /// The files whose names are known to be durable, held open so that their inodes are not given to others.
 #[derive(Debug, Default)]
-pub(super) struct KnownChanges(Mutex<HashMap<PathBuf, File>>);
+pub(super) struct KnownChanges(Mutex<HashMap<PathBuf, (Identity, File)>>);
+
+/// The device and the inode of a file.
+type Identity = (u64, u64);
 
 /// Says that something is being changed, until it is dropped.
 #[derive(Debug)]
@@ -59,20 +62,21 @@ impl Device {
     /// What the system says; then the change must not be made.
     pub fn mark(&self, folder: &Path, group: u32, member: u16) -> io::Result<Mark> {
         let path = self.path().join(folder).join(NAME);
-        let mut file = loop {
+        let (mut file, identity) = loop {
             match OpenOptions::new().read(true).append(true).open(&path) {
                 Ok(file) => {
                     file.lock_shared()?;
+                    let identity = identity(&file.metadata()?);
                     // Between opening and locking it may have been taken.
-                    if is_at(&file, &path) {
-                        break file;
+                    if is_at(&path, identity) {
+                        break (file, identity);
                     }
                 }
                 Err(error) if error.kind() == io::ErrorKind::NotFound => self.create(folder, &path)?,
                 Err(error) => return Err(error),
             }
         };
-        self.make_durable(&file, &path)?;
+        self.make_durable(&file, identity, &path)?;
         let mut mark = [0; MARK_BYTES];
         mark[..4].copy_from_slice(&group.to_le_bytes());
         mark[4..].copy_from_slice(&member.to_le_bytes());
@@ -93,14 +97,15 @@ impl Device {
     }
 
     /// Whoever made the file may not have flushed its name yet.
-    fn make_durable(&self, file: &File, path: &Path) -> io::Result<()> {
+    fn make_durable(&self, file: &File, identity: Identity, path: &Path) -> io::Result<()> {
         let mut known = self.known_changes().0.lock().unwrap_or_else(PoisonError::into_inner);
-        if known.get(path).is_some_and(|known| same(known, file)) {
+        if known.get(path).is_some_and(|(known, _)| *known == identity) {
             return Ok(());
         }
         self.flush_dir(path.parent().unwrap_or(self.path()))?;
         // Opened once more, by its number since it may have been renamed by now: a copy of the handle would share the lock.
-        known.insert(path.to_owned(), File::open(format!("/proc/self/fd/{}", file.as_raw_fd()))?);
+        let held = File::open(format!("/proc/self/fd/{}", file.as_raw_fd()))?;
+        known.insert(path.to_owned(), (identity, held));
         Ok(())
     }
 
@@ -159,13 +164,13 @@ fn parse(mark: &[u8]) -> Option<(u32, u16)> {
     Some((u32::from_le_bytes(*group), u16::from_le_bytes(member.try_into().ok()?)))
 }
 
-fn is_at(file: &File, path: &Path) -> bool {
-    File::open(path).is_ok_and(|there| same(file, &there))
+/// Whether the file at a path is that one.
+fn is_at(path: &Path, file: Identity) -> bool {
+    std::fs::metadata(path).is_ok_and(|there| identity(&there) == file)
 }
 
-fn same(a: &File, b: &File) -> bool {
-    let identity = |file: &File| file.metadata().map(|m| (m.dev(), m.ino())).ok();
-    identity(a).is_some() && identity(a) == identity(b)
+fn identity(metadata: &Metadata) -> Identity {
+    (metadata.dev(), metadata.ino())
 }
 
 /// Files that were renamed to be taken, by this call or by one that did not come to its end. Not the one that writers mark in:

@@ -15,6 +15,7 @@ use prometheus_client::metrics::counter::Counter;
 use super::aside::Bell;
 use super::changes::KnownChanges;
 use super::dirs::{DurableDirs, NewDirs};
+use super::ordered::keeps_order;
 use super::queue::DiskQueue;
 use super::writers::Writers;
 
@@ -99,10 +100,10 @@ impl Devices {
         }
         let device = Arc::new(Device {
             name: name.to_owned(),
+            queue: DiskQueue::new(self.queue_threads),
+            dirs: DurableDirs::new(self.flushes.clone(), keeps_order(&path)),
             path,
             identity,
-            queue: DiskQueue::new(self.queue_threads),
-            dirs: DurableDirs::new(self.flushes.clone()),
             changes: KnownChanges::default(),
             writers: Arc::default(),
             bell: self.bell.clone(),
@@ -185,7 +186,8 @@ impl Device {
         self.dirs.make(&self.path, relative)
     }
 
-    /// Makes sure that folders are on stable storage. Blocking.
+    /// Makes sure that folders are on stable storage as soon as the last of them is flushed, which whoever puts something into it
+    /// has to do anyway. Blocking.
     ///
     /// # Errors
     /// What the system says.

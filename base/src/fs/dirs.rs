@@ -3,7 +3,8 @@
 //! A file is durable only when every folder on the way to it is, and a folder is when the one it was made in was
 //! flushed after that. That it exists says nothing: another request may have made it just now, or a process that was
 //! killed before it flushed. So a device remembers which folders it has seen flushed since it was opened, and flushes the
-//! parents of all others once.
+//! parents of all others once. Where the filesystem keeps the [order](super::ordered) of these things, whoever flushes the folder
+//! that they work in has flushed all that lead to it.
 
 use std::collections::HashSet;
 use std::fs::File;
@@ -21,6 +22,8 @@ const MAX_KNOWN: usize = 16 * 1024;
 pub(super) struct DurableDirs {
     known: Mutex<HashSet<PathBuf>>,
     flushes: Counter,
+    /// Whether flushing a folder flushes those on the way to it.
+    ordered: bool,
 }
 
 /// Folders that exist and may not be durable yet.
@@ -45,8 +48,8 @@ impl NewDirs {
 
 impl DurableDirs {
     /// None known; `flushes` counts.
-    pub(super) fn new(flushes: Counter) -> Self {
-        Self { known: Mutex::default(), flushes }
+    pub(super) fn new(flushes: Counter, ordered: bool) -> Self {
+        Self { known: Mutex::default(), flushes, ordered }
     }
 
     pub(super) fn flushes(&self) -> &Counter {
@@ -68,14 +71,14 @@ impl DurableDirs {
             if dirs.made_last {
                 self.forget(&below);
             }
-            if dirs.made_last || !self.is_known(&below) {
+            if !self.ordered && (dirs.made_last || !self.is_known(&below)) {
                 dirs.unflushed.push((below.clone(), parent));
             }
         }
         Ok(dirs)
     }
 
-    /// Flushes what is not known to be durable.
+    /// Flushes what is not known to be durable, and will not be by a flush of the last folder itself.
     pub(super) fn flush(&self, dirs: &NewDirs) -> io::Result<()> {
         for (below, parent) in &dirs.unflushed {
             self.flushes.inc();

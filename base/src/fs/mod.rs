@@ -7,6 +7,7 @@ mod aside;
 mod changes;
 mod device;
 mod dirs;
+mod ordered;
 mod queue;
 mod reserve;
 mod tmp;

@@ -21,6 +21,7 @@ mod heads;
 mod http1;
 mod http2;
 mod linger;
+mod near;
 mod proxy_protocol;
 mod ratelimit;
 pub mod recon;
@@ -43,8 +44,10 @@ use crate::body::Body;
 use crate::cluster::Cluster;
 use crate::link::BackendTls;
 use crate::metrics::Metrics;
+use crate::near::Near;
 
 pub use answer::plain;
+use near::Neighbour;
 pub use ratelimit::{RateLimitConfig, RateLimits};
 pub use recon::Recon;
 pub use tls::{Tls, TlsError, TlsFiles};
@@ -91,6 +94,8 @@ pub struct Backend {
     pub tls: Option<Arc<BackendTls>>,
     /// How many requests it takes.
     pub rates: Option<Arc<RateLimits>>,
+    /// Where other servers of this process find it.
+    pub near: Near,
 }
 
 impl Backend {
@@ -99,7 +104,8 @@ impl Backend {
         if let Some(tls) = &cluster.backend_tls {
             tls.register(metrics);
         }
-        Self { tls: cluster.backend_tls.clone(), rates: Some(Arc::new(RateLimits::new(rates, metrics))) }
+        let rates = Some(Arc::new(RateLimits::new(rates, metrics)));
+        Self { tls: cluster.backend_tls.clone(), rates, near: cluster.near.clone() }
     }
 }
 
@@ -164,8 +170,11 @@ pub async fn serve_backend<S: Service>(
     backend: Backend,
     shutdown: CancellationToken,
 ) {
-    let rates = backend.rates.clone();
-    let serving = accept(listener, Server { service, watch: watch.into(), limits, front: None, backend, shutdown });
+    let (rates, near) = (backend.rates.clone(), backend.near.clone());
+    let server = Arc::new(Server { service, watch: watch.into(), limits, front: None, backend, shutdown });
+    let _present =
+        listener.local_addr().ok().map(|address| near.add(address, Arc::new(Neighbour::new(&server, address))));
+    let serving = accept(listener, server);
     match rates {
         None => serving.await,
         Some(rates) => tokio::select! {
@@ -186,8 +195,10 @@ pub async fn serve_public<S: Service>(
 ) {
     let tls = front.tls.clone();
     let backend = Backend::default();
-    let serving =
-        accept(listener, Server { service, watch: watch.into(), limits, front: Some(front), backend, shutdown });
+    let serving = accept(
+        listener,
+        Arc::new(Server { service, watch: watch.into(), limits, front: Some(front), backend, shutdown }),
+    );
     match tls {
         None => serving.await,
         Some(tls) => tokio::select! {
@@ -197,8 +208,7 @@ pub async fn serve_public<S: Service>(
     }
 }
 
-async fn accept<S: Service>(listener: TcpListener, server: Server<S>) {
-    let server = Arc::new(server);
+async fn accept<S: Service>(listener: TcpListener, server: Arc<Server<S>>) {
     let Limits { connections: places, grace, .. } = server.limits;
     let places = Arc::new(Semaphore::new(places));
     let connections = TaskTracker::new();

@@ -144,7 +144,7 @@ impl Renderer {
 
 /// Whether a row's text can hold the byte of reserved names.
 fn may_be_reserved(text: &[u8]) -> bool {
-    text.windows(RESERVED_ESCAPE.len()).any(|window| window == RESERVED_ESCAPE)
+    memchr::memmem::find(text, RESERVED_ESCAPE).is_some()
 }
 
 /// An element with a text. Characters that XML has no way to say stand as they are, as Swift has them; a carriage

@@ -19,6 +19,7 @@ use crate::client::{ClientConfig, ClusterClient, ObjectPath, Rings, Target};
 use crate::cluster::Cluster;
 use crate::hash_path::HashPath;
 use crate::metrics::Metrics;
+use crate::near::Near;
 use crate::policy::{Policies, PolicyIndex};
 use crate::ring::{Device, IdWidth, Ring, Table};
 use crate::serve::{Limits, Service, serve};
@@ -218,7 +219,8 @@ fn client_of(devices: Vec<Option<Device>>, config: ClientConfig, metrics: &Metri
         container: Arc::clone(&ring),
         objects: [(PolicyIndex(0), ring)].into_iter().collect(),
     };
-    let cluster = Arc::new(Cluster { hash_path, policies: Policies::default(), backend_tls: None });
+    let cluster =
+        Arc::new(Cluster { hash_path, policies: Policies::default(), backend_tls: None, near: Near::default() });
     (ClusterClient::new(config, cluster, rings, metrics), object)
 }
 

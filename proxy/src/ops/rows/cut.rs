@@ -46,8 +46,19 @@ impl Rows {
         piece: &[u8],
         mut row: impl FnMut(&[u8]) -> Result<(), BadListing>,
     ) -> Result<(), BadListing> {
-        let mut start = 0;
-        for (at, &byte) in piece.iter().enumerate() {
+        let (mut start, mut at) = (0, 0);
+        while let Some(&byte) = piece.get(at) {
+            if matches!(self.place, Place::Text(_)) {
+                // Most of a listing is texts, whose ends are found many bytes at once.
+                match memchr::memchr2(b'"', b'\\', &piece[at..]) {
+                    Some(0) => {}
+                    Some(skipped) => {
+                        at += skipped;
+                        continue;
+                    }
+                    None => break,
+                }
+            }
             let next = step(self.place, byte).ok_or(BadListing::Shape)?;
             match (self.place, next) {
                 (Place::Between, Place::Row(_)) => start = at,
@@ -57,6 +68,7 @@ impl Rows {
                 _ => {}
             }
             self.place = next;
+            at += 1;
         }
         if matches!(self.place, Place::Row(_) | Place::Text(_) | Place::Escape(_)) {
             self.keep(&piece[start..])?;

@@ -111,10 +111,9 @@ pub(crate) fn shaped(text: &[u8]) -> bool {
     if text.starts_with(b"{\"subdir\"") {
         return false;
     }
-    let found = text.windows(BEFORE_HASH.len()).position(|window| window == BEFORE_HASH);
-    let Some(at) = found else { return true };
-    let hash = text[at + BEFORE_HASH.len()..].iter().take_while(|byte| **byte != b'"');
-    hash.into_iter().any(|byte| *byte == b';')
+    let Some(at) = memchr::memmem::find(text, BEFORE_HASH) else { return true };
+    let hash = &text[at + BEFORE_HASH.len()..];
+    memchr::memchr2(b'"', b';', hash).is_some_and(|end| hash[end] == b';')
 }
 
 /// A hash and the parameters behind it.
