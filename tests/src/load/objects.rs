@@ -67,6 +67,11 @@ impl Objects {
         self
     }
 
+    /// How many listings they were told of.
+    pub fn pages(&self) -> usize {
+        self.pages.len()
+    }
+
     /// Who is asked.
     pub fn address(&self) -> SocketAddr {
         self.address
