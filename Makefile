@@ -56,7 +56,7 @@ bench-repair: build
 # The peers are measured as their own packages bring them: Swift in an environment of its own.
 bench-peers: export APUS_VENV := $(CACHE)/venv-peers
 bench-peers: build
-	@./tools/install-debian memcached python3-venv
+	@./tools/install-debian memcached python3-venv $(if $(findstring ceph,$(PEERS)),ceph-mon ceph-mgr ceph-osd radosgw)
 	@./tools/make-venv $(APUS_VENV) tests/benches/peers/requirements.txt
 	$(CARGO) bench --locked -p apus-tests --bench peers -- --peers '$(PEERS)' $(if $(RESULTS),--markdown '$(abspath $(RESULTS))') $(BENCH)
 

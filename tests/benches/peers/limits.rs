@@ -12,6 +12,7 @@ use md5::{Digest as _, Md5};
 use tempfile::TempDir;
 
 use crate::bare::{self, Bare};
+use crate::bin::Bin;
 
 /// Bytes of a file that is created and flushed.
 const SMALL: usize = 4 << 10;
@@ -20,32 +21,37 @@ const LARGE: usize = 1 << 30;
 /// What is written or hashed at once.
 const PIECE: usize = 1 << 20;
 const CONNECTIONS: [usize; 3] = [1, 16, 64];
+/// How long each is measured: short, for what is created has to be removed some day.
+const TIME: Duration = Duration::from_secs(2);
 
 /// Measures them all, telling each as a line of text.
-pub(crate) fn measure(time: Duration, mut tell: impl FnMut(String)) {
+pub(crate) fn measure(bin: &Bin, mut tell: impl FnMut(String)) {
     let folder = TempDir::new().expect("a temporary folder");
+    let own = folder.path().join("limits");
+    fs::create_dir(&own).expect("a folder");
     for threads in CONNECTIONS {
-        let rate = creates(folder.path(), threads, time);
+        let rate = creates(&own, threads);
         tell(format!(
             "synced creates (write 4 KiB, fsync, rename, fsync of the folder), {threads} threads: {rate:.0} a second, {:.2} ms each",
             threads as f64 * 1e3 / rate
         ));
     }
-    tell(format!("sequential write and fsync of 1 GiB: {:.0} MB/s", sequential(folder.path())));
+    tell(format!("sequential write and fsync of 1 GiB: {:.0} MB/s", sequential(&own)));
     tell(format!("MD5 on one core: {:.0} MB/s", md5()));
+    bin.throw(&own);
     for connections in CONNECTIONS {
-        tell(bare_server(connections, time));
+        tell(bare_server(connections));
     }
 }
 
 /// Files that were created and flushed in a second.
-fn creates(folder: &Path, threads: usize, time: Duration) -> f64 {
+fn creates(folder: &Path, threads: usize) -> f64 {
     let started = Instant::now();
     let counts: Vec<u64> = thread::scope(|scope| {
         let clients: Vec<_> = (0..threads)
             .map(|thread| {
                 let own = folder.join(format!("{threads}-{thread}"));
-                scope.spawn(move || creator(&own, started, time))
+                scope.spawn(move || creator(&own, started))
             })
             .collect();
         clients.into_iter().map(|client| client.join().expect("a thread")).collect()
@@ -53,11 +59,11 @@ fn creates(folder: &Path, threads: usize, time: Duration) -> f64 {
     counts.iter().sum::<u64>() as f64 / started.elapsed().as_secs_f64()
 }
 
-fn creator(folder: &Path, started: Instant, time: Duration) -> u64 {
+fn creator(folder: &Path, started: Instant) -> u64 {
     fs::create_dir(folder).expect("a folder");
     let (handle, bytes) = (File::open(folder).expect("a folder"), [7; SMALL]);
     let mut count = 0;
-    while started.elapsed() < time {
+    while started.elapsed() < TIME {
         let temporary = folder.join("temporary");
         let mut file = File::create(&temporary).expect("a file");
         file.write_all(&bytes).and_then(|()| file.sync_all()).expect("a flushed file");
@@ -91,12 +97,12 @@ fn md5() -> f64 {
     (many * PIECE) as f64 / 1e6 / started.elapsed().as_secs_f64()
 }
 
-fn bare_server(connections: usize, time: Duration) -> String {
+fn bare_server(connections: usize) -> String {
     let server = Bare::start();
     let objects = Objects::new(&server.session, "c", Body::new(bare::SIZE));
     let roots = [server.daemon.id()];
     let before = usage::processor_time(&roots);
-    let get = |since: Duration| (since < time).then_some(Ask::Get(0));
+    let get = |since: Duration| (since < TIME).then_some(Ask::Get(0));
     let outcome = load::run(&objects, connections, get).expect_clean("a bare server");
     let spent = usage::processor_time(&roots).saturating_sub(before);
     format!(

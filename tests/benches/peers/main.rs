@@ -6,6 +6,8 @@
 //! each side spent.
 
 mod bare;
+mod bin;
+mod ceph;
 mod contender;
 mod limits;
 mod options;
@@ -21,6 +23,8 @@ use std::time::Instant;
 
 use apus_tests::{interrupt, tools};
 
+use bin::Bin;
+use ceph::CephPeer;
 use contender::{Contender, settle};
 use options::Options;
 use peer::{ApusPeer, Peer};
@@ -37,11 +41,11 @@ fn main() -> std::io::Result<()> {
         return Ok(());
     };
     interrupt::watch();
-    let started = Instant::now();
+    let (started, bin) = (Instant::now(), Bin::new());
     let mut report = Report::new(options.markdown.clone());
     report.item(&machine());
     progress(started.elapsed(), "measuring the machine itself");
-    limits::measure(options.time, |line| report.item(&line));
+    limits::measure(&bin, |line| report.item(&line));
     progress(started.elapsed(), "starting the systems");
     let mut contenders = start(&options, &mut report);
     let rows = Rows::new(options.rows);
@@ -50,6 +54,9 @@ fn main() -> std::io::Result<()> {
         compare(point, &mut contenders, &rows, &options, &mut report, started);
     }
     println!("\n{} minutes", started.elapsed().as_secs().div_ceil(60));
+    for contender in contenders {
+        bin.throw(&contender.peer.data());
+    }
     Ok(())
 }
 
@@ -59,6 +66,7 @@ fn start(options: &Options, report: &mut Report) -> Vec<Contender> {
     for peer in &options.peers {
         match peer.as_str() {
             "swift" => peers.push(Box::new(SwiftPeer::start())),
+            "ceph" => peers.push(Box::new(CephPeer::start())),
             other => panic!("{other} is no peer"),
         }
     }
