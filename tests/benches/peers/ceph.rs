@@ -43,7 +43,7 @@ impl CephPeer {
         let frontend = format!("--rgw-frontends=beast endpoint={gateway}");
         daemons.push(cluster.daemon("radosgw", "gateway", &["-n", "client.gateway", &frontend]));
         wait_until("Ceph's gateway listens", || TcpStream::connect(gateway).is_ok());
-        let session = Swift { address: gateway }.login(TESTER);
+        let session = login(gateway);
         Self { session, daemons, folder }
     }
 }
@@ -75,6 +75,13 @@ impl Peer for CephPeer {
     }
 }
 
+/// As Swift's, but for the status.
+fn login(gateway: SocketAddr) -> Session {
+    let user = format!("{}:{}", TESTER.account, TESTER.name);
+    let answer = Swift { address: gateway }.auth(&user, TESTER.key).expect(204);
+    Session { address: gateway, account: "/swift/v1".to_owned(), token: answer.need("X-Auth-Token").to_owned() }
+}
+
 /// The monitor's and the gateway's, on a loopback address of their own; the others pick a port themselves.
 fn addresses() -> (SocketAddr, SocketAddr) {
     let ip = random_loopback();
@@ -93,7 +100,8 @@ impl Files<'_> {
         self.folder.join(name).display().to_string()
     }
 
-    /// Writes what `/etc/ceph` has, and makes the monitor's store.
+    /// Writes what `/etc/ceph` has, and makes the monitor's store. The gateway by itself asks for an encrypted connection to the monitor, which
+    /// there is none of without cephx.
     fn configure(&self, monitor: SocketAddr) {
         for name in ["run", "data/mon", "data/mgr"] {
             fs::create_dir_all(self.folder.join(name)).expect("a folder");
@@ -101,7 +109,7 @@ impl Files<'_> {
         let id = uuid();
         let settings = format!(
             "[global]\nfsid = {id}\nmon_host = v2:{monitor}\npublic_addr = {ip}\ncluster_addr = {ip}\n\
-             auth_cluster_required = none\nauth_service_required = none\nauth_client_required = none\n\
+             ms_mon_client_mode = crc\nauth_cluster_required = none\nauth_service_required = none\nauth_client_required = none\n\
              mon_data = {dir}/data/mon\nmgr_data = {dir}/data/mgr\nosd_data = {dir}/data/osd$id\n\
              rgw_data = {dir}/data/rgw\nrun_dir = {dir}/run\nadmin_socket = {dir}/run/$name.asok\n\
              log_file = {dir}/run/$name.log\npid_file =\ncrash_dir = {dir}/run\n\

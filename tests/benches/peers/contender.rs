@@ -11,7 +11,7 @@ use crate::points::{Point, Work};
 use crate::rows::Rows;
 
 /// The most that one measurement stores, in bytes of objects; three times that lands on the disk.
-const MOST_BYTES: u64 = 2 << 30;
+const MOST_BYTES: u64 = 1 << 30;
 /// Objects from this size on are removed after they were stored, for the disk's sake.
 const LARGE: usize = 64 << 10;
 /// A stride that is prime to the counts visits the objects in no order of theirs.
@@ -92,7 +92,7 @@ impl Contender {
     /// Objects of a container that nobody used before.
     fn fresh(&mut self, size: usize) -> Objects {
         self.made += 1;
-        let container = format!("c{}", self.made);
+        let container = format!("container{}", self.made);
         self.session().make(&container);
         Objects::new(self.session(), &container, Body::new(size))
     }

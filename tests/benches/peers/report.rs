@@ -83,7 +83,7 @@ impl Report {
     fn row(&mut self, point: &str, name: &str, result: &Result, first: &Result) {
         let Some(Measured { outcome, resident, .. }) = &result.sum else { return };
         let ratio = |more: f64, less: f64| if more == less { String::new() } else { format!("{:.1} x", more / less) };
-        let rounds: Vec<_> = result.rates.iter().map(|rate| format!("{rate:.0}")).collect();
+        let rounds: Vec<_> = result.rates.iter().map(|rate| figure(*rate)).collect();
         let cells = [
             figure(outcome.rate()),
             figure(outcome.megabytes()),
