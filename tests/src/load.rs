@@ -9,6 +9,8 @@ mod body;
 mod connection;
 mod objects;
 mod outcome;
+#[cfg(test)]
+mod tests;
 
 use std::cell::RefCell;
 use std::time::{Duration, Instant};

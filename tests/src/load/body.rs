@@ -99,7 +99,10 @@ mod tests {
 
     fn whole(body: &Body, number: u64, step: usize) -> Vec<u8> {
         let mut bytes = Vec::new();
-        while body.fill(&mut bytes, number, bytes.len(), step) > 0 {}
+        let mut at = 0;
+        while at < body.len() {
+            at += body.fill(&mut bytes, number, at, step);
+        }
         bytes
     }
 
