@@ -32,11 +32,10 @@ impl Drop for Bin {
         let Some(folder) = self.folder.take().map(TempDir::keep) else { return };
         let mut rm = Command::new("rm");
         rm.arg("-rf").arg(&folder).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).process_group(0);
-        match rm.spawn() {
-            Ok(child) => {
-                println!("what was stored is being removed by process {}, from {}", child.id(), folder.display())
-            }
-            Err(e) => eprintln!("{} is left: {e}", folder.display()),
-        }
+        let became = match rm.spawn() {
+            Ok(child) => format!("is being removed by process {}, from", child.id()),
+            Err(e) => format!("is left ({e}) in"),
+        };
+        println!("what was stored {became} {}", folder.display());
     }
 }

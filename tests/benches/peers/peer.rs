@@ -69,7 +69,7 @@ impl Peer for ApusPeer {
     }
 
     fn setup(&self) -> &'static str {
-        "`apus up`: one process with all roles and all its passes at their default intervals, an info line for each request to a log file"
+        "`apus up`: one process with all roles and its passes at their default intervals; only warnings are logged"
     }
 
     fn session(&self) -> &Session {

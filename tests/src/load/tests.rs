@@ -10,7 +10,7 @@ use crate::Session;
 const SIZE: usize = 10_000;
 
 /// Answers every request on every connection with what `answer` makes of its first line and its body, and closes where that says so.
-fn serve(answer: fn(&str, Vec<u8>) -> Vec<u8>) -> Session {
+fn serve(answer: fn(&str, &[u8]) -> Vec<u8>) -> Session {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let address: SocketAddr = listener.local_addr().expect("its address");
     thread::spawn(move || {
@@ -22,7 +22,7 @@ fn serve(answer: fn(&str, Vec<u8>) -> Vec<u8>) -> Session {
     Session { address, account: "/v1/a".into(), token: "t".into() }
 }
 
-fn answer_all(mut stream: TcpStream, answer: fn(&str, Vec<u8>) -> Vec<u8>) {
+fn answer_all(mut stream: TcpStream, answer: fn(&str, &[u8]) -> Vec<u8>) {
     let mut input = BufReader::new(stream.try_clone().expect("a second handle"));
     loop {
         let (mut first, mut length) = (String::new(), 0);
@@ -40,7 +40,7 @@ fn answer_all(mut stream: TcpStream, answer: fn(&str, Vec<u8>) -> Vec<u8>) {
         }
         let mut body = vec![0; length];
         input.read_exact(&mut body).expect("a body");
-        let answer = answer(&first, body);
+        let answer = answer(&first, &body);
         let is_last = String::from_utf8_lossy(&answer).contains("Connection: close");
         if stream.write_all(&answer).is_err() || is_last {
             return;
@@ -55,10 +55,10 @@ fn object(number: u64) -> Vec<u8> {
 }
 
 /// Stores nothing, but answers as if, in chunks where it can; of GET and HEAD, always with the object of number 3.
-fn three(first: &str, body: Vec<u8>) -> Vec<u8> {
+fn three(first: &str, body: &[u8]) -> Vec<u8> {
     match first.split(' ').next() {
         Some("PUT") => {
-            format!("HTTP/1.1 201 Created\r\nETag: \"{}\"\r\nContent-Length: 0\r\n\r\n", crate::md5_hex(&body)).into()
+            format!("HTTP/1.1 201 Created\r\nETag: \"{}\"\r\nContent-Length: 0\r\n\r\n", crate::md5_hex(body)).into()
         }
         Some("HEAD") => {
             let etag = crate::md5_hex(&object(3));
