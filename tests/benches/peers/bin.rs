@@ -1,6 +1,7 @@
 //! Where a run leaves what it stored: files by the hundred thousand, which some filesystems take many minutes to remove, above all
 //! those that tell the disk of every block that becomes free. Nobody waits for that.
 
+use std::cell::Cell;
 use std::fs;
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
@@ -11,12 +12,12 @@ use tempfile::TempDir;
 /// A folder whose content is removed after the run, by a process of its own.
 pub(crate) struct Bin {
     folder: Option<TempDir>,
-    thrown: std::cell::Cell<usize>,
+    thrown: Cell<usize>,
 }
 
 impl Bin {
     pub(crate) fn new() -> Self {
-        Self { folder: Some(TempDir::new().expect("a temporary folder")), thrown: 0.into() }
+        Self { folder: Some(TempDir::new().expect("a temporary folder")), thrown: Cell::new(0) }
     }
 
     /// Takes a folder of the same filesystem away from where it is; nothing is removed before the run ends.

@@ -29,7 +29,7 @@ use contender::{Contender, settle};
 use options::Options;
 use peer::{ApusPeer, Peer};
 use points::Point;
-use report::{Report, Result, progress};
+use report::{Report, Rounds, progress};
 use rows::Rows;
 use swift::SwiftPeer;
 
@@ -91,7 +91,7 @@ fn compare(
         progress(started.elapsed(), &format!("{}: {} is being prepared", point.name, contender.peer.name()));
         contender.prepare(point, rows);
     }
-    let mut results: Vec<_> = contenders.iter().map(|contender| (contender.peer.name(), Result::default())).collect();
+    let mut results: Vec<_> = contenders.iter().map(|contender| (contender.peer.name(), Rounds::default())).collect();
     for round in 1..=options.rounds {
         for (i, (name, result)) in results.iter_mut().enumerate() {
             interrupt::check();

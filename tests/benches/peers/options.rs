@@ -6,9 +6,9 @@ use std::time::Duration;
 const HELP: &str = "\
 Measures Apus and its peers in turn, with the same load: make bench-peers, or
 
-  cargo bench -p apus-tests --bench peers -- [OPTIONS]
+  cargo bench -p apus-tests --bench peers -- --peers LIST [OPTIONS]
 
-  --peers LIST     beside Apus: swift, ceph, or nothing (''); default swift
+  --peers LIST     beside Apus: swift, ceph, or nothing (''); without it there is only this text
   --only LIST      points whose names begin so, such as put-4k or get-1m-64; default all
   --seconds N      time for each measurement; default 5
   --rounds N       how often each system is measured at each point, in turn; default 2
@@ -33,10 +33,12 @@ pub(crate) struct Options {
 }
 
 impl Options {
-    /// Reads the arguments; `None` when they only asked for help. `cargo bench` adds `--bench`.
+    /// Reads the arguments; `None` when they only asked for help, or for nothing, as `make bench` does of all benches. `cargo bench`
+    /// adds `--bench`.
     pub(crate) fn from_arguments(mut arguments: impl Iterator<Item = String>) -> Option<Self> {
+        let (mut is_wanted, mut is_asked) = (false, false);
         let mut options = Self {
-            peers: vec!["swift".into()],
+            peers: Vec::new(),
             only: vec![String::new()],
             time: Duration::from_secs(5),
             rounds: 2,
@@ -47,21 +49,22 @@ impl Options {
             let mut value = || arguments.next().unwrap_or_else(|| wrong(&format!("{argument} needs a value")));
             match argument.as_str() {
                 "--bench" => {}
-                "--peers" => options.peers = list(&value()),
+                "--peers" => (is_wanted, options.peers) = (true, list(&value())),
                 "--only" => options.only = list(&value()),
                 "--seconds" => options.time = Duration::from_secs(number(&value()).max(1)),
                 "--rounds" => options.rounds = usize::try_from(number(&value()).max(1)).expect("few rounds"),
                 "--rows" => options.rows = number(&value()).max(LEAST_ROWS),
                 "--markdown" => options.markdown = Some(value().into()),
-                "--help" | "-h" => {
-                    print!("{HELP}");
-                    return None;
-                }
+                "--help" | "-h" => is_asked = true,
                 other => wrong(&format!("unknown option {other}")),
             }
         }
         if let Some(unknown) = options.peers.iter().find(|peer| !["swift", "ceph"].contains(&&***peer)) {
             wrong(&format!("no such peer: {unknown}"));
+        }
+        if is_asked || !is_wanted {
+            print!("{HELP}");
+            return None;
         }
         Some(options)
     }

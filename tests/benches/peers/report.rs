@@ -17,13 +17,13 @@ pub(crate) struct Report {
 
 /// What all rounds of a system found at a point.
 #[derive(Default)]
-pub(crate) struct Result {
+pub(crate) struct Rounds {
     sum: Option<Measured>,
     /// Requests a second of each round.
     rates: Vec<f64>,
 }
 
-impl Result {
+impl Rounds {
     pub(crate) fn add(&mut self, measured: Measured) {
         self.rates.push(measured.outcome.rate());
         let Some(sum) = &mut self.sum else {
@@ -71,7 +71,7 @@ impl Report {
     }
 
     /// The lines of a point; the first system is what the others are compared with.
-    pub(crate) fn point(&mut self, point: &Point, results: &[(&str, Result)]) {
+    pub(crate) fn point(&mut self, point: &Point, results: &[(&str, Rounds)]) {
         clear();
         let Some((_, first)) = results.first() else { return };
         for (name, result) in results {
@@ -80,7 +80,7 @@ impl Report {
         self.save();
     }
 
-    fn row(&mut self, point: &str, name: &str, result: &Result, first: &Result) {
+    fn row(&mut self, point: &str, name: &str, result: &Rounds, first: &Rounds) {
         let Some(Measured { outcome, resident, .. }) = &result.sum else { return };
         let ratio = |more: f64, less: f64| if more == less { String::new() } else { format!("{:.1} x", more / less) };
         let rounds: Vec<_> = result.rates.iter().map(|rate| figure(*rate)).collect();
