@@ -1,11 +1,13 @@
 //! A system with what was stored in it for the measurements, and one measurement of it.
 
 use std::collections::BTreeMap;
+use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use apus_tests::load::{self, Ask, Body, Objects, Outcome};
 use apus_tests::{Session, usage};
 
+use crate::bin::Bin;
 use crate::peer::Peer;
 use crate::points::{Point, Work};
 use crate::rows::Rows;
@@ -35,6 +37,13 @@ pub(crate) struct Contender {
     listed: Option<Listed>,
     /// Containers made so far.
     made: usize,
+    bin: Rc<Bin>,
+}
+
+impl Drop for Contender {
+    fn drop(&mut self) {
+        self.bin.throw(&self.peer.data());
+    }
 }
 
 /// The container with many rows, asked for in two ways.
@@ -53,8 +62,9 @@ pub(crate) struct Measured {
 }
 
 impl Contender {
-    pub(crate) fn new(peer: Box<dyn Peer>) -> Self {
-        Self { peer, stored: BTreeMap::new(), listed: None, made: 0 }
+    /// A running system, whose data goes to the bin with it.
+    pub(crate) fn new(peer: Box<dyn Peer>, bin: &Rc<Bin>) -> Self {
+        Self { peer, stored: BTreeMap::new(), listed: None, made: 0, bin: Rc::clone(bin) }
     }
 
     /// Stores what a point needs, unless it is there.

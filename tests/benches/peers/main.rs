@@ -19,6 +19,7 @@ mod swift;
 
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
+use std::rc::Rc;
 use std::time::Instant;
 
 use apus_tests::{interrupt, tools};
@@ -41,27 +42,24 @@ fn main() -> std::io::Result<()> {
         return Ok(());
     };
     interrupt::watch();
-    let (started, bin) = (Instant::now(), Bin::new());
+    let (started, bin) = (Instant::now(), Rc::new(Bin::new()));
     let mut report = Report::new(options.markdown.clone());
     report.item(&machine());
     progress(started.elapsed(), "measuring the machine itself");
     limits::measure(&bin, |line| report.item(&line));
     progress(started.elapsed(), "starting the systems");
-    let mut contenders = start(&options, &mut report);
+    let mut contenders = start(&options, &bin, &mut report);
     let rows = Rows::new(options.rows);
     report.heading();
     for point in points::all().iter().filter(|point| options.wants(&point.name)) {
         compare(point, &mut contenders, &rows, &options, &mut report, started);
     }
     println!("\n{} minutes", started.elapsed().as_secs().div_ceil(60));
-    for contender in contenders {
-        bin.throw(&contender.peer.data());
-    }
     Ok(())
 }
 
 /// Starts Apus and the peers that were asked for, and tells about them.
-fn start(options: &Options, report: &mut Report) -> Vec<Contender> {
+fn start(options: &Options, bin: &Rc<Bin>, report: &mut Report) -> Vec<Contender> {
     let mut peers: Vec<Box<dyn Peer>> = vec![Box::new(ApusPeer::start())];
     for peer in &options.peers {
         match peer.as_str() {
@@ -75,7 +73,7 @@ fn start(options: &Options, report: &mut Report) -> Vec<Contender> {
     for peer in &peers {
         report.item(&format!("{}: {}. Durability: {}.", peer.name(), peer.setup(), peer.durability()));
     }
-    peers.into_iter().map(Contender::new).collect()
+    peers.into_iter().map(|peer| Contender::new(peer, bin)).collect()
 }
 
 /// Measures all systems at a point, in turn.
