@@ -32,6 +32,7 @@ use apus_base::serve::{Limits, Recon, Watch};
 use apus_container::report::Changes;
 use apus_object::{Receiver, repair};
 use apus_proxy::Proxy;
+use apus_proxy::ops::notification::Notifier;
 use apus_proxy::s3::lifecycle::Lifecycle;
 use apus_replicator::expire::Expirer;
 use apus_replicator::reap::Reaper;
@@ -140,7 +141,7 @@ impl Node {
         found
     }
 
-    /// The public face, and the lifecycles of its buckets.
+    /// The public face, the lifecycles of its buckets, and who is told about them.
     pub(crate) fn proxy(
         &self,
         listener: TcpListener,
@@ -154,12 +155,13 @@ impl Node {
         let client = self.client.get_or_init(|| client).clone();
         let proxy = Proxy::new(config, client, Arc::new(Clock::default()))?;
         let lifecycle = Lifecycle::new(proxy.clone(), self.recon(), &metrics);
+        let notify = Notifier::new(proxy.clone(), self.recon(), &metrics);
         if let Some(tls) = &self.cluster.backend_tls {
             tls.register(&metrics);
         }
         let serving = apus_proxy::serve(Arc::new(proxy), Watch { metrics, recon }, listener, shutdown.clone());
         Ok(async move {
-            tokio::join!(serving, lifecycle.run(&shutdown));
+            tokio::join!(serving, lifecycle.run(&shutdown), notify.run(&shutdown));
         })
     }
 
@@ -369,10 +371,19 @@ impl Node {
         Expirer::new(config, share, self.passes(metrics), self.recon(), metrics)
     }
 
-    /// What carries out lifecycles, by itself: a proxy without clients.
+    /// What carries out lifecycles, by itself.
     pub(crate) fn lifecycle(&self, metrics: &Metrics) -> Result<Lifecycle, StartError> {
-        let proxy = Proxy::new(self.config.proxy.clone(), self.passes(metrics), Arc::new(Clock::default()))?;
-        Ok(Lifecycle::new(proxy, self.recon(), metrics))
+        Ok(Lifecycle::new(self.quiet_proxy(metrics)?, self.recon(), metrics))
+    }
+
+    /// What tells webhooks, by itself.
+    pub(crate) fn notify(&self, metrics: &Metrics) -> Result<Notifier, StartError> {
+        Ok(Notifier::new(self.quiet_proxy(metrics)?, self.recon(), metrics))
+    }
+
+    /// A proxy without clients.
+    fn quiet_proxy(&self, metrics: &Metrics) -> Result<Proxy, StartError> {
+        Ok(Proxy::new(self.config.proxy.clone(), self.passes(metrics), Arc::new(Clock::default()))?)
     }
 
     /// The reaper by itself, which asks the account server where the configuration has it.
@@ -410,6 +421,7 @@ impl Node {
             PassName::Update => self.config.updater.interval,
             PassName::Expire => self.config.expirer.interval,
             PassName::Lifecycle => self.config.proxy.lifecycle.interval,
+            PassName::Notify => self.config.proxy.notifications.interval,
             PassName::Reap => self.config.reaper.interval,
             PassName::Audit => self.config.auditor.interval,
             PassName::Reconcile => self.config.reconciler.interval,

@@ -85,6 +85,9 @@ pub(crate) enum PassName {
     /// Removes objects, versions and uploads whose time has come by the rules of their buckets. Proxies do so by themselves,
     /// each bucket once a day; this goes through all that have rules. Killed and begun anew, it goes on where it was.
     Lifecycle,
+    /// Sends webhooks the events of buckets that wait for them. Proxies do so by themselves; this sends those too that a proxy
+    /// may be just sending.
+    Notify,
     /// Empties accounts that were deleted.
     Reap,
     /// Reads everything to see whether it still is what was written; what is not goes to quarantine and is repaired. Killed and
@@ -173,6 +176,9 @@ pub(crate) fn run(arguments: PassArguments) -> Result<ExitCode, StartError> {
             }
             PassName::Lifecycle => {
                 run.pass(&node.lifecycle(&metrics)?.everything(), node.pause(arguments.name)).await
+            }
+            PassName::Notify => {
+                run.pass(&node.notify(&metrics)?.everything(), node.pause(arguments.name)).await
             }
             PassName::Reap => run.pass(&node.reaper(&arguments.config, &metrics)?, node.pause(arguments.name)).await,
         }

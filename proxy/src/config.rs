@@ -15,7 +15,7 @@ use crate::constraints::Constraints;
 use crate::middleware::{access_log, container_sync, etag_quoter, list_endpoints, name_check, read_only};
 use crate::middleware::{crossdomain, domain_remap, formpost, staticweb, tempurl};
 use crate::ops::large::{DloConfig, SloConfig};
-use crate::ops::{bulk, symlink, versions};
+use crate::ops::{bulk, notification, symlink, versions};
 use crate::ratelimit::{self, InvalidRate};
 use crate::s3;
 
@@ -49,6 +49,8 @@ pub struct Config {
     pub s3: s3::Config,
     /// How lifecycles of buckets are carried out.
     pub lifecycle: s3::lifecycle::Config,
+    /// Who is told what happens to the objects of buckets.
+    pub notifications: notification::Config,
     /// Whether an account comes into being with the first write to it, and looks empty before.
     pub account_autocreate: bool,
     /// Whether reseller admins may PUT and DELETE accounts; without it these are 405.
@@ -163,6 +165,9 @@ pub enum InvalidConfig {
     /// Lifecycles cannot be carried out so.
     #[error(transparent)]
     Lifecycle(#[from] s3::lifecycle::InvalidLifecycle),
+    /// Events cannot be sent so.
+    #[error(transparent)]
+    Notification(#[from] notification::InvalidNotification),
     /// What paths may not match is no regular expression.
     #[error("forbidden_regexp: {0}")]
     NameCheck(#[from] regex::Error),
@@ -191,6 +196,7 @@ impl Default for Config {
             dlo: DloConfig::default(),
             s3: s3::Config::default(),
             lifecycle: s3::lifecycle::Config::default(),
+            notifications: notification::Config::default(),
             account_autocreate: true,
             allow_account_management: false,
             max_containers_per_account: 0,

@@ -34,6 +34,7 @@ use apus_base::serve::{Front, Service, Tls, Watch};
 use auth::Auth;
 pub use config::{Config, InvalidConfig};
 use middleware::name_check::NameCheck;
+use ops::notification::Lanes;
 use ratelimit::Ratelimit;
 
 /// What all requests share. Clones are the same proxy, for work that outlives its request's handler.
@@ -53,6 +54,8 @@ pub struct Proxy {
     pub auth: Arc<Auth>,
     /// Who asked how often.
     pub ratelimit: Arc<Ratelimit>,
+    /// The ways to the webhooks that are told what happens.
+    pub notifications: Arc<Lanes>,
     /// What paths may not hold.
     pub name_check: Option<Arc<NameCheck>>,
     /// What stands before HTTP on the public port.
@@ -66,6 +69,8 @@ impl Proxy {
     /// When a part of the configuration makes no sense.
     pub fn new(config: Config, client: ClusterClient, clock: Arc<Clock>) -> Result<Self, InvalidConfig> {
         config.lifecycle.check()?;
+        config.notifications.check()?;
+        let notifications = Arc::new(Lanes::new(&config.notifications));
         let auth = Arc::new(Auth::new(&config)?);
         let keymaster = Arc::new(Keymaster::new(&config.encryption)?);
         let cluster = Arc::clone(client.cluster());
@@ -73,7 +78,18 @@ impl Proxy {
         let name_check = NameCheck::new(&config.name_check)?.map(Arc::new);
         let tls = config.tls.clone().map(|files| Tls::load(files, config.http2)).transpose()?.map(Arc::new);
         let front = Front { tls, require_proxy_protocol: config.require_proxy_protocol, http2: config.http2 };
-        Ok(Self { config: Arc::new(config), client, cluster, clock, keymaster, auth, ratelimit, name_check, front })
+        Ok(Self {
+            config: Arc::new(config),
+            client,
+            cluster,
+            clock,
+            keymaster,
+            auth,
+            ratelimit,
+            notifications,
+            name_check,
+            front,
+        })
     }
 }
 

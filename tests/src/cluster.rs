@@ -34,6 +34,7 @@ pub struct ClusterBuilder {
     in_ring: usize,
     policies: Vec<String>,
     settings: Vec<(String, Table)>,
+    environment: Vec<String>,
     backend_tls: bool,
     namespaces: bool,
     disk_bytes: Option<u64>,
@@ -103,6 +104,13 @@ impl ClusterBuilder {
         self
     }
 
+    /// A variable of all processes' environment.
+    #[must_use]
+    pub fn environment(mut self, name: &str, value: impl AsRef<Path>) -> Self {
+        self.environment.push(format!("{name}={}", value.as_ref().display()));
+        self
+    }
+
     /// With mutual TLS between all servers and proxies.
     #[must_use]
     pub fn backend_tls(mut self) -> Self {
@@ -160,12 +168,19 @@ impl ClusterBuilder {
         }
         let mut cluster = Cluster { folder, nodes, proxies, disks, network };
         for node in cluster.nodes.iter_mut().chain(&mut cluster.proxies) {
+            node.prefix.extend(self.in_environment());
             node.spawn(None);
         }
         for node in cluster.nodes.iter_mut().chain(&mut cluster.proxies) {
             node.wait_until_ready();
         }
         cluster
+    }
+
+    /// What runs a command with the variables.
+    fn in_environment(&self) -> Vec<String> {
+        let env = Some("env".to_owned()).filter(|_| !self.environment.is_empty());
+        env.into_iter().chain(self.environment.iter().cloned()).collect()
     }
 
     fn build_rings(&self, folder: &Path, nodes: &[Node]) {
@@ -409,6 +424,7 @@ impl Cluster {
             in_ring: usize::MAX,
             policies: vec!["gold".into()],
             settings: Vec::new(),
+            environment: Vec::new(),
             backend_tls: false,
             namespaces: false,
             disk_bytes: None,

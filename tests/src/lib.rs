@@ -28,6 +28,7 @@ pub mod target;
 pub mod tools;
 pub mod up;
 pub mod usage;
+pub mod webhook;
 
 pub use certificate::Certificate;
 pub use cluster::{Cluster, ClusterBuilder};

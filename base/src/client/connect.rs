@@ -1,17 +1,21 @@
-//! A connection to a storage node: plain, or by mutual TLS where the cluster has it.
+//! A connection to a storage node: plain, or by mutual TLS where the cluster has it. And one to anybody else, as its URL says.
 
 use std::error::Error;
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 
 use http::Uri;
+use http::uri::Scheme;
 use hyper::rt::{Read, ReadBufCursor, Write};
 use hyper_util::client::legacy::connect::{Connected, Connection, HttpConnector};
 use hyper_util::rt::TokioIo;
+use rustls::pki_types::ServerName;
+use rustls::{ClientConfig, RootCertStore};
 use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 use tokio_util::either::Either;
 use tower_service::Service;
@@ -22,15 +26,53 @@ use crate::link::BackendTls;
 #[derive(Clone)]
 pub(super) struct Connector {
     tcp: HttpConnector,
-    tls: Option<Arc<BackendTls>>,
+    whom: Whom,
+}
+
+/// To whom, which says how a connection is secured.
+#[derive(Clone)]
+pub(super) enum Whom {
+    /// The cluster's own servers.
+    Cluster(Option<Arc<BackendTls>>),
+    /// Anybody: by TLS where the URL says `https`, trusting whom the machine trusts.
+    Anybody(Arc<OnceLock<TlsConnector>>),
+}
+
+impl Whom {
+    async fn secure(self, to: Uri, tcp: TcpStream) -> io::Result<Either<TcpStream, TlsStream<TcpStream>>> {
+        match self {
+            Self::Cluster(None) => Ok(Either::Left(tcp)),
+            Self::Cluster(Some(tls)) => tls.connect(tcp).await.map(Either::Right),
+            Self::Anybody(_) if to.scheme() != Some(&Scheme::HTTPS) => Ok(Either::Left(tcp)),
+            Self::Anybody(tls) => {
+                let host = to.host().unwrap_or_default().trim_matches(['[', ']']).to_owned();
+                let name = ServerName::try_from(host).map_err(io::Error::other)?;
+                tls.get_or_init(trusting).connect(name, tcp).await.map(Either::Right)
+            }
+        }
+    }
+}
+
+/// TLS that trusts the authorities that are installed on the machine, or those that `SSL_CERT_FILE` names.
+fn trusting() -> TlsConnector {
+    let found = rustls_native_certs::load_native_certs();
+    for error in &found.errors {
+        tracing::warn!(%error, "certificates of authorities cannot be read");
+    }
+    let mut roots = RootCertStore::empty();
+    roots.add_parsable_certificates(found.certs);
+    let config = ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
+    TlsConnector::from(Arc::new(config))
 }
 
 /// A connection.
 pub(super) struct Wire(TokioIo<Either<TcpStream, TlsStream<TcpStream>>>);
 
 impl Connector {
-    pub(super) fn new(tcp: HttpConnector, tls: Option<Arc<BackendTls>>) -> Self {
-        Self { tcp, tls }
+    pub(super) fn new(mut tcp: HttpConnector, whom: Whom) -> Self {
+        // It knows the port of https too; what is spoken then is said here.
+        tcp.enforce_http(false);
+        Self { tcp, whom }
     }
 }
 
@@ -44,14 +86,10 @@ impl Service<Uri> for Connector {
     }
 
     fn call(&mut self, node: Uri) -> Self::Future {
-        let (connecting, tls) = (self.tcp.call(node), self.tls.clone());
+        let (connecting, whom) = (self.tcp.call(node.clone()), self.whom.clone());
         Box::pin(async move {
             let tcp = connecting.await?.into_inner();
-            let io = match tls {
-                None => Either::Left(tcp),
-                Some(tls) => Either::Right(tls.connect(tcp).await?),
-            };
-            Ok(Wire(TokioIo::new(io)))
+            Ok(Wire(TokioIo::new(whom.secure(node, tcp).await?)))
         })
     }
 }

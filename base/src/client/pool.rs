@@ -9,10 +9,9 @@ use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 
-use super::connect::Connector;
+use super::connect::{Connector, Whom};
 use crate::body::{Body, Patient};
 use crate::cluster::Cluster;
-use crate::link::BackendTls;
 
 /// Idle connections kept for each node.
 const MAX_IDLE_PER_NODE: usize = 64;
@@ -61,15 +60,15 @@ pub enum NodeError {
 impl Pool {
     /// An empty pool for requests to the servers of a cluster.
     pub fn new(timeouts: Timeouts, cluster: &Cluster) -> Self {
-        Self::with(timeouts, cluster.backend_tls.clone())
+        Self::with(timeouts, Whom::Cluster(cluster.backend_tls.clone()))
     }
 
-    /// An empty pool for requests to anybody else.
+    /// An empty pool for requests to anybody else, by TLS where the URL says so.
     pub fn outside(timeouts: Timeouts) -> Self {
-        Self::with(timeouts, None)
+        Self::with(timeouts, Whom::Anybody(Arc::default()))
     }
 
-    fn with(timeouts: Timeouts, tls: Option<Arc<BackendTls>>) -> Self {
+    fn with(timeouts: Timeouts, whom: Whom) -> Self {
         let mut connector = HttpConnector::new();
         connector.set_nodelay(true);
         connector.set_connect_timeout(Some(timeouts.connect));
@@ -78,7 +77,7 @@ impl Pool {
             .pool_idle_timeout(IDLE)
             .pool_max_idle_per_host(MAX_IDLE_PER_NODE)
             .http1_max_headers(MAX_HEADERS)
-            .build(Connector::new(connector, tls));
+            .build(Connector::new(connector, whom));
         Self { client, timeouts }
     }
 

@@ -73,6 +73,7 @@ const CACHED: &[Cached] = &[
     ("relinker", None, "relinker", &["devices", "workers"]),
     // Ours, of a proxy.
     ("lifecycle", None, "proxy", LIFECYCLE),
+    ("notify", None, "proxy", &["notify_pass", "notify_sent_last_pass", "notify_lost_last_pass"]),
     ("replication", Some("account"), "account", REPLICATION),
     ("replication", Some("container"), "container", REPLICATION),
     ("replication", Some("object"), "object", OBJECT_REPLICATION),

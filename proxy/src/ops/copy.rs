@@ -12,6 +12,7 @@ use super::crypto::{LOCK, Seal};
 use super::get::{Read, get};
 use super::headers::{is_object_meta, is_object_sysmeta, pick, stored};
 use super::large::{DYNAMIC, S3_CHECKSUM, View, is_static, make_plain, put::put_copied};
+use super::notification::Made;
 use super::put::{DELETE_AT, Put, Stored, put};
 use super::resource::ObjectName;
 use super::symlink::Link;
@@ -90,7 +91,8 @@ pub async fn copy_if(call: Call<'_>, mut source: Read, destination: ObjectName, 
         Some(through) => through(from.into_body()),
         None => from.into_body(),
     };
-    let copy = Put { condition, seal, behind, ..Put::new(destination, headers, Ok(Some(length)), body) };
+    let made = Made::Copy;
+    let copy = Put { condition, seal, behind, made, ..Put::new(destination, headers, Ok(Some(length)), body) };
     let stored = if is_slo_manifest { put_copied(call, copy).await } else { put(call, copy).await };
     match stored {
         Ok(stored) => Ok(Copied::Stored { stored: Box::new(stored), source_modified, source_version, metadata }),

@@ -7,7 +7,7 @@ use http::{HeaderMap, HeaderName, Method};
 use super::condition::Condition;
 use super::resource::{ObjectName, Resource};
 use super::versions::Version;
-use super::{Call, history, lock, refused};
+use super::{Call, history, lock, notification, refused};
 use crate::error::Error;
 
 /// What became of a deletion.
@@ -37,7 +37,9 @@ pub async fn delete(call: Call<'_>, name: &ObjectName) -> Result<(), Error> {
 pub async fn delete_version(call: Call<'_>, name: &ObjectName, version: Option<Version>) -> Result<Deleted, Error> {
     call.authorize(&Method::DELETE, &Resource::Object(name.clone())).await?;
     lock::check_parts(call, name).await?;
-    history::delete(call, name, version, None).await
+    let deleted = history::delete(call, name, version, None).await?;
+    notification::removed(call, name, version, &deleted).await?;
+    Ok(deleted)
 }
 
 /// Deletes an object as [`delete_version`] does, if what is there meets a condition. Of a version that is named, and where versions
@@ -53,7 +55,9 @@ pub async fn delete_if(
 ) -> Result<Deleted, Error> {
     call.authorize(&Method::DELETE, &Resource::Object(name.clone())).await?;
     lock::check_parts(call, name).await?;
-    history::delete(call, name, version, Some(condition)).await
+    let deleted = history::delete(call, name, version, Some(condition)).await?;
+    notification::removed(call, name, version, &deleted).await?;
+    Ok(deleted)
 }
 
 /// Removes what is at a name, under the client's condition.

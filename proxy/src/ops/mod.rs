@@ -19,11 +19,13 @@ pub mod history;
 pub mod large;
 pub mod listing;
 pub mod lock;
+pub mod notification;
 pub mod post;
 pub mod put;
 pub mod quota;
 pub mod resource;
 pub(crate) mod rows;
+pub mod setting;
 pub mod symlink;
 pub mod versions;
 

@@ -11,6 +11,7 @@ use super::condition::Condition;
 use super::crypto::Seal;
 use super::headers::{content_type, pick, stored};
 use super::large::check_manifest_header;
+use super::notification::{Creation, Made};
 use super::resource::{ObjectName, Resource};
 use super::symlink::Link;
 use super::versions::Version;
@@ -41,6 +42,8 @@ pub struct Put {
     pub seal: Seal,
     /// What the cluster keeps with it and knows only when all bytes have been.
     pub behind: Option<Footers>,
+    /// How it came about, for who is told.
+    pub made: Made,
 }
 
 impl Put {
@@ -56,6 +59,7 @@ impl Put {
             own: false,
             seal: Seal::default(),
             behind: None,
+            made: Made::default(),
         }
     }
 
@@ -124,7 +128,12 @@ pub(super) async fn put_with(call: Call<'_>, mut put: Put, own: HeaderMap) -> Re
         put.settle(call)?;
         put.headers.extend(own);
     }
-    history::put(call, put).await
+    let creation = Creation::of(&put, &container);
+    let stored = history::put(call, put).await?;
+    if let Some(creation) = creation {
+        creation.tell(call, &stored).await?;
+    }
+    Ok(stored)
 }
 
 /// Stores an object at its own name and as it is, whatever is kept of what was there.

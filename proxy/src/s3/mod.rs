@@ -27,6 +27,7 @@ mod lock;
 mod metadata;
 mod multi_delete;
 mod multipart;
+mod notification;
 mod object;
 mod ownership;
 pub mod payload;
@@ -176,7 +177,7 @@ impl Face<'_> {
             return service::answer(self).await;
         }
         let method = self.parts.method.clone();
-        let kinds: [(&str, Kind); 21] = [
+        let kinds: [(&str, Kind); 22] = [
             ("acl", Kind::Acl),
             ("delete", Kind::MultiDelete),
             ("location", Kind::Location),
@@ -198,6 +199,7 @@ impl Face<'_> {
             ("publicAccessBlock", Kind::PublicAccessBlock),
             ("ownershipControls", Kind::OwnershipControls),
             ("website", Kind::Website),
+            ("notification", Kind::Notification),
         ];
         let asked = kinds.into_iter().find(|(name, _)| query.has(name)).map(|(_, kind)| kind);
         let kind = asked.unwrap_or(if self.asked.key.is_some() { Kind::Object } else { Kind::Bucket });
@@ -218,6 +220,7 @@ impl Face<'_> {
             Kind::PublicAccessBlock => public_access::answer(self, payload).await,
             Kind::OwnershipControls => ownership::answer(self, payload).await,
             Kind::Website => website::answer(self, payload).await,
+            Kind::Notification => notification::answer(self, payload).await,
             Kind::Part => multipart::part::answer(self, payload).await,
             Kind::Upload => multipart::upload(self, payload).await,
             Kind::Uploads => multipart::uploads(self).await,
@@ -258,6 +261,7 @@ enum Kind {
     PublicAccessBlock,
     OwnershipControls,
     Website,
+    Notification,
     Object,
     Bucket,
 }

@@ -68,7 +68,7 @@ pub(super) fn asked(face: &Face<'_>) -> Result<HeaderMap, Fault> {
     if ownership == Ownership::BucketOwnerEnforced && !matches!(list, "" | "private" | OWNERS) {
         return Err(Fault::new(Code::InvalidBucketAclWithObjectOwnership));
     }
-    OWNERSHIP.headers(Some(&ownership))
+    Ok(OWNERSHIP.headers(Some(&ownership))?)
 }
 
 /// Whether a bucket has no lists.

@@ -9,7 +9,7 @@ use super::xml::Xml;
 use super::{Answered, Face, Kind, bucket, document};
 
 /// What is asked for by name in the query and not there at all.
-pub(super) const UNSUPPORTED: [&str; 15] = [
+pub(super) const UNSUPPORTED: [&str; 14] = [
     "accelerate",
     "analytics",
     "intelligent-tiering",
@@ -17,7 +17,6 @@ pub(super) const UNSUPPORTED: [&str; 15] = [
     "metadataConfiguration",
     "metadataTable",
     "metrics",
-    "notification",
     "renameObject",
     "replication",
     "requestPayment",

@@ -22,6 +22,8 @@ use super::setting::Setting;
 use super::xml::{Node, Xml};
 use super::{Answered, Face, document, empty, object, parse};
 use crate::ops::annotate::annotate;
+use crate::ops::notification::{self, Kind};
+use crate::ops::versions::VERSION_ID;
 use crate::swift::listing::parameters;
 
 /// Where they are kept.
@@ -271,6 +273,10 @@ async fn change(face: &Face<'_>, kept: HeaderValue, status: StatusCode) -> Answe
         Ok(headers) => headers,
         Err(error) => return Err(face.object_fault(face.bucket(), face.key()?, version, error).await),
     };
+    let kind = if face.parts.method == Method::DELETE { Kind::Untagged } else { Kind::Tagged };
+    let version = header(&headers, VERSION_ID.as_str()).parse().ok();
+    let told = notification::tell(face.call(&parts), &name, kind, version).await;
+    told.map_err(|error| face.bucket_fault(error))?;
     let mut response = empty(status);
     show_version(&headers, response.headers_mut());
     Ok(response)

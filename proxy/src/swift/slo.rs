@@ -23,6 +23,7 @@ use crate::ops::Call;
 use crate::ops::large::delete;
 use crate::ops::large::put::{Flaw, Problem, PutSlo, Rules, put as put_slo};
 use crate::ops::large::{LargeError, View};
+use crate::ops::notification::Made;
 use crate::ops::put::Stored;
 use crate::ops::resource::ObjectName;
 use crate::ops::versions::Version;
@@ -96,7 +97,14 @@ pub(super) async fn put(
     let headers = call.parts.headers.clone();
     let json = read(call, &headers, body).await?;
     let rules = Rules::of(&call.proxy.config.slo);
-    let slo = PutSlo { segments: parse(&json, name)?, name: name.clone(), headers, condition: None, rules };
+    let slo = PutSlo {
+        segments: parse(&json, name)?,
+        name: name.clone(),
+        headers,
+        condition: None,
+        rules,
+        made: Made::Completed,
+    };
     drop(json);
     if !asked.heartbeat {
         let done = put_slo(call, slo).await.map_err(|error| refused(call, error))?;

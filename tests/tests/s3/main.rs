@@ -8,4 +8,5 @@ mod encryption;
 mod hosts;
 mod lifecycle;
 mod lock;
+mod notification;
 mod subresources;

@@ -17,6 +17,7 @@ use crate::ops::Call;
 use crate::ops::condition::Condition;
 use crate::ops::crypto::Seal;
 use crate::ops::headers::content_type;
+use crate::ops::notification::Made;
 use crate::ops::put::{Put, Stored, put_with};
 use crate::ops::resource::{ObjectName, Resource};
 
@@ -32,6 +33,8 @@ pub struct PutSlo {
     pub condition: Option<Condition>,
     /// The rules that it keeps to.
     pub rules: Rules,
+    /// How it came about, for who is told.
+    pub made: Made,
 }
 
 /// What a large object keeps to, and what it is to whoever made it.
@@ -142,7 +145,7 @@ pub async fn put_examined(call: Call<'_>, slo: PutSlo, manifest: &Manifest) -> R
     set(&mut headers, ETAG, md5);
     let body = apus_base::body::full(Bytes::from(json.clone()));
     let put = Put::new(slo.name, headers, Ok(Some(json.len() as u64)), body);
-    let put = Put { condition: slo.condition, seal, ..put };
+    let put = Put { condition: slo.condition, seal, made: slo.made, ..put };
     let stored = put_with(call, put, own).await?;
     Ok(Stored { etag: stored.etag.map(|_| format!("\"{etag}\"")), ..stored })
 }
@@ -156,8 +159,8 @@ pub async fn put_copied(call: Call<'_>, copy: Put) -> Result<Stored, Error> {
     let most = Manifest::max_bytes(call.proxy.config.slo.max_manifest_size);
     let raw = apus_base::body::read_to_end(copy.body, most).await?;
     let rules = Rules::of(&call.proxy.config.slo);
-    let (name, headers, condition) = (copy.name, copy.headers, copy.condition);
-    put(call, PutSlo { name, headers, segments: parse_raw(&raw)?, condition, rules }).await
+    let Put { name, headers, condition, made, .. } = copy;
+    put(call, PutSlo { name, headers, segments: parse_raw(&raw)?, condition, rules, made }).await
 }
 
 /// What the cluster keeps beside a manifest: the ETag and the length of what it stands for, for reads and for listings.

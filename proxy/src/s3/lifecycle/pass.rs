@@ -26,6 +26,7 @@ use super::queue::{Queue, Queued, Turn, marker};
 use crate::Proxy;
 use crate::context::{Context, Grant, trans_id};
 use crate::middleware::read_only::is_read_only;
+use crate::ops::notification::ByLifecycle;
 use crate::s3::Face;
 use crate::s3::asked::{Asked, Query};
 use crate::s3::fault::Fault;
@@ -198,6 +199,7 @@ fn parts(account: &str) -> http::request::Parts {
         identity: None,
         grant: Some(Grant::Account(account.to_owned())),
     });
+    parts.extensions.insert(ByLifecycle);
     parts.uri = Uri::default();
     parts
 }

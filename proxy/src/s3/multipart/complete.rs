@@ -17,6 +17,7 @@ use crate::ops::large::LargeError;
 use crate::ops::large::manifest::{Asked, AskedObject, Manifest};
 use crate::ops::large::put::{Flaw, Problem, PutSlo, Rules, examine, put_examined};
 use crate::ops::large::{S3_CHECKSUM, S3_ETAG, UPLOAD_ID};
+use crate::ops::notification::Made;
 use crate::s3::auth::header;
 use crate::s3::checksums::Kept;
 use crate::s3::code::Code;
@@ -178,7 +179,14 @@ fn large(face: &Face<'_>, upload: &Upload, parts: &[Part], etag: &str) -> Result
         let path = format!("/{}/{}/{}", upload.container, upload.name, part.number);
         Asked::Object(AskedObject { path, etag: Some(part.etag.clone()), size: None, range: None })
     };
-    Ok(PutSlo { name: face.object()?, headers, segments: parts.iter().map(asked).collect(), condition: None, rules })
+    Ok(PutSlo {
+        name: face.object()?,
+        headers,
+        segments: parts.iter().map(asked).collect(),
+        condition: None,
+        rules,
+        made: Made::Completed,
+    })
 }
 
 fn refused(face: &Face<'_>, upload: &Upload, problems: &[Problem]) -> Fault {

@@ -30,6 +30,7 @@ use super::{Answered, Config, Face, acl, document, empty, encryption, lock, payl
 use crate::Proxy;
 use crate::context::Context;
 use crate::middleware::formpost::form::{Broken, Form, Part, Reason};
+use crate::ops::notification::Made;
 use crate::ops::put::{Put, put};
 use crate::swift::response::QUOTED;
 use policy::Policy;
@@ -155,7 +156,8 @@ async fn store(face: &Face<'_>, fields: &Fields, file: Part, (least, most): (u64
     let granted = policy_of_bucket::check(face, &needs).await?;
     let face = &face.on(granted.as_ref().unwrap_or(face.parts));
     let request = face.request(Method::PUT, headers.clone());
-    let new = Put { seal: sealing.seal.clone(), ..Put::new(name, headers, Ok(None), body) };
+    let seal = sealing.seal.clone();
+    let new = Put { seal, made: Made::Post, ..Put::new(name, headers, Ok(None), body) };
     let stored = put(face.call(&request), new).await;
     let stored = stored.map_err(|error| match reason.take() {
         Some(broken) => malformed(broken),
