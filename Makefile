@@ -1,6 +1,7 @@
 # make up     a running cluster on loopback        make check   format, lints, docs
 # make test   everything                           make bench   how fast it is here
 # make bench-repair   how fast an emptied device is filled, beside rsync: SMALL=100000 objects, LARGE_MIB=2048
+# make bench-peers    beside OpenStack Swift in one run: PEERS=swift,ceph BENCH='--only put-4k --seconds 3', RESULTS=FILE.md
 # make storm  faults on purpose for some minutes: SEED=7 MINUTES=5, at random without
 # make test-swift   the real Swift's own functional suite, against a cluster of Apus
 
@@ -16,8 +17,11 @@ TEST := $(shell cargo nextest --version >/dev/null 2>&1 && echo "nextest run --n
 UP ?=
 SMALL ?= 100000
 LARGE_MIB ?= 2048
+PEERS ?= swift
+BENCH ?=
+RESULTS ?=
 
-.PHONY: up test test-swift storm check bench bench-repair build tools python help
+.PHONY: up test test-swift storm check bench bench-repair bench-peers build tools python help
 
 help:
 	@sed -n 's/^# //p' Makefile
@@ -48,6 +52,13 @@ bench: build
 bench-repair: build
 	@./tools/install-debian rsync
 	$(CARGO) bench --locked -p apus-tests --bench repair -- --small $(SMALL) --large-mib $(LARGE_MIB)
+
+# The peers are measured as their own packages bring them: Swift in an environment of its own.
+bench-peers: export APUS_VENV := $(CACHE)/venv-peers
+bench-peers: build
+	@./tools/install-debian memcached python3-venv $(if $(findstring ceph,$(PEERS)),ceph-mon ceph-mgr ceph-osd radosgw)
+	@./tools/make-venv $(APUS_VENV) tests/benches/peers/requirements.txt
+	$(CARGO) bench --locked -p apus-tests --bench peers -- --peers '$(PEERS)' $(if $(RESULTS),--markdown '$(abspath $(RESULTS))') $(BENCH)
 
 # Debian's libclang for RocksDB's bindings; below, what the tests run.
 tools:

@@ -12,8 +12,10 @@ pub mod copies;
 pub mod disk;
 pub mod garble;
 pub mod http;
+pub mod interrupt;
 pub mod linear;
 pub mod listing_copies;
+pub mod load;
 pub mod mount;
 pub mod net;
 pub mod process;
@@ -27,6 +29,7 @@ pub mod target;
 pub mod tools;
 pub mod tree;
 pub mod up;
+pub mod usage;
 pub mod webhook;
 
 pub use certificate::Certificate;
@@ -70,4 +73,13 @@ pub fn bytes(seed: u64, length: usize) -> Vec<u8> {
     }
     out.truncate(length);
     out
+}
+
+/// A number of bytes as people say it.
+pub fn readable(size: usize) -> String {
+    match size {
+        _ if size >= 1 << 20 && size.is_multiple_of(1 << 20) => format!("{} MiB", size >> 20),
+        _ if size >= 1 << 10 && size.is_multiple_of(1 << 10) => format!("{} KiB", size >> 10),
+        _ => format!("{size} B"),
+    }
 }

@@ -23,8 +23,9 @@ pub struct UpBuilder {
 /// A running `apus up` with a folder of its own; both go away with it.
 pub struct Apus {
     builder: UpBuilder,
-    folder: TempDir,
+    // Dropped in this order: who writes there, then the folder.
     process: Option<Process>,
+    folder: TempDir,
     address: SocketAddr,
 }
 

@@ -11,7 +11,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use apus_tests::copies::copies;
-use apus_tests::{Cluster, Session, bytes, disk, tools};
+use apus_tests::{Cluster, Session, bytes, disk, readable, tools, usage};
 
 const HELP: &str = "\
 Measures repair: make bench-repair, or
@@ -26,8 +26,6 @@ const SMALL: usize = 4 << 10;
 const LARGE: usize = 64 << 20;
 /// Clients that store at once.
 const CLIENTS: usize = 8;
-/// `USER_HZ`, which Linux has fixed for programs.
-const TICKS_PER_SECOND: f64 = 100.0;
 
 fn main() {
     let (mut small, mut large) = (0, 0);
@@ -150,14 +148,7 @@ fn bash_time(text: &str) -> Duration {
 
 fn spent_by_servers(cluster: &mut Cluster) -> Duration {
     let ids: Vec<_> = cluster.nodes().iter_mut().map(|node| node.process().id()).collect();
-    ids.into_iter().map(processor_time).sum()
-}
-
-fn processor_time(pid: u32) -> Duration {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).expect("a running server");
-    let fields: Vec<_> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
-    let ticks = |field: usize| fields[field].parse::<f64>().expect("ticks");
-    Duration::from_secs_f64((ticks(11) + ticks(12)) / TICKS_PER_SECOND)
+    usage::processor_time(&ids)
 }
 
 /// Whether it could be done.
@@ -168,8 +159,4 @@ fn drop_caches() -> bool {
 
 fn seconds(time: Duration) -> String {
     format!("{:.2} s", time.as_secs_f64())
-}
-
-fn readable(size: usize) -> String {
-    if size >= 1 << 20 { format!("{} MiB", size >> 20) } else { format!("{} KiB", size >> 10) }
 }
