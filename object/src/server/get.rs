@@ -14,12 +14,12 @@ use apus_base::wire::header as backend;
 use bytes::Bytes;
 use http::header::{self, HeaderMap, HeaderValue};
 use http::{Method, Request, Response, StatusCode};
-use md5::{Digest as _, Md5};
 
 use super::Server;
 use super::refusal::Refusal;
 use super::respond::{empty, insert, object_headers};
 use super::stream::{Piece, Source, SourceError};
+use super::sum::Check;
 use super::target::{Target, opens_expired, text, timestamp_or_now};
 use crate::store::{Found, Location, Object, StoreError};
 
@@ -151,7 +151,7 @@ fn answer_object(server: &Server, location: &Location, asked: &Asked, object: Ob
         }
     };
     headers.insert(header::CONTENT_LENGTH, length.into());
-    let check = (status == StatusCode::OK).then(|| (Md5::new(), object.etag().to_owned()));
+    let check = (status == StatusCode::OK).then(|| Check::of(&object.data_metadata));
     let chunk_size = server.config.chunk_size.max(1);
     let version = object.data_timestamp;
     let source = Source { location: location.clone(), version, file: object.file, pieces, chunk_size, check };

@@ -21,6 +21,7 @@ mod respond;
 mod rewrap;
 mod start;
 mod stream;
+mod sum;
 mod target;
 mod update;
 mod upload;

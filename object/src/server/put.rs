@@ -23,7 +23,7 @@ use super::respond::{empty, insert, put_metadata};
 use super::target::{Target, text, timestamp};
 use super::update::{self, Overrides};
 use super::upload::{BodyLimits, Digest, Tail, Upload, receive};
-use crate::store::metadata::{CONTENT_LENGTH, CONTENT_TYPE, ETAG, TIMESTAMP};
+use crate::store::metadata::{CONTENT_LENGTH, CONTENT_TYPE, CRC, ETAG, TIMESTAMP};
 use crate::store::{Committed, Found, Location, Metadata, Staged, fence, read};
 
 /// A PUT whose headers are read.
@@ -127,7 +127,7 @@ fn finish(server: &Server, put: &Put, mut upload: Upload, tail: &Tail, described
     if put.length.is_some_and(|expected| expected != length) {
         return Err(Refusal::incomplete("the body is not as long as announced"));
     }
-    let etag = upload.digest.etag(&tail.trailers)?;
+    let (etag, crc) = upload.digest.finish(&tail.trailers)?;
     let claimed = text(&put.headers, "etag").map(|e| unquoted(e.trim())).filter(|e| !e.is_empty());
     if claimed.is_some_and(|claimed| !claimed.eq_ignore_ascii_case(&etag)) {
         return Err(Refusal::Plain(
@@ -135,7 +135,10 @@ fn finish(server: &Server, put: &Put, mut upload: Upload, tail: &Tail, described
             "the body's MD5 is not the request's ETag".into(),
         ));
     }
-    let metadata = metadata(server, put, &described, length, &etag);
+    let mut metadata = metadata(server, put, &described, length, &etag);
+    if let Some(crc) = crc {
+        metadata.set(CRC, format!("{crc:08x}"));
+    }
     Ok(Ready { staged: upload.staged, metadata, described })
 }
 

@@ -1,7 +1,7 @@
 //! The body of a GET: pieces of a file, and the text between them, read ahead in large chunks.
 //!
 //! A task reads through the device's queue and stays one chunk in front of the client; when the client reads no more, neither
-//! does the task. When the whole object is sent its MD5 is checked before the last chunk is let go, so that a
+//! does the task. When the whole object is sent its [sum](super::sum) is checked before the last chunk is let go, so that a
 //! damaged one never looks complete: the connection is cut short instead, and the object goes to quarantine.
 
 use std::collections::VecDeque;
@@ -13,15 +13,14 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use apus_base::body::{Body, BodyError};
-use apus_base::hex::hex;
 use apus_base::timestamp::Timestamp;
 use bytes::Bytes;
 use http_body::Frame;
 use http_body_util::BodyExt as _;
-use md5::{Digest as _, Md5};
 use tokio::sync::mpsc;
 
 use super::metrics::Counters;
+use super::sum::Check;
 use crate::store::Location;
 use crate::store::audit::is_damage;
 use crate::store::quarantine::{Finder, quarantine};
@@ -47,8 +46,8 @@ pub(super) struct Source {
     pub(super) file: File,
     pub(super) pieces: VecDeque<Piece>,
     pub(super) chunk_size: usize,
-    /// When all of the object is sent: what has been hashed, and what has to come out.
-    pub(super) check: Option<(Md5, String)>,
+    /// When all of the object is sent: whether it still is what was written.
+    pub(super) check: Option<Check>,
 }
 
 /// Why a body cannot be read to its end.
@@ -84,7 +83,7 @@ impl Source {
     /// Reads the next chunk; `None` after the last. Blocking.
     pub(super) fn read_next(&mut self) -> Result<Option<Bytes>, SourceError> {
         let Some(piece) = self.pieces.pop_front() else {
-            // An object of no bytes has no piece, but an MD5 all the same.
+            // An object of no bytes has no piece, but a sum all the same.
             return self.verify().map(|()| None);
         };
         let range = match piece {
@@ -96,8 +95,8 @@ impl Source {
         if next < range.end {
             self.pieces.push_front(Piece::File(next..range.end));
         }
-        if let Some((md5, _)) = &mut self.check {
-            md5.update(&chunk);
+        if let Some(check) = &mut self.check {
+            check.update(&chunk);
         }
         if self.pieces.is_empty() {
             self.verify()?;
@@ -114,13 +113,9 @@ impl Source {
         }
     }
 
-    /// Compares the MD5, once.
+    /// Looks at the sum, once.
     fn verify(&mut self) -> Result<(), SourceError> {
-        let Some((md5, etag)) = self.check.take() else {
-            return Ok(());
-        };
-        let found = hex(&md5.finalize());
-        if found == etag { Ok(()) } else { Err(self.damaged(format!("its MD5 is {found}, its ETag {etag}"))) }
+        self.check.take().map_or(Ok(()), Check::finish).map_err(|why| self.damaged(why))
     }
 
     fn damaged(&self, why: String) -> SourceError {

@@ -51,10 +51,10 @@ impl Digest {
         }
     }
 
-    /// The ETag: computed, or told by the trailers and vouched for by their CRC.
-    pub(super) fn etag(self, trailers: &HeaderMap) -> Result<String, Refusal> {
+    /// The ETag: computed, or told by the trailers and vouched for by their CRC, which is given too.
+    pub(super) fn finish(self, trailers: &HeaderMap) -> Result<(String, Option<u32>), Refusal> {
         let crc = match self {
-            Self::Md5(md5) => return Ok(hex(&md5.finalize())),
+            Self::Md5(md5) => return Ok((hex(&md5.finalize()), None)),
             Self::Crc(crc) => crc.finalize(),
         };
         let trailer = |name: &str| {
@@ -70,7 +70,7 @@ impl Digest {
             let text = "the body was damaged on its way: its CRC-32 is not the one in the trailer".to_owned();
             return Err(Refusal::Plain(StatusCode::SERVICE_UNAVAILABLE, text));
         }
-        Ok(etag.to_owned())
+        Ok((etag.to_owned(), Some(crc)))
     }
 }
 
