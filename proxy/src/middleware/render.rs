@@ -1,5 +1,8 @@
 //! Writes a listing's rows as text, JSON or XML, in Swift's forms.
 
+use std::sync::LazyLock;
+
+use memchr::memmem::Finder;
 use quick_xml::escape::partial_escape;
 use serde::Deserialize;
 
@@ -8,6 +11,7 @@ use crate::ops::rows::BadListing;
 
 /// How rows that hold the byte of reserved names say it.
 const RESERVED_ESCAPE: &[u8] = b"\\u0000";
+static ESCAPE_FINDER: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(RESERVED_ESCAPE));
 const XML_DECLARATION: &str = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n";
 
 /// What is listed, by its name.
@@ -144,7 +148,7 @@ impl Renderer {
 
 /// Whether a row's text can hold the byte of reserved names.
 fn may_be_reserved(text: &[u8]) -> bool {
-    memchr::memmem::find(text, RESERVED_ESCAPE).is_some()
+    ESCAPE_FINDER.find(text).is_some()
 }
 
 /// An element with a text. Characters that XML has no way to say stand as they are, as Swift has them; a carriage

@@ -4,7 +4,9 @@
 //! large objects what their rows show in fields of their own.
 
 use std::fmt;
+use std::sync::LazyLock;
 
+use memchr::memmem::Finder;
 use percent_encoding::utf8_percent_encode;
 use serde::{Deserialize, Serialize};
 
@@ -14,6 +16,7 @@ use crate::swift::response::QUOTED;
 
 /// A row's text has this before its hash. No name can hold it: quotes in names are escaped.
 const BEFORE_HASH: &[u8] = b"\"hash\":\"";
+static HASH_FINDER: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(BEFORE_HASH));
 
 /// A row.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -111,7 +114,7 @@ pub(crate) fn shaped(text: &[u8]) -> bool {
     if text.starts_with(b"{\"subdir\"") {
         return false;
     }
-    let Some(at) = memchr::memmem::find(text, BEFORE_HASH) else { return true };
+    let Some(at) = HASH_FINDER.find(text) else { return true };
     let hash = &text[at + BEFORE_HASH.len()..];
     memchr::memchr2(b'"', b';', hash).is_some_and(|end| hash[end] == b';')
 }
