@@ -15,6 +15,7 @@ pub mod delete;
 mod duplicate;
 pub mod get;
 pub mod headers;
+pub(crate) mod hidden;
 pub mod history;
 pub mod large;
 pub mod listing;

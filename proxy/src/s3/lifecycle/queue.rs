@@ -21,17 +21,16 @@
 
 use std::time::Duration;
 
-use apus_base::client::{ClusterClient, NoAnswer, Target};
+use apus_base::client::{ClusterClient, NoAnswer};
 use apus_base::clock::Clock;
-use apus_base::policy::PolicyIndex;
-use apus_base::timestamp::{RowTimestamps, Timestamp};
+use apus_base::timestamp::Timestamp;
 use apus_base::wire::ObjectRow;
-use http::{HeaderMap, Method, StatusCode};
 use serde::{Deserialize, Serialize};
 
 use crate::error::Error;
+use crate::ops::hidden::{self, Hidden};
 use crate::ops::listing::Listing;
-use crate::ops::rows::{Entry, collect};
+use crate::ops::rows::Object;
 
 /// The hidden account.
 const ACCOUNT: &str = ".lifecycle";
@@ -43,8 +42,6 @@ const PAGE: u64 = 1000;
 const LEASE: Duration = Duration::from_secs(600);
 /// How old a row is at least whose bucket has no rules and that is removed. Storing rules takes seconds.
 const YOUNG: Duration = Duration::from_secs(3600);
-/// What an empty object has.
-const MD5_OF_NOTHING: &str = "d41d8cd98f00b204e9800998ecf8427e";
 
 /// A bucket with a lifecycle.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -78,8 +75,7 @@ pub(super) struct Turn {
 }
 
 impl Queued {
-    fn of(row: Entry) -> Option<Self> {
-        let Entry::Object(row) = row else { return None };
+    fn of(row: &Object) -> Option<Self> {
         let (account, bucket) = row.name.split_once('/')?;
         let (account, bucket) = (account.to_owned(), bucket.to_owned());
         let written = Timestamp::from_isoformat(&row.last_modified)?;
@@ -122,16 +118,7 @@ fn name(account: &str, bucket: &str) -> String {
 }
 
 fn row(name: String, at: Timestamp, turn: Option<&Turn>) -> ObjectRow {
-    let content_type = turn.and_then(|turn| serde_json::to_string(turn).ok()).unwrap_or_default();
-    ObjectRow {
-        name,
-        timestamps: RowTimestamps::same(at),
-        size: 0,
-        content_type,
-        etag: MD5_OF_NOTHING.to_owned(),
-        deleted: false,
-        policy: PolicyIndex(0),
-    }
+    hidden::row(name, at, &turn.and_then(|turn| serde_json::to_string(turn).ok()).unwrap_or_default())
 }
 
 /// The queue.
@@ -153,14 +140,15 @@ impl Queue<'_> {
 
     /// Removes a bucket's row, if it still is the one that was read.
     pub(super) async fn remove(&self, queued: &Queued) -> Result<(), NoAnswer> {
-        let at = queued.written.with_offset(queued.written.offset() + 1);
-        let row = row(queued.name(), at, None);
-        let (content_type, etag) = Default::default();
-        self.write(ObjectRow { deleted: true, content_type, etag, ..row }).await
+        self.write(hidden::removal(queued.name(), queued.written)).await
     }
 
     async fn write(&self, row: ObjectRow) -> Result<(), NoAnswer> {
-        self.client.add_rows(ACCOUNT, CONTAINER, vec![row]).await
+        self.rows().write(vec![row]).await
+    }
+
+    fn rows(&self) -> Hidden<'_> {
+        Hidden { client: self.client, account: ACCOUNT, container: CONTAINER }
     }
 
     /// The rows after the one of that name.
@@ -176,17 +164,8 @@ impl Queue<'_> {
     }
 
     async fn list(&self, listing: &Listing) -> Result<Vec<Queued>, Error> {
-        let target = Target::Container { account: ACCOUNT, container: CONTAINER };
-        let answer = self.client.read(Method::GET, &target, Some(&listing.query()), &HeaderMap::new(), true).await?;
-        match answer.status() {
-            // No bucket ever had one.
-            StatusCode::NOT_FOUND => return Ok(Vec::new()),
-            status if !status.is_success() => return Err(Error::Refused(status, String::new())),
-            _ => {}
-        }
-        let most = usize::try_from(listing.limit).unwrap_or(usize::MAX);
-        let rows = collect(answer.into_body(), most, Entry::read).await?;
-        Ok(rows.into_iter().filter_map(Queued::of).collect())
+        let rows = self.rows().list(listing).await?;
+        Ok(rows.iter().filter_map(Queued::of).collect())
     }
 }
 
@@ -198,15 +177,12 @@ pub(super) fn marker(last: &Queued) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ops::rows::Object;
     use proptest::prelude::*;
 
     fn queued(turn: Option<&Turn>) -> Queued {
         let written = Timestamp::from_secs(1000);
         let row = row("AUTH_a/b".into(), written, turn);
-        let (name, content_type) = (row.name, row.content_type);
-        let object = Object { name, content_type, last_modified: written.isoformat(), ..Object::default() };
-        Queued::of(Entry::Object(Box::new(object))).unwrap()
+        Queued::of(&hidden::listed(row)).unwrap()
     }
 
     #[test]
@@ -244,7 +220,7 @@ mod tests {
         #[test]
         fn any_row_is_read_or_left(name in "[a/]{0,5}", content_type in "\\PC{0,20}", last_modified in "[0-9T:.-]{0,30}") {
             let object = Object { name, content_type, last_modified, ..Object::default() };
-            let _ = Queued::of(Entry::Object(Box::new(object)));
+            let _ = Queued::of(&object);
         }
     }
 }
