@@ -137,7 +137,7 @@ fn finish(server: &Server, put: &Put, mut upload: Upload, tail: &Tail, described
     }
     let mut metadata = metadata(server, put, &described, length, &etag);
     if let Some(crc) = crc {
-        metadata.set(CRC, format!("{crc:08x}"));
+        metadata.set(CRC, format!("{crc:08x}-{etag}"));
     }
     Ok(Ready { staged: upload.staged, metadata, described })
 }

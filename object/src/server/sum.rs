@@ -22,9 +22,12 @@ pub(super) enum Check {
 impl Check {
     /// What a `.data` file's metadata says of its body.
     pub(super) fn of(written: &Metadata) -> Self {
-        match written.text(CRC).and_then(|crc| u32::from_str_radix(crc, 16).ok()) {
+        let etag = written.text(ETAG).unwrap_or_default();
+        // A sum of bytes with another ETag says nothing about these.
+        let crc = written.text(CRC).and_then(|kept| kept.split_once('-')).filter(|(_, of)| *of == etag);
+        match crc.and_then(|(crc, _)| u32::from_str_radix(crc, 16).ok()) {
             Some(crc) => Self::Crc(crc32fast::Hasher::new(), crc),
-            None => Self::Md5(Box::default(), written.text(ETAG).unwrap_or_default().to_owned()),
+            None => Self::Md5(Box::default(), etag.to_owned()),
         }
     }
 
@@ -59,10 +62,10 @@ mod tests {
 
     const BODY: &[u8] = b"what was written";
 
-    fn metadata(crc: Option<String>) -> Metadata {
-        let mut metadata = Metadata::default();
-        metadata.set(ETAG, hex(&Md5::digest(BODY)));
-        crc.into_iter().for_each(|crc| metadata.set(CRC, crc));
+    fn metadata(crc: Option<u32>) -> Metadata {
+        let (mut metadata, etag) = (Metadata::default(), hex(&Md5::digest(BODY)));
+        crc.into_iter().for_each(|crc| metadata.set(CRC, format!("{crc:08x}-{etag}")));
+        metadata.set(ETAG, etag);
         metadata
     }
 
@@ -74,13 +77,20 @@ mod tests {
 
     #[test]
     fn a_body_is_held_to_what_was_kept_of_it() {
-        let crc = format!("{:08x}", crc32fast::hash(BODY));
-        // With a sum, without one, and with one that is none.
-        for kept in [Some(crc), None, Some("soon".into())] {
-            assert!(judged(&metadata(kept), BODY));
+        let crc = crc32fast::hash(BODY);
+        // With a sum, without one, and with some that are none.
+        let mut odd = metadata(None);
+        for kept in ["", "-", "soon", "00000000", "00000000-d41d8cd98f00b204e9800998ecf8427e"] {
+            odd.set(CRC, kept);
+            assert!(judged(&odd, BODY), "{kept}");
         }
-        assert!(!judged(&metadata(Some("00000000".into())), BODY));
-        assert!(!judged(&Metadata::default(), BODY));
+        assert!(judged(&metadata(Some(crc)), BODY) && judged(&metadata(None), BODY));
+        assert!(!judged(&metadata(Some(!crc)), BODY) && !judged(&Metadata::default(), BODY));
+
+        // An ETag that is not that of the bytes is found, though their sum is right.
+        let mut lying = metadata(Some(crc));
+        lying.set(ETAG, "d41d8cd98f00b204e9800998ecf8427e");
+        assert!(!judged(&lying, BODY));
     }
 
     proptest! {
@@ -88,7 +98,7 @@ mod tests {
         fn a_bit_that_flips_is_found(at in 0..BODY.len() * 8, has_crc: bool) {
             let mut body = BODY.to_vec();
             body[at / 8] ^= 1 << (at % 8);
-            let crc = has_crc.then(|| format!("{:08x}", crc32fast::hash(BODY)));
+            let crc = has_crc.then(|| crc32fast::hash(BODY));
             prop_assert!(!judged(&metadata(crc), &body));
         }
     }

@@ -16,8 +16,8 @@ pub const NAME: &str = "name";
 pub const TIMESTAMP: &str = "X-Timestamp";
 /// The key of the body's MD5; not title-cased either.
 pub const ETAG: &str = "ETag";
-/// The key of the body's CRC-32 (IEEE), eight hexadecimal digits, which readers compute instead of the MD5. Ours: Swift has none, and
-/// shows clients no keys that it does not know.
+/// The key of the body's CRC-32 (IEEE) in eight hexadecimal digits, a hyphen, and the ETag of the bytes that have it. Readers compute it
+/// instead of the MD5. Ours: Swift has none, and shows clients no keys that it does not know.
 pub const CRC: &str = "X-Apus-Crc32";
 /// The key of the body's length.
 pub const CONTENT_LENGTH: &str = "Content-Length";
