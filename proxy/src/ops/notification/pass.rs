@@ -1,5 +1,6 @@
 //! Sending: at once what this proxy has queued, and by the pass `notify` what is left in the queues, whoever queued it.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use apus_base::clock;
@@ -72,14 +73,19 @@ impl Notifier {
         let Some(mut leave) = lane.follow() else { return };
         let mut events = Vec::new();
         while stop.run_until_cancelled(leave.recv_many(&mut events, BATCH)).await.is_some_and(|count| count > 0) {
-            let now = clock::now();
-            let young = events.drain(..).filter(|queued| age(queued.written, now) < HURRY && !lane.is_down());
-            let (_, sent) = self.send(name, lane, young.collect(), |_| async { Ok(true) }).await;
+            if lane.is_down() {
+                events.clear();
+                continue;
+            }
+            // Asked before each: those before it may have taken their time.
+            let is_young =
+                |queued: Queued| async move { Ok(age(queued.written, clock::now()) < HURRY && !stop.is_cancelled()) };
+            let (_, sent) = self.send(name, lane, std::mem::take(&mut events), is_young).await;
             self.forget(name, sent).await;
         }
     }
 
-    /// Sends events that `is_there` still finds, until one is not taken. Whether all were, and which.
+    /// Sends events that `is_there` still finds; when one is not taken, no more are begun. Whether all were, and which.
     async fn send<W>(
         &self,
         name: &str,
@@ -90,13 +96,20 @@ impl Notifier {
     where
         W: Future<Output = Result<bool, Error>>,
     {
-        let (region, is_there) = (self.proxy.config.s3.location.as_str(), &is_there);
+        let given_up = AtomicBool::new(false);
+        let (region, is_there, given_up) = (self.proxy.config.s3.location.as_str(), &is_there, &given_up);
         let sending = events.into_iter().map(|queued| async move {
+            if given_up.load(Ordering::Relaxed) {
+                return (false, None);
+            }
             let Some(message) = queued.event.as_ref().map(|event| event.message(region)) else { return (true, None) };
             match is_there(queued.clone()).await {
                 Ok(false) => (true, None),
                 Ok(true) if lane.send(name, message).await => (true, Some(queued)),
-                Ok(true) | Err(_) => (false, None),
+                Ok(true) | Err(_) => {
+                    given_up.store(true, Ordering::Relaxed);
+                    (false, None)
+                }
             }
         });
         let (mut sent, mut all) = (Vec::new(), true);
