@@ -52,6 +52,7 @@ pub use info::{AccountInfo, ContainerInfo, Info, Usage};
 pub use order::{Affinity, InvalidAffinity, Locality, SortingMethod};
 pub use put::{Footers, PutError, PutObject, PutOutcome};
 pub use read::Heard;
+pub use route::Chain;
 pub use target::{ObjectPath, Rings, Target};
 pub use write::WriteOutcome;
 

@@ -150,7 +150,7 @@ impl Inner {
 }
 
 /// An error and its causes in one line.
-struct Chain<'a>(&'a dyn std::error::Error);
+pub struct Chain<'a>(pub &'a dyn std::error::Error);
 
 impl std::fmt::Display for Chain<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use apus_base::body;
+use apus_base::client::Chain;
 use apus_base::client::pool::{Pool, Timeouts};
 use apus_base::metrics::Metrics;
 use http::header::{AUTHORIZATION, CONTENT_TYPE, USER_AGENT};
@@ -154,16 +155,10 @@ impl Lane {
             request = request.header(AUTHORIZATION, format!("Bearer {}", token.0));
         }
         let request = request.body(body::full(message.to_string())).map_err(|error| error.to_string())?;
-        let answer = self.pool.send(request).await.map_err(|error| reasons(&error))?;
+        let answer = self.pool.send(request).await.map_err(|error| Chain(&error).to_string())?;
         let status = answer.status();
         // What it says beside that is of no interest.
         let _ = body::read_to_end(answer.into_body(), MAX_ANSWER_BYTES).await;
         if status.is_success() { Ok(()) } else { Err(format!("it answered {status}")) }
     }
-}
-
-/// An error with what is behind it, which says what the matter is.
-fn reasons(error: &dyn std::error::Error) -> String {
-    let behind = std::iter::successors(error.source(), |error| error.source());
-    behind.fold(error.to_string(), |text, error| format!("{text}: {error}"))
 }
