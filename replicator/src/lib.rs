@@ -31,5 +31,5 @@ pub const CRASH_POINTS: &[&str] = &[
     reconcile::MOVED,
     reconcile::CLEANED,
     replicate::moves::PUSHED,
-    replicate::moves::HANDED_OFF,
+    replicate::REMOVED,
 ];

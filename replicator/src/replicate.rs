@@ -83,6 +83,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use config::Config;
 use moves::Moving;
+pub(crate) use partition::REMOVED;
 use partition::Partition;
 use peer::PeerError;
 

@@ -48,7 +48,7 @@ fn read_all(session: &Session) {
 fn change_ring(cluster: &Cluster, verbs: &[&[&str]]) -> PathBuf {
     let (current, old) = (cluster.rings().join("object.ring.gz"), cluster.rings().join("before.ring.gz"));
     fs::copy(&current, &old).unwrap();
-    let ending: [&[&str]; 2] = [&["pretend_min_part_hours_passed"], &["rebalance", "-f"]];
+    let ending: [&[&str]; 2] = [&["pretend_min_part_hours_passed"], &["rebalance", "-f", "--seed", "moves"]];
     for arguments in verbs.iter().chain(&ending) {
         let mut command = Command::new(tools::binary());
         let done = command.arg("ring").arg(cluster.rings().join("object.builder")).args(*arguments).output().unwrap();
@@ -190,8 +190,7 @@ fn what_was_killed_in_the_middle_goes_on_where_it_was() {
 
 #[test]
 fn a_mover_that_is_killed_goes_on_without_a_word_from_where() {
-    // How much is its part is chance, but it is more than one batch.
-    for point in ["move.pushed:1", "move.handed_off:1"] {
+    for point in ["move.pushed:1", "replicate.removed:1"] {
         let mut cluster = growing(4, 3).start();
         let tester = cluster.tester();
         store_all(&tester);

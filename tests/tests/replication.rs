@@ -274,7 +274,7 @@ fn partitions_move_when_the_ring_says_so() {
         tools::run(Command::new(tools::binary()).arg("ring").arg(&builder).args(arguments));
     };
     verb(&["set_weight", "d3", "0"]);
-    verb(&["rebalance", "-f"]);
+    verb(&["rebalance", "-f", "--seed", "drained"]);
     pass(&mut cluster, 3);
     assert_eq!(copies(&cluster, 3), BTreeMap::new());
     assert_in_place(&cluster, 4);

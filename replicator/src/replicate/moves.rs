@@ -46,7 +46,7 @@ use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
 use self::job::Job;
-pub(crate) use self::job::{HANDED_OFF, PUSHED};
+pub(crate) use self::job::PUSHED;
 use self::plan::Plan;
 use self::unfinished::Unfinished;
 use super::{MAX_DEVICES, Replicate};

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 
+use apus_base::crash;
 use apus_base::ring::Device;
 use apus_base::wire::replication::{MAX_OFFERED, Offered, Outcome};
 use apus_object::outgoing;
@@ -14,6 +15,9 @@ use tokio_util::sync::CancellationToken;
 use super::plan::{self, Answered, Place, Terms};
 use super::{Run, local};
 use crate::compared::Side;
+
+/// Where a crash test kills a pass: what others have now, or what was old enough, is gone from here.
+pub(crate) const REMOVED: &str = "replicate.removed";
 
 /// The partition.
 pub(super) struct Partition<'a> {
@@ -177,6 +181,7 @@ impl Partition<'_> {
             }
         }
         let removed = local::remove(&self.run.shelf, self.number, files).await?;
+        crash::point(REMOVED);
         self.run.progress.add(if self.home { "reclaimed" } else { "handed off" }, removed);
         self.run.replicate.counters.removed.inc_by(removed);
         Ok(())

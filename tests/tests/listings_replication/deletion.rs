@@ -85,7 +85,7 @@ fn what_was_deleted_and_forgotten_does_not_come_back_from_a_device_that_was_away
     cluster.node(away).kill();
     tester.delete("c/o").send().expect(204);
     let (builder, device) = (cluster.rings().join("container.builder"), format!("d{away}"));
-    for arguments in [&["set_weight", &device, "0"][..], &["rebalance", "-f"]] {
+    for arguments in [&["set_weight", &device, "0"][..], &["rebalance", "-f", "--seed", "changed"]] {
         tools::run(Command::new(tools::binary()).arg("ring").arg(&builder).args(arguments));
     }
     for node in rest {

@@ -20,7 +20,7 @@ fn databases_move_when_the_ring_says_so() {
 
     // A device is drained.
     let builder = cluster.rings().join("container.builder");
-    for arguments in [&["set_weight", "d3", "0"][..], &["rebalance", "-f"]] {
+    for arguments in [&["set_weight", "d3", "0"][..], &["rebalance", "-f", "--seed", "changed"]] {
         tools::run(Command::new(tools::binary()).arg("ring").arg(&builder).args(arguments));
     }
     for node in 0..4 {

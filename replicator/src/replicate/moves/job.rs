@@ -33,8 +33,6 @@ const LOOK_AGAIN: [Duration; 2] = [Duration::from_millis(200), Duration::from_se
 
 /// Where a crash test kills a mover: a partition was pushed.
 pub(crate) const PUSHED: &str = "move.pushed";
-/// Another: a partition was handed off.
-pub(crate) const HANDED_OFF: &str = "move.handed_off";
 
 /// What a device has to do.
 pub(super) struct Job {
@@ -238,15 +236,10 @@ impl Working<'_> {
             .into_iter()
             .map(|(number, entry)| partition(&run, number, entry, |target| compared.side(target.id, number)))
             .collect();
-        let work: Vec<_> = ready.iter().map(|partition| self.hand_off_one(partition)).collect();
+        let work: Vec<_> = ready.iter().map(|partition| partition.bring(self.stop)).collect();
         stream::iter(work).buffer_unordered(self.at_once()).collect::<()>().await;
         let now = index::refresh(&run.shelf).await.unwrap_or(table);
         Some((self.leaving(&now).len(), !awaited.is_empty()))
-    }
-
-    async fn hand_off_one(&self, partition: &Partition<'_>) {
-        partition.bring(self.stop).await;
-        crash::point(HANDED_OFF);
     }
 
     /// Whether another device is to push it and has not done so yet, and all who shall have it can be reached.
