@@ -8,15 +8,19 @@ pub mod replication;
 
 use std::fmt::Write as _;
 
+use http::StatusCode;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use serde::{Deserialize, Serialize};
 
 use crate::policy::PolicyIndex;
 use crate::timestamp::{RowTimestamps, Timestamp};
 
-/// The status of a storage server that is asked more than its rates allow: another node is to be asked, and the server is no
-/// worse for it.
-pub const TOO_MANY_BACKEND_REQUESTS: u16 = 529;
+/// Swift's status of a storage server that is asked more than its rates allow, or than its disk can do: another node is to be
+/// asked, and the server is no worse for it.
+pub const TOO_MANY_BACKEND_REQUESTS: StatusCode = match StatusCode::from_u16(529) {
+    Ok(status) => status,
+    Err(_) => StatusCode::SERVICE_UNAVAILABLE,
+};
 
 /// Whether a text says yes: the words that Swift's `config_true_value` takes for true.
 pub fn is_yes(text: &str) -> bool {
@@ -36,10 +40,12 @@ pub mod header {
     pub const BACKEND_DATA_TIMESTAMP: &str = "x-backend-data-timestamp";
     /// In a POST: the container's row of the object stays as it is, because nothing that listings show is changed.
     pub const UNLISTED: &str = "x-backend-unlisted";
-    /// The trailer by which a proxy tells the MD5 of a body that it has hashed while it streamed.
-    pub const TRAILER_ETAG: &str = "x-backend-etag";
-    /// The trailer with the CRC-32 (IEEE, eight hexadecimal digits) of a body, which checks the hop to each replica.
-    pub const TRAILER_CRC: &str = "x-backend-crc32";
+    /// The MD5 of a PUT's body, which the proxy has computed: a header, or a trailer behind a body that it hashed while it streamed.
+    pub const BODY_ETAG: &str = "x-backend-etag";
+    /// Beside it the body's CRC-32 (IEEE, eight hexadecimal digits), which checks the hop to each replica.
+    pub const BODY_CRC: &str = "x-backend-crc32";
+    /// With a container's listing: its rows are as clients see them, with nothing behind a hash and no name of the cluster's own.
+    pub const PLAIN_ROWS: &str = "x-backend-plain-rows";
     /// How long the body of a PUT is that comes in chunks, so that the object server can make room for it.
     pub const OBJECT_CONTENT_LENGTH: &str = "x-backend-obj-content-length";
     /// The boundary that an object server shall use between the parts of a multi-range answer, so that a second replica

@@ -3,11 +3,10 @@
 
 use http::{HeaderMap, Method, StatusCode};
 
-use super::put::{MAX_FENCES, PutError, fence, stamp};
+use super::put::{MAX_FENCES, PutError, fence, stamp_after};
 use super::write::WriteOutcome;
 use super::{Answer, ClusterClient, NoAnswer, ObjectPath, Target};
 use crate::ballot::deletion::{Next, Refusals};
-use crate::clock;
 use crate::timestamp::Timestamp;
 use crate::wire::header::{BACKEND_DATA_TIMESTAMP, IF_DELETE_AT, TIMESTAMP};
 
@@ -36,8 +35,7 @@ impl ClusterClient {
             match refusals.next(outcome.asked) {
                 Next::Done => return Ok(who_took_it(outcome)),
                 Next::Later => {
-                    let later = Timestamp::from_ticks(fence.ticks().max(clock::now().ticks()) + 1);
-                    stamp(&mut headers, later);
+                    stamp_after(&mut headers, fence);
                 }
                 // A ballot does not know that condition.
                 Next::Finish if !headers.contains_key(IF_DELETE_AT) => {

@@ -54,6 +54,7 @@ pub(super) struct NodeIter {
     /// How many of the ring's handoffs were fetched.
     fetched: usize,
     left: usize,
+    given: usize,
     last: Option<String>,
     /// Handoffs that come among the primaries, because they are near.
     preferred: Vec<u32>,
@@ -72,6 +73,7 @@ impl NodeIter {
         Self {
             inner: Arc::clone(inner),
             left: inner.config.request_node_count.of(primaries.len()),
+            given: 0,
             wanted: quorum_size(primaries.len()),
             limited: VecDeque::new(),
             partition,
@@ -111,6 +113,11 @@ impl NodeIter {
         self.preferred = handoffs.iter().map(|device| device.id).collect();
         self.primaries = order;
         self
+    }
+
+    /// How many nodes it has given so far.
+    pub(super) fn given(&self) -> usize {
+        self.given
     }
 
     fn next_handoff(&mut self) -> Option<Node> {
@@ -163,6 +170,7 @@ impl Iterator for NodeIter {
             self.inner.stats.handoff(self.server);
         }
         self.last = Some(node.name.clone());
+        self.given += 1;
         Some(node)
     }
 }

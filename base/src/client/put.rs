@@ -2,7 +2,7 @@
 //!
 //! Enough nodes have to agree before the first byte is asked for. Each chunk is hashed here, once, and fed to every node; the
 //! MD5 and the CRC-32 travel behind the body as trailers. Whatever goes wrong before the trailers drops the streams, and an
-//! object server that does not get a whole body stores nothing.
+//! object server that does not get a whole body stores nothing. A [`short`] body has a shorter way.
 
 use std::sync::{Arc, Mutex};
 
@@ -10,18 +10,19 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use http_body::Frame;
 use http_body_util::BodyExt as _;
-use md5::{Digest as _, Md5};
 use tokio::sync::mpsc;
 
+use super::digests::{Digests, Sums};
 use super::hop::{self, Hop, Opened};
 use super::nodes::NearFirst;
 use super::route::{Route, with_policy};
+use super::short;
 use super::{Answer, ClusterClient, NoAnswer, ObjectPath, Target, updates};
 use crate::body::{Body, BodyError};
 use crate::clock;
 use crate::quorum::{Tally, quorum_size};
 use crate::timestamp::Timestamp;
-use crate::wire::header::{FENCE, OBJECT_CONTENT_LENGTH, TIMESTAMP, TRAILER_CRC, TRAILER_ETAG};
+use crate::wire::header::{BODY_CRC, BODY_ETAG, FENCE, OBJECT_CONTENT_LENGTH, TIMESTAMP};
 
 /// How often a PUT or a DELETE is begun again with a newer timestamp. Each time another conditional write has been quicker.
 pub(super) const MAX_FENCES: usize = 5;
@@ -33,8 +34,8 @@ pub struct PutObject<'a> {
     /// Backend headers: `X-Timestamp`, `Content-Type`, metadata, and `If-None-Match: *` if there may be none yet. Without
     /// `Content-Length`, `Transfer-Encoding`, `Expect` and `ETag`, which are set or dropped here.
     pub headers: &'a HeaderMap,
-    /// The bytes. They are not asked for before enough replicas are ready, so a client that waits for `100 Continue` does
-    /// not send in vain.
+    /// The bytes. Unless they are few they are not asked for before enough replicas are ready, so a client that waits for
+    /// `100 Continue` does not send in vain.
     pub body: Body,
     /// How many they are, if it is known.
     pub length: Option<u64>,
@@ -84,6 +85,13 @@ pub struct PutOutcome {
     pub headers: HeaderMap,
     /// Its version, if that is not the `X-Timestamp` that it came with.
     pub written: Option<Timestamp>,
+}
+
+impl PutOutcome {
+    /// A newer version is there; the headers say which.
+    pub(super) fn superseded(headers: HeaderMap) -> Self {
+        Self { status: StatusCode::ACCEPTED, etag: None, length: 0, headers, written: None }
+    }
 }
 
 /// Why an object was not stored.
@@ -136,6 +144,10 @@ impl ClusterClient {
             tracing::debug!(too_long, "an object was refused for its length");
             return Err(BodyError::TooLong(put.max_length).into());
         }
+        // Whether there is none is asked before any node has stored it.
+        if short::is_short(put.length) && !put.headers.contains_key(header::IF_NONE_MATCH) {
+            return self.put_short(put).await;
+        }
         let target = Target::Object(put.path);
         let rings = self.rings();
         let route = Arc::new(Route::new(&self.inner, Method::PUT, &target)?);
@@ -147,11 +159,7 @@ impl ClusterClient {
             match open(Arc::clone(&route), &target, each).await? {
                 Opening::Storing(storing) => return Ok(PutOutcome { written, ..storing.store(put).await? }),
                 Opening::Superseded(outcome) => return Ok(outcome),
-                Opening::Fenced(fence) if put.may_be_later => {
-                    let later = Timestamp::from_ticks(fence.ticks().max(clock::now().ticks()) + 1);
-                    stamp(&mut headers, later);
-                    written = Some(later);
-                }
+                Opening::Fenced(fence) if put.may_be_later => written = Some(stamp_after(&mut headers, fence)),
                 Opening::Fenced(_) => break,
             }
         }
@@ -168,16 +176,29 @@ pub(super) fn stamp(headers: &mut HeaderMap, written: Timestamp) {
     }
 }
 
+/// Has a write come after a promise, and says as which version.
+pub(super) fn stamp_after(headers: &mut HeaderMap, fence: Timestamp) -> Timestamp {
+    let later = Timestamp::from_ticks(fence.ticks().max(clock::now().ticks()) + 1);
+    stamp(headers, later);
+    later
+}
+
 /// What a node was promised that kept it from a write: one with a newer timestamp gets in.
 pub(super) fn fence(headers: &HeaderMap) -> Option<Timestamp> {
     headers.get(FENCE)?.to_str().ok()?.parse().ok()
 }
 
-pub(super) fn put_headers(put: &PutObject<'_>) -> HeaderMap {
-    let mut headers = put.headers.clone();
-    for name in [header::CONTENT_LENGTH, header::TRANSFER_ENCODING, header::ETAG] {
+/// The caller's headers without those that say how its own body came.
+pub(super) fn plain(headers: &HeaderMap) -> HeaderMap {
+    let mut headers = headers.clone();
+    for name in [header::CONTENT_LENGTH, header::TRANSFER_ENCODING, header::ETAG, header::EXPECT] {
         headers.remove(name);
     }
+    headers
+}
+
+pub(super) fn put_headers(put: &PutObject<'_>) -> HeaderMap {
+    let mut headers = plain(put.headers);
     headers.insert(header::EXPECT, HeaderValue::from_static("100-continue"));
     headers.insert(header::TRAILER, announced(put.footers.as_ref().map_or(&[], |footers| &footers.names)));
     if let Some(length) = put.length {
@@ -188,7 +209,7 @@ pub(super) fn put_headers(put: &PutObject<'_>) -> HeaderMap {
 
 /// Trailers that are not announced are not sent.
 fn announced(footers: &[&str]) -> HeaderValue {
-    let names = [&[TRAILER_ETAG, TRAILER_CRC], footers].concat().join(", ");
+    let names = [&[BODY_ETAG, BODY_CRC], footers].concat().join(", ");
     // Names of headers fit a header.
     HeaderValue::from_str(&names).unwrap_or(HeaderValue::from_static("x-backend-etag, x-backend-crc32"))
 }
@@ -234,61 +255,37 @@ async fn open(route: Arc<Route>, target: &Target<'_>, each: Vec<HeaderMap>) -> R
     }
     if let Some(newer) = answers.iter().position(|answer| answer.status == StatusCode::CONFLICT) {
         let headers = answers.swap_remove(newer).headers;
-        let outcome = PutOutcome { status: StatusCode::ACCEPTED, etag: None, length: 0, headers, written: None };
-        return Ok(Opening::Superseded(outcome));
+        return Ok(Opening::Superseded(PutOutcome::superseded(headers)));
     }
     let storing = Storing { route, replicas, needed: quorum_size(replicas), hops, answers };
     if storing.hops.len() < storing.needed { Err(storing.refused()) } else { Ok(Opening::Storing(storing)) }
 }
 
-/// MD5, CRC-32 and length of a body as it streams by.
-#[derive(Default)]
-struct Digests {
-    md5: Md5,
-    crc: crc32fast::Hasher,
-    length: u64,
-}
-
-impl Digests {
-    fn update(&mut self, chunk: &[u8]) {
-        self.md5.update(chunk);
-        self.crc.update(chunk);
-        self.length += chunk.len() as u64;
-    }
-}
-
 impl Storing {
     async fn store(mut self, put: PutObject<'_>) -> Result<PutOutcome, PutError> {
-        let (etag, length) = self.stream(put).await?;
-        self.conclude(etag, length).await
+        let sums = self.stream(put).await?;
+        self.conclude(sums).await
     }
 
-    /// Sends the body to all nodes, and gives its MD5 and its length. The nodes have yet to answer.
-    pub(super) async fn stream(&mut self, put: PutObject<'_>) -> Result<(String, u64), PutError> {
+    /// Sends the body to all nodes. They have yet to answer.
+    pub(super) async fn stream(&mut self, put: PutObject<'_>) -> Result<Sums, PutError> {
         let PutObject { mut body, length, max_length, expect_etag, footers, .. } = put;
-        let mut digests = Digests::default();
+        let mut digests = Digests::new(max_length);
         while let Some(frame) = body.frame().await {
             let Ok(chunk) = frame?.into_data() else { continue };
             if chunk.is_empty() {
                 continue;
             }
-            digests.update(&chunk);
-            if digests.length > max_length {
-                return Err(BodyError::TooLong(max_length).into());
-            }
+            digests.update(&chunk)?;
             self.feed(|| Frame::data(chunk.clone())).await?;
         }
-        check_length(length, digests.length)?;
-        let etag = crate::hash_path::PathHash(digests.md5.finalize().into()).hex();
-        if expect_etag.is_some_and(|expected| !expected.trim().trim_matches('"').eq_ignore_ascii_case(&etag)) {
-            return Err(PutError::EtagMismatch { actual: etag });
-        }
-        let mut trailers = trailers(&etag, digests.crc.finalize());
+        let sums = digests.finish(length, expect_etag)?;
+        let mut trailers = sums.headers();
         if let Some(footers) = footers {
             trailers.extend((footers.make)()?);
         }
         self.feed(|| Frame::trailers(trailers.clone())).await?;
-        Ok((etag, digests.length))
+        Ok(sums)
     }
 
     /// Feeds one frame to every node; too few nodes left is an error.
@@ -301,10 +298,10 @@ impl Storing {
     }
 
     /// Waits for a quorum of answers, and a moment for the others, which are not cut off.
-    async fn conclude(mut self, etag: String, length: u64) -> Result<PutOutcome, PutError> {
+    async fn conclude(mut self, sums: Sums) -> Result<PutOutcome, PutError> {
         let (tell, mut told) = mpsc::channel(self.hops.len().max(1));
         for hop in std::mem::take(&mut self.hops) {
-            let (route, tell, etag) = (Arc::clone(&self.route), tell.clone(), etag.clone());
+            let (route, tell, etag) = (Arc::clone(&self.route), tell.clone(), sums.etag.clone());
             // A task of its own, so that a slow replica may finish after the client has its answer.
             tokio::spawn(async move {
                 let answer = hop.answer(&route).await.filter(|answer| is_sound(answer, &etag));
@@ -329,46 +326,38 @@ impl Storing {
             }
         };
         let _ = tokio::time::timeout(self.route.inner.config.post_quorum_timeout, rest).await;
-        self.outcome(&tally, etag, length)
+        outcome(&tally, self.answers, &sums)
     }
 
-    fn outcome(mut self, tally: &Tally<'_>, etag: String, length: u64) -> Result<PutOutcome, PutError> {
-        let Some(best) = tally.best() else { return Err(self.refused()) };
-        let answer = self.answers.swap_remove(best);
-        let status = match answer.status {
-            StatusCode::CONFLICT => StatusCode::ACCEPTED,
-            StatusCode::PRECONDITION_FAILED => return Err(PutError::Exists),
-            status if status.is_success() => status,
-            _ => return Err(PutError::Refused(Box::new(answer))),
-        };
-        Ok(PutOutcome { status, etag: Some(etag), length, headers: answer.headers, written: None })
-    }
-
-    /// What to say when too few nodes are ready, or agree.
-    pub(super) fn refused(mut self) -> PutError {
+    /// What to say when too few nodes are ready.
+    pub(super) fn refused(self) -> PutError {
         let mut tally = Tally::new(self.replicas);
         self.answers.iter().for_each(|answer| tally.push(answer.status.as_u16()));
-        if let Some(best) = tally.best() {
-            return PutError::Refused(Box::new(self.answers.swap_remove(best)));
-        }
-        let statuses = tally.into_statuses();
-        tracing::error!(?statuses, ready = self.hops.len(), "no quorum for an object's PUT");
-        NoAnswer { statuses }.into()
+        refused(&tally, self.answers)
     }
 }
 
-fn check_length(promised: Option<u64>, came: u64) -> Result<(), BodyError> {
-    match promised.filter(|promised| *promised != came) {
-        Some(promised) => Err(BodyError::Disconnected(format!("{came} bytes came instead of {promised}").into())),
-        None => Ok(()),
-    }
+/// What the answers mean that were tallied.
+pub(super) fn outcome(tally: &Tally<'_>, mut answers: Vec<Answer>, sums: &Sums) -> Result<PutOutcome, PutError> {
+    let Some(best) = tally.best() else { return Err(refused(tally, answers)) };
+    let answer = answers.swap_remove(best);
+    let status = match answer.status {
+        StatusCode::CONFLICT => StatusCode::ACCEPTED,
+        StatusCode::PRECONDITION_FAILED => return Err(PutError::Exists),
+        status if status.is_success() => status,
+        _ => return Err(PutError::Refused(Box::new(answer))),
+    };
+    let (etag, length) = (Some(sums.etag.clone()), sums.length);
+    Ok(PutOutcome { status, etag, length, headers: answer.headers, written: None })
 }
 
-fn trailers(etag: &str, crc: u32) -> HeaderMap {
-    let pairs = [(TRAILER_ETAG, etag.to_owned()), (TRAILER_CRC, format!("{crc:08x}"))];
-    // Hexadecimal digits are always a header's value.
-    let values = pairs.into_iter().filter_map(|(name, text)| Some((name, HeaderValue::try_from(text).ok()?)));
-    values.map(|(name, value)| (HeaderName::from_static(name), value)).collect()
+fn refused(tally: &Tally<'_>, mut answers: Vec<Answer>) -> PutError {
+    if let Some(best) = tally.best() {
+        return PutError::Refused(Box::new(answers.swap_remove(best)));
+    }
+    let statuses = tally.clone().into_statuses();
+    tracing::error!(?statuses, "no quorum for an object's PUT");
+    NoAnswer { statuses }.into()
 }
 
 /// Whether a replica has what was sent. If it found the bytes damaged on their way, or was promised to a conditional write

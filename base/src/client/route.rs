@@ -28,8 +28,10 @@ pub(super) struct Route {
     pub(super) server: &'static str,
     names: Vec<String>,
     query: Option<String>,
-    /// Rows for the device's listings, instead of a request about the target itself.
-    rows: Option<Bytes>,
+    /// What is sent, if it is short enough to be at hand.
+    payload: Bytes,
+    /// Whether it is about the listings of the whole device, instead of the target itself.
+    to_device: bool,
 }
 
 impl Route {
@@ -49,13 +51,19 @@ impl Route {
             server: target.server(),
             names: target.names().into_iter().map(str::to_owned).collect(),
             query: None,
-            rows: None,
+            payload: Bytes::new(),
+            to_device: false,
         })
     }
 
     /// The same way for a batch of rows, which goes to a device and not to a name.
     pub(super) fn with_rows(self, rows: Bytes) -> Self {
-        Self { rows: Some(rows), ..self }
+        Self { payload: rows, to_device: true, ..self }
+    }
+
+    /// The same way with something to send.
+    pub(super) fn with_payload(self, payload: Bytes) -> Self {
+        Self { payload, ..self }
     }
 
     pub(super) fn with_query(self, query: Option<&str>) -> Self {
@@ -79,9 +87,9 @@ impl Route {
     /// The request to one node.
     pub(super) fn request(&self, node: &Node, headers: HeaderMap, body: Body) -> Result<Request<Body>, NodeError> {
         let names: Vec<_> = self.names.iter().map(String::as_str).collect();
-        let path = match &self.rows {
-            Some(_) => update_path(&node.device),
-            None => backend_path(&node.device, self.partition, &names),
+        let path = match self.to_device {
+            true => update_path(&node.device),
+            false => backend_path(&node.device, self.partition, &names),
         };
         let (mark, query) = if self.query.is_some() { ("?", self.query.as_deref()) } else { ("", None) };
         let uri = format!("http://{}{path}{mark}{}", node.authority, query.unwrap_or_default());
@@ -95,8 +103,7 @@ impl Route {
     /// Asks one node and waits for the head of its answer. A node that does not give one has an error on its account.
     pub(super) async fn ask(&self, node: &Node, headers: HeaderMap, limit: Duration) -> Option<Response<Body>> {
         let started = Instant::now();
-        let body = self.rows.clone().map_or_else(body::empty, body::full);
-        let answered = match self.request(node, headers, body) {
+        let answered = match self.request(node, headers, body::full(self.payload.clone())) {
             Ok(request) => self.inner.pool.send_within(request, limit).await,
             Err(error) => Err(error),
         };
@@ -124,7 +131,7 @@ impl Route {
         if !status.is_server_error() {
             return true;
         }
-        if status.as_u16() == TOO_MANY_BACKEND_REQUESTS {
+        if status == TOO_MANY_BACKEND_REQUESTS {
             // It is busy, not broken: another node is asked, and this one again at once.
             self.inner.stats.busy(self.server);
             return false;

@@ -5,4 +5,5 @@ mod lookup;
 mod nodes;
 mod put;
 mod read;
+mod short;
 mod write;

@@ -1,5 +1,6 @@
 //! PUT, POST and DELETE without a body: to all replicas at once, answered by their quorum.
 
+use std::convert::identity;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use http::{HeaderMap, Method, StatusCode};
@@ -54,12 +55,12 @@ impl ClusterClient {
         let overrides: &[_] = if deletes_object { &DELETE_OVERRIDES } else { &[] };
         let nodes = route.nodes(target);
         let nodes = if deletes_object { nodes.near_first(NearFirst::Delete) } else { nodes };
-        let round = Round { nodes: Arc::new(Mutex::new(nodes)), route };
+        let round = Round::new(route, nodes);
         if method == Method::POST && target.is_object() {
             return round.post_object(each).await;
         }
         let mut tally = Tally::new(replicas).with_overrides(overrides);
-        let answers = round.send(each, &mut tally).await;
+        let answers = round.send(each, &mut tally, identity).await;
         choose(&tally, answers)
     }
 }
@@ -95,8 +96,9 @@ impl ClusterClient {
         let json = serde_json::to_vec(batch).map_err(|_| NoAnswer { statuses: Vec::new() })?;
         let route = Arc::new(route.with_rows(json.into()));
         let replicas = route.replicas();
-        let round = Round { nodes: Arc::new(Mutex::new(route.nodes(target))), route };
-        let answers = round.send(vec![HeaderMap::new(); replicas], &mut Tally::new(replicas)).await;
+        let nodes = route.nodes(target);
+        let round = Round::new(route, nodes);
+        let answers = round.send(vec![HeaderMap::new(); replicas], &mut Tally::new(replicas), identity).await;
         let has_all = |answer: &&Answer| {
             let said = serde_json::from_slice::<UpdateAnswer>(&answer.body).unwrap_or_default();
             let taken = said.statuses.iter().filter(|status| (200..300).contains(*status)).count();
@@ -110,14 +112,29 @@ impl ClusterClient {
 }
 
 /// One write on its way to the replicas.
-struct Round {
+pub(super) struct Round {
     route: Arc<Route>,
     nodes: Arc<Mutex<NodeIter>>,
 }
 
 impl Round {
-    /// Sends one request for each set of headers, to nodes that were not asked before, and tallies the answers.
-    async fn send(&self, each: Vec<HeaderMap>, tally: &mut Tally<'_>) -> Vec<Answer> {
+    pub(super) fn new(route: Arc<Route>, nodes: NodeIter) -> Self {
+        Self { route, nodes: Arc::new(Mutex::new(nodes)) }
+    }
+
+    /// How many nodes have been asked.
+    pub(super) fn asked(&self) -> usize {
+        self.nodes.lock().unwrap_or_else(PoisonError::into_inner).given()
+    }
+
+    /// Sends one request for each set of headers, to nodes that were not asked before, and tallies the answers as `read`
+    /// takes them.
+    pub(super) async fn send(
+        &self,
+        each: Vec<HeaderMap>,
+        tally: &mut Tally<'_>,
+        read: impl Fn(Answer) -> Answer,
+    ) -> Vec<Answer> {
         let mut answers = Vec::with_capacity(each.len());
         let (tell, mut told) = mpsc::channel(each.len().max(1));
         for headers in each {
@@ -132,11 +149,11 @@ impl Round {
         while !tally.is_decided()
             && let Some(answered) = told.recv().await
         {
-            hear(answered, &mut answers, tally);
+            hear(answered, &read, &mut answers, tally);
         }
         let rest = async {
             while let Some(answered) = told.recv().await {
-                hear(answered, &mut answers, tally);
+                hear(answered, &read, &mut answers, tally);
             }
         };
         let _ = tokio::time::timeout(self.route.inner.config.post_quorum_timeout, rest).await;
@@ -147,7 +164,7 @@ impl Round {
     async fn post_object(&self, each: Vec<HeaderMap>) -> Result<WriteOutcome, NoAnswer> {
         let replicas = each.len();
         let mut tally = Tally::new(replicas);
-        let mut answers = self.send(each.clone(), &mut tally).await;
+        let mut answers = self.send(each.clone(), &mut tally, identity).await;
         let count = |status: StatusCode| answers.iter().filter(|answer| answer.status == status).count();
         let (found, missing) = (count(StatusCode::ACCEPTED), count(StatusCode::NOT_FOUND));
         if found == 0 || found >= quorum_size(replicas) {
@@ -158,7 +175,9 @@ impl Round {
         let mut more = Tally::with_quorum(replicas + spare.len(), quorum_size(replicas));
         answers.iter().for_each(|answer| more.push(answer.status.as_u16()));
         let mut others = Tally::new(spare.len());
-        answers.extend(self.send(spare, &mut others).await.into_iter().inspect(|a| more.push(a.status.as_u16())));
+        answers.extend(
+            self.send(spare, &mut others, identity).await.into_iter().inspect(|a| more.push(a.status.as_u16())),
+        );
         match choose(&more, answers)? {
             // Somebody has it, so that it is missing cannot be the answer.
             outcome if outcome.best.status == StatusCode::NOT_FOUND => Err(NoAnswer { statuses: more.into_statuses() }),
@@ -178,8 +197,14 @@ async fn replica(route: &Route, nodes: &Mutex<NodeIter>, headers: &HeaderMap) ->
     }
 }
 
-fn hear(answered: Option<(Node, Answer)>, answers: &mut Vec<Answer>, tally: &mut Tally<'_>) {
+fn hear(
+    answered: Option<(Node, Answer)>,
+    read: impl Fn(Answer) -> Answer,
+    answers: &mut Vec<Answer>,
+    tally: &mut Tally<'_>,
+) {
     let Some((node, answer)) = answered else { return };
+    let answer = read(answer);
     // A handoff that never heard of the thing knows nothing about it.
     let knows =
         !node.is_handoff || answer.status != StatusCode::NOT_FOUND || answer.headers.contains_key(BACKEND_TIMESTAMP);

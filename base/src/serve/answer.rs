@@ -8,12 +8,7 @@ use super::connection::Peer;
 use super::{Recon, Secure, Server, Service};
 use crate::body::{self, Body};
 use crate::metrics::Metrics;
-
-/// Swift's `Too Many Backend Requests`.
-const TOO_MANY: StatusCode = match StatusCode::from_u16(crate::wire::TOO_MANY_BACKEND_REQUESTS) {
-    Ok(status) => status,
-    Err(_) => StatusCode::SERVICE_UNAVAILABLE,
-};
+use crate::wire::TOO_MANY_BACKEND_REQUESTS;
 
 pub(super) async fn answer<S: Service>(server: &Server<S>, mut request: Request<Body>, peer: Peer) -> Response<Body> {
     if let Some(response) = own_paths::<S>(&request, &server.watch.metrics) {
@@ -33,7 +28,7 @@ pub(super) async fn answer<S: Service>(server: &Server<S>, mut request: Request<
     let response = match allowed {
         true => server.service.call(request, peer.address).await,
         false => plain(
-            TOO_MANY,
+            TOO_MANY_BACKEND_REQUESTS,
             "The server is incapable of performing the requested operation due to too many requests. Slow down.",
         ),
     };

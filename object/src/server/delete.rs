@@ -72,7 +72,7 @@ pub(super) async fn commit(
     if newest != Some(ballot) {
         return Err(Refusal::Conflict(newest.unwrap_or_default()));
     }
-    location.device.queue().clone().run(move || fence::clear(&location, ballot)).await?;
+    location.device.queue().clone().go_on(move || fence::clear(&location, ballot)).await?;
     Ok(empty(StatusCode::CREATED, answered.headers().clone()))
 }
 

@@ -20,8 +20,7 @@ pub(super) fn merged(headers: &HeaderMap, trailers: &HeaderMap) -> Result<Header
     let mut merged = headers.clone();
     let announced = text(headers, header::TRAILER.as_str()).unwrap_or("");
     let is_announced = |name: &HeaderName| announced.split(',').any(|n| n.trim().eq_ignore_ascii_case(name.as_str()));
-    let is_footer =
-        |(name, _): &(&HeaderName, &HeaderValue)| *name != backend::TRAILER_ETAG && *name != backend::TRAILER_CRC;
+    let is_footer = |(name, _): &(&HeaderName, &HeaderValue)| *name != backend::BODY_ETAG && *name != backend::BODY_CRC;
     let (mut count, mut bytes) = (0, 0);
     for (name, value) in trailers.iter().filter(is_footer) {
         if !is_system(name.as_str()) || !is_announced(name) {

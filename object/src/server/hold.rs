@@ -113,11 +113,11 @@ pub(super) async fn hold(
     server: &Arc<Server>,
     token: String,
     put: Arc<Put>,
-    ready: Ready,
+    mut ready: Ready,
 ) -> Result<Response<Body>, Refusal> {
     let location = put.target.location.clone();
     let queue = location.device.queue().clone();
-    let flushed = queue.run(move || {
+    let flushed = queue.go_on(move || {
         let large = ready.staged.length() >= FLUSH_FROM_BYTES;
         if large { ready.staged.flush(&location).map(|()| ready) } else { Ok(ready) }
     });
@@ -185,7 +185,7 @@ fn name(server: &Server, token: String, hold: Hold, ballot: Timestamp) -> Result
         }
         entered => entered?,
     };
-    let Hold { put, ready: Ready { staged, mut metadata, described }, .. } = hold;
+    let Hold { put, ready: Ready { staged, mut metadata, described, .. }, .. } = hold;
     let before = match server.open(&location, ballot, true)? {
         Found::Object(object) => read::delete_at(&object.metadata),
         _ => None,

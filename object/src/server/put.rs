@@ -1,13 +1,15 @@
 //! PUT: a new version.
 //!
 //! All that can be known before the body (a newer version, an unwanted one, a full disk) is answered before the first byte
-//! of it is asked for, so a client that waits for `100 Continue` never sends it in vain. A body that comes for a conditional write
+//! of it is asked for, so a client that waits for `100 Continue` never sends it in vain. One that is short and on its way anyway is
+//! awaited first, and then all is one piece of work on the device's queue. A body that comes for a conditional write
 //! is held instead of shown ([`hold`]), whatever is there: that is asked when it is committed.
 
 use std::sync::Arc;
 
 use apus_base::body::Body;
 use apus_base::conditional::{Conditions, unquoted};
+use apus_base::fs::{DiskQueue, QueueError};
 use apus_base::timestamp::{RowTimestamps, Timestamp};
 use apus_base::wire::ObjectRow;
 use http::header::{self, HeaderMap};
@@ -22,7 +24,7 @@ use super::refusal::Refusal;
 use super::respond::{empty, insert, put_metadata};
 use super::target::{Target, text, timestamp};
 use super::update::{self, Overrides};
-use super::upload::{BodyLimits, Digest, Tail, Upload, receive};
+use super::upload::{BodyLimits, Digest, Tail, Upload, receive, receive_short};
 use crate::store::metadata::{CONTENT_LENGTH, CONTENT_TYPE, CRC, ETAG, TIMESTAMP};
 use crate::store::{Committed, Found, Location, Metadata, Staged, fence, read};
 
@@ -42,6 +44,14 @@ pub(super) struct Ready {
     pub(super) metadata: Metadata,
     /// The headers, with what came behind the body.
     pub(super) described: HeaderMap,
+    before: Option<u64>,
+}
+
+/// A version that is visible.
+struct Shown {
+    metadata: Metadata,
+    described: HeaderMap,
+    before: Option<u64>,
 }
 
 /// Answers a PUT.
@@ -54,21 +64,51 @@ pub(super) async fn put(server: Arc<Server>, request: Request<Body>) -> Result<R
     let hold = hold::token(&head.headers)?;
     let put = Arc::new(Put { target, timestamp, length, headers: head.headers, hold });
 
-    let queue = put.target.location.device.queue().clone();
-    let (worker, admitted) = (Arc::clone(&server), Arc::clone(&put));
-    let (staged, before) = queue.run(move || admit(&worker, &admitted)).await??;
-    let upload = Upload { staged, digest: Digest::announced(&put.headers) };
     let limits = BodyLimits { chunk_size: server.config.chunk_size.max(1), max_file_size: server.config.max_file_size };
-    let (upload, tail) = receive(body, upload, &queue, limits).await?;
+    let (begun, tail) = match put.comes_at_once(limits.chunk_size) {
+        true => (None, receive_short(body, limits).await?),
+        false => {
+            let queue = put.target.location.device.queue().clone();
+            let (worker, admitted) = (Arc::clone(&server), Arc::clone(&put));
+            let Begun { upload, before } = queue.run(move || admit_early(&worker, &admitted)).await??;
+            let (upload, tail) = receive(body, upload, &queue, limits).await?;
+            (Some(Begun { upload, before }), tail)
+        }
+    };
     // From here on the request runs to its end also when the proxy goes away: a version without its row in the listing
     // would be worse than an answer that nobody reads.
-    update::to_the_end(async move { store(&server, &put, upload, tail, before).await }).await
+    update::to_the_end(async move { store(&server, &put, begun, tail).await }).await
+}
+
+impl Put {
+    /// Whether the body is short, and nobody waits to be asked for it.
+    fn comes_at_once(&self, short: usize) -> bool {
+        self.length.is_some_and(|length| length <= short as u64) && !self.headers.contains_key(header::EXPECT)
+    }
+}
+
+/// A PUT that may write.
+struct Begun {
+    upload: Upload,
+    /// When the object expires that was there before.
+    before: Option<u64>,
 }
 
 /// Looks at what is there and when it expires, and makes the file. Blocking.
-fn admit(server: &Server, put: &Put) -> Result<(Staged, Option<u64>), Refusal> {
+fn admit(server: &Server, put: &Put) -> Result<Begun, Refusal> {
     let before = if put.hold.is_some() { None } else { admit_shown(server, put)? };
-    Ok((Staged::create(&put.target.location, put.length, server.config.fallocate_reserve)?, before))
+    let staged = Staged::create(&put.target.location, put.length, server.config.fallocate_reserve)?;
+    Ok(Begun { upload: Upload { staged, digest: Digest::announced(&put.headers) }, before })
+}
+
+/// As [`admit`], before the body has come. Whoever is refused by a fence may come again with a newer timestamp: better before
+/// the body than after. Blocking.
+fn admit_early(server: &Server, put: &Put) -> Result<Begun, Refusal> {
+    let begun = admit(server, put)?;
+    if put.hold.is_none() {
+        fence::enter(&put.target.location, put.timestamp)?;
+    }
+    Ok(begun)
 }
 
 fn admit_shown(server: &Server, put: &Put) -> Result<Option<u64>, Refusal> {
@@ -89,27 +129,36 @@ fn admit_shown(server: &Server, put: &Put) -> Result<Option<u64>, Refusal> {
     if newest >= put.timestamp {
         return Err(Refusal::Conflict(newest));
     }
-    // Whoever is refused by a fence may come again with a newer timestamp: better before the body than after.
-    fence::enter(location, put.timestamp)?;
     Ok(before)
+}
+
+/// Has the device do it; what is begun is not refused any more.
+async fn run<T, F>(queue: &DiskQueue, is_begun: bool, work: F) -> Result<T, QueueError>
+where
+    T: Send + 'static,
+    F: FnOnce() -> T + Send + 'static,
+{
+    if is_begun { queue.go_on(work).await } else { queue.run(work).await }
 }
 
 async fn store(
     server: &Arc<Server>,
     put: &Arc<Put>,
-    upload: Upload,
+    begun: Option<Begun>,
     tail: Tail,
-    before: Option<u64>,
 ) -> Result<Response<Body>, Refusal> {
     let queue = put.target.location.device.queue();
-    let (worker, finished) = (Arc::clone(server), Arc::clone(put));
+    let (worker, finishing) = (Arc::clone(server), Arc::clone(put));
     let described = footers::merged(&put.headers, &tail.trailers)?;
+    let is_begun = begun.is_some();
+    let finished = move || finish(&worker, &finishing, begun, &tail, described);
     if let Some(token) = put.hold.clone() {
-        let ready = queue.run(move || finish(&worker, &finished, upload, &tail, described)).await??;
+        let ready = run(queue, is_begun, finished).await??;
         return hold::hold(server, token, Arc::clone(put), ready).await;
     }
-    let committed = move || commit(&finished, finish(&worker, &finished, upload, &tail, described)?);
-    let (metadata, described) = queue.run(committed).await??;
+    let committing = Arc::clone(put);
+    let committed = move || commit(&committing, finished()?);
+    let Shown { metadata, described, before } = run(queue, is_begun, committed).await??;
     let size = metadata.content_length().unwrap_or(0);
     let after = delete_at(&put.headers).map(|at| Due { at, size, data: put.timestamp });
     let row = row(&put.target, put.timestamp, &described, &metadata);
@@ -119,15 +168,22 @@ async fn store(
     Ok(empty(StatusCode::CREATED, headers))
 }
 
-/// Writes the tail and checks the whole. Blocking.
-fn finish(server: &Server, put: &Put, mut upload: Upload, tail: &Tail, described: HeaderMap) -> Result<Ready, Refusal> {
+/// Writes the tail, or all there is, and checks the whole. Blocking.
+fn finish(
+    server: &Server,
+    put: &Put,
+    begun: Option<Begun>,
+    tail: &Tail,
+    described: HeaderMap,
+) -> Result<Ready, Refusal> {
+    let Begun { mut upload, before } = begun.map_or_else(|| admit(server, put), Ok)?;
     upload.write(&tail.chunks)?;
     let length = upload.staged.length();
     server.counters.bytes_in.inc_by(length);
     if put.length.is_some_and(|expected| expected != length) {
         return Err(Refusal::incomplete("the body is not as long as announced"));
     }
-    let (etag, crc) = upload.digest.finish(&tail.trailers)?;
+    let (etag, crc) = upload.digest.finish(&put.headers, &tail.trailers)?;
     let claimed = text(&put.headers, "etag").map(|e| unquoted(e.trim())).filter(|e| !e.is_empty());
     if claimed.is_some_and(|claimed| !claimed.eq_ignore_ascii_case(&etag)) {
         return Err(Refusal::Plain(
@@ -139,18 +195,18 @@ fn finish(server: &Server, put: &Put, mut upload: Upload, tail: &Tail, described
     if let Some(crc) = crc {
         metadata.set(CRC, format!("{crc:08x}-{etag}"));
     }
-    Ok(Ready { staged: upload.staged, metadata, described })
+    Ok(Ready { staged: upload.staged, metadata, described, before })
 }
 
 /// Makes the version visible. Blocking.
-fn commit(put: &Put, ready: Ready) -> Result<(Metadata, HeaderMap), Refusal> {
+fn commit(put: &Put, ready: Ready) -> Result<Shown, Refusal> {
     let location = &put.target.location;
     if Conditions::from_headers(&put.headers).creates_only() {
         forbid_overtaken(location)?;
     }
-    let Ready { staged, metadata, described } = ready;
+    let Ready { staged, metadata, described, before } = ready;
     match staged.commit(location, metadata.clone())? {
-        Committed::Done => Ok((metadata, described)),
+        Committed::Done => Ok(Shown { metadata, described, before }),
         Committed::Exists => Err(Refusal::Conflict(put.timestamp)),
     }
 }

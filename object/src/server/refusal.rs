@@ -4,7 +4,7 @@ use apus_base::body::{Body, BodyError};
 use apus_base::fs::QueueError;
 use apus_base::serve::plain;
 use apus_base::timestamp::Timestamp;
-use apus_base::wire::header;
+use apus_base::wire::{TOO_MANY_BACKEND_REQUESTS, header};
 use http::{HeaderValue, Response, StatusCode};
 
 use crate::store::StoreError;
@@ -73,9 +73,8 @@ impl Refusal {
             Self::Body(BodyError::TooLong(_)) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Body(_) => client_disconnect(),
             Self::Store(error) if error.is_insufficient_storage() => StatusCode::INSUFFICIENT_STORAGE,
-            Self::Store(StoreError::Changing | StoreError::Queue(QueueError::Overloaded)) => {
-                StatusCode::SERVICE_UNAVAILABLE
-            }
+            Self::Store(StoreError::Queue(QueueError::Overloaded)) => TOO_MANY_BACKEND_REQUESTS,
+            Self::Store(StoreError::Changing) => StatusCode::SERVICE_UNAVAILABLE,
             Self::Store(_) => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
@@ -89,6 +88,8 @@ impl Refusal {
             Self::Conflict(newest) if newest.is_ballot() => (Some(newest), Some(newest), Some(newest)),
             Self::Conflict(newest) => (Some(newest), None, None),
             Self::NotFound(newest) | Self::NothingMatches(newest) => (newest, None, None),
+            // Of these come many, and whoever is answered so counts them.
+            Self::Store(StoreError::Queue(QueueError::Overloaded)) => (None, None, None),
             Self::Store(error) => {
                 tracing::warn!(%error, "a request failed");
                 (None, None, None)
@@ -103,5 +104,16 @@ impl Refusal {
             }
         }
         response
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_disk_with_too_much_to_do_is_busy_and_not_broken() {
+        let status = |error: QueueError| Refusal::from(error).into_response().status().as_u16();
+        assert_eq!((status(QueueError::Overloaded), status(QueueError::Panicked)), (529, 500));
     }
 }

@@ -129,7 +129,7 @@ impl Source {
     async fn send(mut self, to: mpsc::Sender<Result<Bytes, BodyError>>, counters: Counters) {
         let queue = self.location.device.queue().clone();
         loop {
-            let read = queue.run(move || {
+            let read = queue.go_on(move || {
                 let chunk = self.read_next();
                 (self, chunk)
             });

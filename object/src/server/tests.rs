@@ -112,8 +112,8 @@ impl Node {
         files.retain(|file| !file.file_name().unwrap().to_str().unwrap().starts_with('.'));
         let mut below: Vec<_> =
             files.iter().map(|f| f.strip_prefix(&device).unwrap().to_str().unwrap().to_owned()).collect();
-        // What replication notes for itself is no file of an object.
-        below.retain(|file| !file.ends_with("/.changes"));
+        // What replication notes for itself is no file of an object, nor is the journal.
+        below.retain(|file| !file.ends_with("/.changes") && !file.starts_with("journal/"));
         below.sort();
         below
     }
@@ -285,6 +285,22 @@ async fn the_proxys_hash_is_stored_and_its_crc_checked() {
     assert!(node.files().is_empty());
     assert_eq!(put(Some(&good), &[("etag", etag)]).await, 201);
     assert_eq!(node.send("HEAD", &[], "").await.header("etag"), etag);
+}
+
+#[tokio::test]
+async fn what_is_told_of_a_short_body_before_it_counts_as_much() {
+    let node = Node::default().await;
+    let crc = format!("{:08x}", crc32fast::hash(b"hello"));
+    let etag = ("x-backend-etag", "0123456789abcdef0123456789abcdef");
+    let put = async |told: &[(&str, &str)]| {
+        let headers = [&[("x-timestamp", "1"), ("content-type", "a/b"), ("content-length", "5")], told].concat();
+        node.try_send("PUT", "/d1/7/a/c/o", &headers, body::full("hello")).await.unwrap().status
+    };
+    assert_eq!(put(&[etag, ("x-backend-crc32", "00000000")]).await, 503);
+    assert_eq!(put(&[("x-backend-etag", "../"), ("x-backend-crc32", &crc)]).await, 400);
+    assert!(node.files().is_empty());
+    assert_eq!(put(&[etag, ("x-backend-crc32", &crc)]).await, 201);
+    assert_eq!(node.send("HEAD", &[], "").await.header("etag"), etag.1);
 }
 
 #[tokio::test]

@@ -82,7 +82,7 @@ async fn keep(server: &Arc<Server>, target: &Target, update: RowUpdate) -> Resul
     let hash = server.cluster.hash_path.object(&update.account, &update.container, &update.row.name);
     let timestamp = newest(&update.row);
     let kept = move || pending::write(&location.device, location.policy, &hash, timestamp, &Pending::new(update));
-    queue.run(kept).await??;
+    queue.go_on(kept).await??;
     server.counters.async_pendings.inc();
     Ok(())
 }

@@ -1,7 +1,8 @@
 //! The body of a PUT on its way to the disk.
 //!
 //! Chunks are gathered to the size that the disk likes; while one is written the next is gathered, so two are in memory at
-//! most. A proxy that hashes the body itself announces trailers with the MD5 and a CRC-32; then only the CRC is computed here.
+//! most. A proxy that hashes the body itself tells the MD5 and a CRC-32 in headers, or announces them as trailers; then only the
+//! CRC is computed here.
 
 use apus_base::body::{Body, BodyError};
 use apus_base::fs::DiskQueue;
@@ -28,16 +29,18 @@ pub(super) struct Upload {
 pub(super) enum Digest {
     /// Its MD5, which becomes the ETag.
     Md5(Box<Md5>),
-    /// Its CRC-32, since the proxy tells the MD5.
+    /// Its CRC-32, since the proxy tells both.
     Crc(crc32fast::Hasher),
 }
 
 impl Digest {
-    /// What the request's headers announce.
+    /// What the request's headers tell or announce.
     pub(super) fn announced(headers: &HeaderMap) -> Self {
         let announced = text(headers, "trailer").unwrap_or("");
-        let has = |name: &str| announced.split(',').any(|t| t.trim().eq_ignore_ascii_case(name));
-        if has(backend::TRAILER_ETAG) && has(backend::TRAILER_CRC) {
+        let has = |name: &str| {
+            headers.contains_key(name) || announced.split(',').any(|t| t.trim().eq_ignore_ascii_case(name))
+        };
+        if has(backend::BODY_ETAG) && has(backend::BODY_CRC) {
             Self::Crc(crc32fast::Hasher::new())
         } else {
             Self::Md5(Box::default())
@@ -51,23 +54,22 @@ impl Digest {
         }
     }
 
-    /// The ETag: computed, or told by the trailers and vouched for by their CRC, which is given too.
-    pub(super) fn finish(self, trailers: &HeaderMap) -> Result<(String, Option<u32>), Refusal> {
+    /// The ETag: computed, or told and vouched for by the CRC, which is given too.
+    pub(super) fn finish(self, headers: &HeaderMap, trailers: &HeaderMap) -> Result<(String, Option<u32>), Refusal> {
         let crc = match self {
             Self::Md5(md5) => return Ok((hex(&md5.finalize()), None)),
             Self::Crc(crc) => crc.finalize(),
         };
-        let trailer = |name: &str| {
-            text(trailers, name)
-                .map(str::trim)
-                .ok_or_else(|| Refusal::incomplete("the announced trailers did not arrive"))
+        let told = |name: &str| {
+            let told = text(trailers, name).or_else(|| text(headers, name));
+            told.map(str::trim).ok_or_else(|| Refusal::incomplete("the announced trailers did not arrive"))
         };
-        let (etag, told) = (trailer(backend::TRAILER_ETAG)?, trailer(backend::TRAILER_CRC)?);
+        let (etag, told) = (told(backend::BODY_ETAG)?, told(backend::BODY_CRC)?);
         if etag.len() != 32 || !etag.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f')) {
-            return Err(Refusal::bad_request("the trailer X-Backend-Etag is not an MD5"));
+            return Err(Refusal::bad_request("X-Backend-Etag is not an MD5"));
         }
         if u32::from_str_radix(told, 16) != Ok(crc) {
-            let text = "the body was damaged on its way: its CRC-32 is not the one in the trailer".to_owned();
+            let text = "the body was damaged on its way: its CRC-32 is not the one that was told".to_owned();
             return Err(Refusal::Plain(StatusCode::SERVICE_UNAVAILABLE, text));
         }
         Ok((etag.to_owned(), Some(crc)))
@@ -82,7 +84,7 @@ impl Upload {
     }
 
     async fn write_queued(mut self, queue: &DiskQueue, chunks: Vec<Bytes>) -> Result<Self, Refusal> {
-        let written = queue.run(move || self.write(&chunks).map(|()| self)).await?;
+        let written = queue.go_on(move || self.write(&chunks).map(|()| self)).await?;
         Ok(written?)
     }
 }
@@ -99,6 +101,13 @@ pub(super) struct Tail {
 pub(super) struct BodyLimits {
     pub(super) chunk_size: usize,
     pub(super) max_file_size: u64,
+}
+
+/// Receives a body that is said to be no longer than a chunk.
+pub(super) async fn receive_short(mut body: Body, limits: BodyLimits) -> Result<Tail, Refusal> {
+    let mut left = limits.max_file_size.min(limits.chunk_size as u64);
+    let short = gather(&mut body, BodyLimits { chunk_size: usize::MAX, ..limits }, &mut left).await?;
+    Ok(short.tail)
 }
 
 /// Receives a body and writes all of it but its tail.

@@ -8,6 +8,7 @@ use http::{HeaderValue, Method};
 
 use super::Write;
 use super::primaries::{Primaries, Wait};
+use crate::client::digests::Sums;
 use crate::client::hop::{self, Hop, Opened};
 use crate::client::put::{PutError, PutObject, Storing, is_sound, put_headers};
 use crate::client::route::{Route, with_policy};
@@ -37,7 +38,7 @@ impl Primaries<'_> {
         if storing.hops.len() < storing.needed {
             return Err(storing.refused());
         }
-        let (etag, length) = storing.stream(put).await?;
+        let Sums { etag, length, .. } = storing.stream(put).await?;
         let holders = self.holders(&mut storing, &etag).await;
         if holders.iter().filter(|holds| **holds).count() < storing.needed {
             return Err(storing.refused());

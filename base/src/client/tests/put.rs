@@ -54,16 +54,17 @@ async fn assert_given_up(fake: &Fake, nodes: usize) {
 #[tokio::test]
 async fn every_replica_gets_the_bytes_and_their_checksums() {
     let fake = Fake::start(vec![Verb::Takes; 3]).await;
-    let body = PutObject { length: Some(DATA.len() as u64), ..put(&fake, body::full(DATA)) };
+    let long = Bytes::from(vec![7; 64 * 1024 + 1]);
+    let body = PutObject { length: Some(long.len() as u64), ..put(&fake, body::full(long.clone())) };
     let outcome = fake.client.put_object(body).await.unwrap();
-    assert_eq!((outcome.status.as_u16(), outcome.length), (201, DATA.len() as u64));
-    assert_eq!(outcome.etag.unwrap(), hex(DATA.as_bytes()));
+    assert_eq!((outcome.status.as_u16(), outcome.length), (201, long.len() as u64));
+    assert_eq!(outcome.etag.unwrap(), hex(&long));
     let seen = fake.wait_seen(3).await;
     for seen in &seen {
-        assert_eq!((seen.method.as_str(), seen.body.as_deref()), ("PUT", Ok(DATA.as_bytes())));
-        assert_eq!(seen.trailers["x-backend-etag"], hex(DATA.as_bytes()));
-        assert_eq!(seen.trailers["x-backend-crc32"], format!("{:08x}", crc32fast::hash(DATA.as_bytes())));
-        assert_eq!(seen.headers["x-backend-obj-content-length"], DATA.len().to_string());
+        assert_eq!((seen.method.as_str(), seen.body.as_ref()), ("PUT", Ok(&long)));
+        assert_eq!(seen.trailers["x-backend-etag"], hex(&long));
+        assert_eq!(seen.trailers["x-backend-crc32"], format!("{:08x}", crc32fast::hash(&long)));
+        assert_eq!(seen.headers["x-backend-obj-content-length"], long.len().to_string());
         assert_eq!(seen.headers[header::EXPECT], "100-continue");
         assert!(!seen.headers.contains_key(header::CONTENT_LENGTH));
     }
@@ -162,8 +163,8 @@ async fn a_sender_that_stalls_or_leaves_stores_nothing() {
     assert_given_up(&fake, 3).await;
 
     let fake = Fake::start(vec![Verb::Takes; 3]).await;
-    let short = PutObject { length: Some(DATA.len() as u64 + 1), ..put(&fake, body::full(DATA)) };
-    let error = fake.client.put_object(short).await.unwrap_err();
+    let too_few = PutObject { length: Some(1 << 20), ..put(&fake, body::full(DATA)) };
+    let error = fake.client.put_object(too_few).await.unwrap_err();
     assert!(matches!(error, PutError::Body(BodyError::Disconnected(_))), "{error}");
     assert_given_up(&fake, 3).await;
 }
