@@ -126,6 +126,8 @@ pub struct Config {
     pub require_proxy_protocol: bool,
     /// Most connections from clients at once; further ones wait.
     pub max_clients: usize,
+    /// Requests worked on at once; 0 means 64 for each core. Further ones wait for a second at most, then they get 503.
+    pub max_requests: usize,
     /// How long a client may pause while it sends a head or a body, in seconds; then it gets 408.
     pub client_timeout: u64,
     /// How long requests in flight may go on after the process was asked to stop, in seconds.
@@ -234,6 +236,7 @@ impl Default for Config {
             http2: true,
             require_proxy_protocol: false,
             max_clients: limits.connections,
+            max_requests: 0,
             client_timeout: limits.patience.as_secs(),
             grace: limits.grace.as_secs(),
         }

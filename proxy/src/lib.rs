@@ -4,6 +4,7 @@
 //! The way of a request: [`pipeline`] (one list of steps, in `middleware/`) → a face (`swift/`) → an operation (`ops/`)
 //! → the cluster's client.
 
+pub mod admission;
 pub mod auth;
 pub mod config;
 pub mod constraints;
@@ -31,6 +32,7 @@ use apus_base::cluster::Cluster;
 use apus_base::crypto::Keymaster;
 use apus_base::serve::{Front, Service, Tls, Watch};
 
+use admission::Admission;
 use auth::Auth;
 pub use config::{Config, InvalidConfig};
 use middleware::name_check::NameCheck;
@@ -58,6 +60,8 @@ pub struct Proxy {
     pub notifications: Arc<Lanes>,
     /// What paths may not hold.
     pub name_check: Option<Arc<NameCheck>>,
+    /// How many requests are worked on at once.
+    pub admission: Arc<Admission>,
     /// What stands before HTTP on the public port.
     pub front: Front,
 }
@@ -75,6 +79,7 @@ impl Proxy {
         let keymaster = Arc::new(Keymaster::new(&config.encryption)?);
         let cluster = Arc::clone(client.cluster());
         let ratelimit = Arc::new(Ratelimit::new(&config.ratelimit)?);
+        let admission = Admission::new(config.max_requests, config.max_clients);
         let name_check = NameCheck::new(&config.name_check)?.map(Arc::new);
         let tls = config.tls.clone().map(|files| Tls::load(files, config.http2)).transpose()?.map(Arc::new);
         let front = Front { tls, require_proxy_protocol: config.require_proxy_protocol, http2: config.http2 };
@@ -88,6 +93,7 @@ impl Proxy {
             ratelimit,
             notifications,
             name_check,
+            admission,
             front,
         })
     }
@@ -96,6 +102,7 @@ impl Proxy {
 /// Serves clients until `shutdown` is cancelled, then finishes the requests in flight.
 pub async fn serve(proxy: Arc<Proxy>, watch: Watch, listener: TcpListener, shutdown: CancellationToken) {
     let (limits, front) = (proxy.config.limits(), proxy.front.clone());
+    proxy.admission.register(&watch.metrics);
     apus_base::serve::serve_public(listener, proxy, watch, limits, front, shutdown).await;
 }
 

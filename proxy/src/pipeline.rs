@@ -13,9 +13,9 @@ use apus_base::body::Body;
 use crate::Proxy;
 use crate::context::{self, Context};
 use crate::middleware::{
-    access_log, catch_errors, container_sync, cors, crossdomain, domain_remap, etag_quoter, formpost, gatekeeper,
-    healthcheck, info, list_endpoints, listing_formats, name_check, ratelimit, read_only, request_line, staticweb,
-    tempauth, tempurl,
+    access_log, admission, catch_errors, container_sync, cors, crossdomain, domain_remap, etag_quoter, formpost,
+    gatekeeper, healthcheck, info, list_endpoints, listing_formats, name_check, ratelimit, read_only, request_line,
+    staticweb, tempauth, tempurl,
 };
 
 /// The future of a response.
@@ -36,6 +36,8 @@ const STEPS: &[Step] = &[
     request_line::step,
     // Load balancers and the curious have no token.
     healthcheck::step,
+    // Before all that costs something, a look at who asks included, and behind what makes a refusal an answer like any other.
+    admission::step,
     // Who signs in S3's way is answered by that face, whatever the path would mean to the steps below.
     crate::s3::step,
     crossdomain::step,

@@ -2,6 +2,7 @@
 
 pub mod accept;
 pub mod access_log;
+pub mod admission;
 pub mod catch_errors;
 pub mod container_sync;
 pub mod cors;

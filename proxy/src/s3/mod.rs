@@ -63,7 +63,7 @@ use code::Code;
 pub use config::Config;
 use fault::Fault;
 use payload::Payload;
-pub use step::step;
+pub use step::{refuse, step};
 use xml::{Node, Xml};
 
 /// A request whose sender is known.

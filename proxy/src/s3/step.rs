@@ -32,14 +32,36 @@ pub fn step<'a>(proxy: &'a Proxy, request: Request<Body>, next: Next<'a>) -> Ans
         return Box::pin(show(proxy, parts, site));
     }
     let form = post::boundary(&parts, &proxy.config.s3);
-    if form.is_none() && !is_signed(&parts) && !names_account(&parts, &proxy.config.s3) {
+    if form.is_none() && !is_ours(proxy, &parts) {
         return next.run(Request::from_parts(parts, body));
     }
     Box::pin(answer(proxy, parts, body, form))
 }
 
+/// Whether this face is asked, by something else than a form.
+fn is_ours(proxy: &Proxy, parts: &Parts) -> bool {
+    is_signed(parts) || names_account(parts, &proxy.config.s3)
+}
+
+/// What a client of this face is told that is refused before the step; `None` for those of the other, and of sites.
+pub fn refuse(proxy: &Proxy, parts: &Parts, fault: Fault) -> Option<Response<Body>> {
+    let config = &proxy.config.s3;
+    let is_form = || post::boundary(parts, config).is_some();
+    if !config.enabled || Site::of(parts, config).is_some() || !(is_ours(proxy, parts) || is_form()) {
+        return None;
+    }
+    let trans_id = trans_id(parts);
+    let mut response = fault.into_response(&trans_id);
+    finish(&parts.method, &trans_id, &mut response);
+    Some(response)
+}
+
+fn trans_id(parts: &Parts) -> String {
+    parts.extensions.get::<Context>().map(|context| context.trans_id.clone()).unwrap_or_default()
+}
+
 async fn show(proxy: &Proxy, mut parts: Parts, site: Site) -> Response<Body> {
-    let trans_id = parts.extensions.get::<Context>().map(|context| context.trans_id.clone()).unwrap_or_default();
+    let trans_id = trans_id(&parts);
     let mut response = website::serve(proxy, &mut parts, &site, &trans_id).await;
     finish(&parts.method, &trans_id, &mut response);
     response
@@ -58,7 +80,7 @@ fn finish(method: &Method, trans_id: &str, response: &mut Response<Body>) {
 }
 
 async fn answer(proxy: &Proxy, mut parts: Parts, body: Body, form: Option<String>) -> Response<Body> {
-    let trans_id = parts.extensions.get::<Context>().map(|context| context.trans_id.clone()).unwrap_or_default();
+    let trans_id = trans_id(&parts);
     let expects = parts.headers.contains_key(EXPECT) && !has_body(&parts);
     let done = match form {
         _ if cors::is_preflight(&parts) => cors::preflight(proxy, &parts).await,

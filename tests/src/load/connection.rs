@@ -28,6 +28,8 @@ pub(super) struct Head {
     /// `Content-Length`; without it, the body comes in chunks.
     pub(super) length: Option<usize>,
     pub(super) etag: Option<[u8; 32]>,
+    /// `Retry-After`, in seconds.
+    pub(super) retry_after: Option<usize>,
 }
 
 impl Connection {
@@ -62,11 +64,12 @@ impl Connection {
         let mut headers = [httparse::EMPTY_HEADER; MOST_HEADERS];
         let mut answer = httparse::Response::new(&mut headers);
         answer.parse(&self.line).map_err(|e| e.to_string())?;
-        let mut head = Head { status: answer.code.unwrap_or_default(), length: None, etag: None };
+        let mut head = Head { status: answer.code.unwrap_or_default(), length: None, etag: None, retry_after: None };
         for header in answer.headers.iter() {
             match header.name {
                 name if name.eq_ignore_ascii_case("content-length") => head.length = number(header.value, 10),
                 name if name.eq_ignore_ascii_case("etag") => head.etag = etag(header.value),
+                name if name.eq_ignore_ascii_case("retry-after") => head.retry_after = number(header.value, 10),
                 name if name.eq_ignore_ascii_case("connection") => self.kept = header.value != b"close",
                 _ => {}
             }
@@ -92,7 +95,8 @@ impl Connection {
         }
     }
 
-    async fn take(&mut self, length: usize, see: &mut impl FnMut(&[u8])) -> Result<usize, String> {
+    /// Shows so many bytes, piece by piece.
+    pub(super) async fn take(&mut self, length: usize, see: &mut impl FnMut(&[u8])) -> Result<usize, String> {
         let mut left = length;
         while left > 0 {
             let bytes = self.stream.fill_buf().await.map_err(|e| e.to_string())?;

@@ -2,6 +2,7 @@
 
 use std::io::Write as _;
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use serde_json::Value;
 
@@ -10,7 +11,7 @@ use super::connection::{Connection, Head, PIECE};
 use crate::Session;
 
 /// One request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Ask {
     /// Stores the object of that number.
     Put(u64),
@@ -24,6 +25,14 @@ pub enum Ask {
     Page(usize),
 }
 
+/// What a request came to.
+pub(super) enum Answered {
+    /// What it should, and so many bytes of an object or a listing were moved.
+    Done(usize),
+    /// 503: there is too much to do, and one may come back after so long.
+    Refused(Duration),
+}
+
 /// Objects of one size, named by their numbers.
 pub struct Objects {
     address: SocketAddr,
@@ -32,6 +41,8 @@ pub struct Objects {
     /// What comes after it.
     rest: String,
     body: Body,
+    /// What an object is called below the path.
+    name: fn(u64) -> String,
     pages: Vec<Page>,
 }
 
@@ -45,7 +56,13 @@ impl Objects {
     /// Objects below a path, which is a container and maybe the beginning of a name.
     pub fn new(session: &Session, path: &str, body: Body) -> Self {
         let rest = format!(" HTTP/1.1\r\nHost: {}\r\nX-Auth-Token: {}\r\n", session.address, session.token);
-        Self { address: session.address, path: session.target(path), rest, body, pages: Vec::new() }
+        Self { address: session.address, path: session.target(path), rest, body, name: eight_digits, pages: Vec::new() }
+    }
+
+    /// With other names than the numbers in eight digits; they need no percent-encoding.
+    #[must_use]
+    pub fn named(self, name: fn(u64) -> String) -> Self {
+        Self { name, ..self }
     }
 
     /// Reads a listing and remembers it, for [`Ask::Page`], when it lists exactly these: names, and the
@@ -82,13 +99,20 @@ impl Objects {
         self.body.len()
     }
 
-    /// Sends a request and checks its answer; how many bytes of an object or a listing were moved.
-    pub(super) async fn exchange(&self, connection: &mut Connection, ask: Ask) -> Result<usize, String> {
+    /// Sends a request and checks its answer.
+    pub(super) async fn exchange(&self, connection: &mut Connection, ask: Ask) -> Result<Answered, String> {
         let sent = self.send(connection, ask).await;
         // Who refuses a body may do so before its end; that answer tells more than the broken connection.
         let head = connection.head().await.map_err(|fault| sent.err().unwrap_or(fault));
         let answered = match head {
-            Ok(head) => self.check(connection, ask, &head).await,
+            Ok(Head { status: 503, retry_after: Some(seconds), length: Some(length), .. }) => {
+                let length = if matches!(ask, Ask::Head(_)) { 0 } else { length };
+                connection
+                    .take(length, &mut |_| ())
+                    .await
+                    .map(|_| Answered::Refused(Duration::from_secs(seconds as u64)))
+            }
+            Ok(head) => self.check(connection, ask, &head).await.map(Answered::Done),
             Err(fault) => Err(fault),
         };
         answered.map_err(|fault| format!("{ask:?}: {fault}"))
@@ -108,12 +132,12 @@ impl Objects {
 
     fn write_head(&self, output: &mut Vec<u8>, ask: Ask) {
         output.clear();
-        let (path, rest, length) = (&self.path, &self.rest, self.body.len());
+        let (path, rest, name, length) = (&self.path, &self.rest, self.name, self.body.len());
         let written = match ask {
-            Ask::Put(number) => write!(output, "PUT {path}/{number:08}{rest}Content-Length: {length}\r\n\r\n"),
-            Ask::Get(number) => write!(output, "GET {path}/{number:08}{rest}\r\n"),
-            Ask::Head(number) => write!(output, "HEAD {path}/{number:08}{rest}\r\n"),
-            Ask::Delete(number) => write!(output, "DELETE {path}/{number:08}{rest}\r\n"),
+            Ask::Put(number) => write!(output, "PUT {path}/{}{rest}Content-Length: {length}\r\n\r\n", name(number)),
+            Ask::Get(number) => write!(output, "GET {path}/{}{rest}\r\n", name(number)),
+            Ask::Head(number) => write!(output, "HEAD {path}/{}{rest}\r\n", name(number)),
+            Ask::Delete(number) => write!(output, "DELETE {path}/{}{rest}\r\n", name(number)),
             Ask::Page(page) => write!(output, "GET {path}?{}{rest}\r\n", self.pages[page].query),
         };
         written.expect("memory takes everything");
@@ -149,6 +173,10 @@ impl Objects {
             }
         }
     }
+}
+
+fn eight_digits(number: u64) -> String {
+    format!("{number:08}")
 }
 
 /// Holds a body against what it should be.

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use super::Ask;
+
 /// How requests were answered.
 #[derive(Clone, Debug, Default)]
 pub struct Outcome {
@@ -9,6 +11,10 @@ pub struct Outcome {
     pub took: Duration,
     /// How long each request took, in order; those that failed are not among them.
     pub latencies: Vec<Duration>,
+    /// What was refused with 503 and `Retry-After`, and how long that took. Only [`offer`](super::offer) takes that for an answer.
+    pub refused: Vec<(Ask, Duration)>,
+    /// Right answers to an offer that came after its time; no part of the figures.
+    pub late: usize,
     /// Bytes of bodies that were moved.
     pub bytes: u64,
     /// Answers that were not what they should be, and requests without any.
@@ -61,6 +67,8 @@ impl Outcome {
         self.took += other.took;
         self.latencies.extend(other.latencies);
         self.latencies.sort_unstable();
+        self.refused.extend(other.refused);
+        self.late += other.late;
         self.bytes += other.bytes;
         self.failures += other.failures;
         self.first_failure = self.first_failure.take().or(other.first_failure);
