@@ -109,7 +109,7 @@ enum Prepared {
     Already(Kept),
 }
 
-fn prepare(file: Received) -> Result<Prepared, StoreError> {
+fn prepare(mut file: Received) -> Result<Prepared, StoreError> {
     // Also moves what is damaged there out of the way.
     if let Found::Collision = read::open(&file.location, clock::now(), true, Finder::Replication)? {
         return Ok(Prepared::Already(Kept::Collision));
@@ -117,6 +117,7 @@ fn prepare(file: Received) -> Result<Prepared, StoreError> {
     if !is_news(&file.location, &file.name)? {
         return Ok(Prepared::Already(Kept::Done));
     }
+    file.staged.end()?;
     attributes::write(file.staged.tmp.file(), &file.metadata, file.staged.length())?;
     let dirs = make_folder(&file.location)?;
     let _mark = index::mark(&file.location)?;
@@ -184,5 +185,5 @@ fn flush_names(device: &Device, steps: &[(usize, Step)]) -> std::io::Result<()> 
     if steps.len() > FEW {
         return device.flush_all();
     }
-    steps.iter().try_for_each(|(_, step)| device.flush_dir(&step.dirs.path))
+    steps.iter().try_for_each(|(_, step)| device.flush_name(step.file.staged.tmp.file(), &step.dirs.path))
 }
