@@ -259,8 +259,10 @@ impl Node {
         let (devices, cluster) = (Arc::clone(&self.devices), Arc::clone(&self.cluster));
         let config = self.config.object.clone();
         let watch = Watch { metrics, recon: Some(self.recon_of(Role::Object, address)) };
+        let (journaled, journal_bytes) = (Arc::clone(&self.devices), config.journal_bytes);
         let serving = apus_object::serve(config, devices, cluster, watch, listener, shutdown.clone());
         Ok(async move {
+            apus_object::open_journals(&journaled, journal_bytes).await;
             let repairing = async {
                 if let Some(repairer) = repairer {
                     repairer.run(&shutdown).await;
@@ -269,6 +271,7 @@ impl Node {
             let auditing = async { tokio::join!(audits[0].run(&shutdown), audits[1].run(&shutdown)) };
             let passes = async { tokio::join!(updater.run(&shutdown), expirer.run(&shutdown), repairing, auditing) };
             tokio::join!(serving, replication.run(&shutdown), passes);
+            apus_object::close_journals(&journaled).await;
         })
     }
 

@@ -11,10 +11,13 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
-    /// Threads that work on one device at the same time.
+    /// Threads that work on one device at the same time: so many short versions are flushed together, and so many reads are open.
     pub disk_threads: usize,
     /// Bytes read from or written to a disk at once; a request holds up to three of these in memory.
     pub chunk_size: usize,
+    /// Bytes of each of the two files of a device's journal, less on a small device; 0 for no journal: then every version is flushed
+    /// by itself.
+    pub journal_bytes: u64,
     /// How much of a device stays free: bytes, or a share such as "1%".
     pub fallocate_reserve: Reserve,
     /// The longest body, in bytes.
@@ -58,8 +61,9 @@ const ALLOWED_HEADERS: [&str; 9] = [
 impl Default for Config {
     fn default() -> Self {
         Self {
-            disk_threads: 4,
+            disk_threads: 16,
             chunk_size: 256 * 1024,
+            journal_bytes: 32 * 1024 * 1024,
             fallocate_reserve: Reserve::default(),
             // Swift's: 5 GiB, and two bytes more.
             max_file_size: 5 * 1024 * 1024 * 1024 + 2,

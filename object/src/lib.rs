@@ -12,5 +12,5 @@ pub mod store;
 
 pub use config::Config;
 pub use replication::{Receiver, outgoing, pace, repair};
-pub use server::{StartError, check_device, serve};
+pub use server::{StartError, check_device, close_journals, open_journals, serve};
 pub use store::{CRASH_POINTS, RECEIVE_CRASH_POINTS};

@@ -15,6 +15,9 @@ const WRITES: usize = 40;
 enum Write {
     Create,
     Overwrite,
+    /// Of a body that goes through the devices' journals.
+    CreateShort,
+    OverwriteShort,
     /// With `If-None-Match: *`.
     CreateOnly,
     Post,
@@ -32,18 +35,19 @@ fn name(i: usize) -> String {
     format!("crash/{i}")
 }
 
-/// Not a multiple of any buffer, and longer than one.
-fn body(i: usize, version: u64) -> Vec<u8> {
-    bytes(1000 * version + i as u64, 70_000 + i)
-}
-
 impl Write {
+    /// Not a multiple of any buffer, and longer than one unless it is to be short.
+    fn body(self, i: usize, version: u64) -> Vec<u8> {
+        let length = if matches!(self, Self::CreateShort | Self::OverwriteShort) { 5_000 } else { 70_000 };
+        bytes(1000 * version + i as u64, length + i)
+    }
+
     /// What is there before.
     fn prepare(self, session: &Session) {
         session.make("crash");
-        if !matches!(self, Self::Create | Self::CreateOnly) {
+        if !matches!(self, Self::Create | Self::CreateShort | Self::CreateOnly) {
             for i in 0..WRITES {
-                session.put(&name(i)).body(body(i, 1)).header("X-Object-Meta-Version", "1").send().expect(201);
+                session.put(&name(i)).body(self.body(i, 1)).header("X-Object-Meta-Version", "1").send().expect(201);
             }
         }
     }
@@ -51,8 +55,10 @@ impl Write {
     /// Does it, and whether it was acknowledged.
     fn act(self, session: &Session, i: usize) -> bool {
         let request = match self {
-            Self::Create | Self::Overwrite => session.put(&name(i)).body(body(i, 2)),
-            Self::CreateOnly => session.put(&name(i)).body(body(i, 2)).header("If-None-Match", "*"),
+            Self::Create | Self::Overwrite | Self::CreateShort | Self::OverwriteShort => {
+                session.put(&name(i)).body(self.body(i, 2))
+            }
+            Self::CreateOnly => session.put(&name(i)).body(self.body(i, 2)).header("If-None-Match", "*"),
             Self::Post => session.post(&name(i)),
             Self::Delete => session.delete(&name(i)),
         };
@@ -63,13 +69,13 @@ impl Write {
     /// Which state an object is in.
     fn state(self, session: &Session, i: usize) -> State {
         let old = match self {
-            Self::Create | Self::CreateOnly => None,
-            _ => Some((body(i, 1), "1".to_owned())),
+            Self::Create | Self::CreateShort | Self::CreateOnly => None,
+            _ => Some((self.body(i, 1), "1".to_owned())),
         };
         let new = match self {
-            Self::Create | Self::CreateOnly | Self::Overwrite => Some((body(i, 2), "2".into())),
-            Self::Post => Some((body(i, 1), "2".into())),
+            Self::Post => Some((self.body(i, 1), "2".into())),
             Self::Delete => None,
+            _ => Some((self.body(i, 2), "2".into())),
         };
         match read(session, i) {
             found if found == new => State::New,
@@ -84,11 +90,9 @@ impl Write {
             return self == Self::CreateOnly;
         }
         match self {
-            Self::Create | Self::CreateOnly | Self::Overwrite => {
-                !point.starts_with("object.post.") && !point.starts_with("object.delete.")
-            }
             Self::Post => !point.starts_with("object.put.") && !point.starts_with("object.delete."),
             Self::Delete => !point.starts_with("object.put.") && !point.starts_with("object.post."),
+            _ => !point.starts_with("object.post.") && !point.starts_with("object.delete."),
         }
     }
 }
@@ -159,6 +163,16 @@ fn power_cuts(write: Write) {
 #[test]
 fn power_cuts_while_objects_are_created() {
     power_cuts(Write::Create);
+}
+
+#[test]
+fn power_cuts_while_short_objects_are_created() {
+    power_cuts(Write::CreateShort);
+}
+
+#[test]
+fn power_cuts_while_short_objects_are_overwritten() {
+    power_cuts(Write::OverwriteShort);
 }
 
 #[test]

@@ -92,7 +92,7 @@ impl Device {
         self.flush_file(tmp.file())?;
         match tmp.link(path) {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
-            linked => linked,
+            linked => linked.and_then(|()| self.flush_name(tmp.file(), &dirs.path)),
         }
     }
 

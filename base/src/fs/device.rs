@@ -8,14 +8,15 @@ use std::collections::{HashMap, HashSet};
 use std::fs::File;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 
 use prometheus_client::metrics::counter::Counter;
 
 use super::aside::Bell;
 use super::changes::KnownChanges;
 use super::dirs::{DurableDirs, NewDirs};
-use super::ordered::keeps_order;
+use super::journal::Journal;
+use super::ordered::Reach;
 use super::queue::DiskQueue;
 use super::writers::Writers;
 
@@ -31,6 +32,7 @@ pub struct Device {
     changes: KnownChanges,
     pub(super) writers: Arc<Writers>,
     pub(super) bell: Bell,
+    pub(super) journal: OnceLock<Option<Journal>>,
 }
 
 /// Why a device cannot serve.
@@ -101,12 +103,13 @@ impl Devices {
         let device = Arc::new(Device {
             name: name.to_owned(),
             queue: DiskQueue::new(self.queue_threads),
-            dirs: DurableDirs::new(self.flushes.clone(), keeps_order(&path)),
+            dirs: DurableDirs::new(self.flushes.clone(), Reach::of(&path)),
             path,
             identity,
             changes: KnownChanges::default(),
             writers: Arc::default(),
             bell: self.bell.clone(),
+            journal: OnceLock::new(),
         });
         open.insert(name.to_owned(), Arc::clone(&device));
         Ok(device)
@@ -213,6 +216,20 @@ impl Device {
         File::open(path)?.sync_all()
     }
 
+    /// Flushes a file's new name in a folder to stable storage; the file itself was flushed when it had none. Blocking.
+    ///
+    /// Without a journal the disk would have the name of a file without names: that it has one now is in the file's own inode,
+    /// and a check after a power cut would throw both away.
+    ///
+    /// # Errors
+    /// As [`Device::flush_dir`].
+    pub fn flush_name(&self, file: &File, folder: &Path) -> std::io::Result<()> {
+        if self.dirs.reach() == Reach::New {
+            self.flush_file(file)?;
+        }
+        self.flush_dir(folder)
+    }
+
     /// Flushes the whole filesystem of the device to stable storage: for many files at once, where a flush of each would
     /// take longer. A device is a filesystem of its own, so little else is waiting there. Blocking.
     ///
@@ -227,7 +244,7 @@ impl Device {
         &self.changes
     }
 
-    fn flushes(&self) -> &Counter {
+    pub(super) fn flushes(&self) -> &Counter {
         self.dirs.flushes()
     }
 

@@ -3,8 +3,8 @@
 //! A file is durable only when every folder on the way to it is, and a folder is when the one it was made in was
 //! flushed after that. That it exists says nothing: another request may have made it just now, or a process that was
 //! killed before it flushed. So a device remembers which folders it has seen flushed since it was opened, and flushes the
-//! parents of all others once. Where the filesystem keeps the [order](super::ordered) of these things, whoever flushes the folder
-//! that they work in has flushed all that lead to it.
+//! parents of all others once. On some filesystems a flush of the folder that somebody works in [reaches](super::ordered) those that
+//! lead to it; then that is left to it.
 
 use std::collections::HashSet;
 use std::fs::File;
@@ -14,6 +14,8 @@ use std::sync::{Mutex, PoisonError};
 
 use prometheus_client::metrics::counter::Counter;
 
+use super::ordered::Reach;
+
 /// Folders remembered; when more are met all are forgotten, which costs one flush each. About 2 MB for each device.
 const MAX_KNOWN: usize = 16 * 1024;
 
@@ -22,8 +24,8 @@ const MAX_KNOWN: usize = 16 * 1024;
 pub(super) struct DurableDirs {
     known: Mutex<HashSet<PathBuf>>,
     flushes: Counter,
-    /// Whether flushing a folder flushes those on the way to it.
-    ordered: bool,
+    /// What is flushed with a folder.
+    reach: Reach,
 }
 
 /// Folders that exist and may not be durable yet.
@@ -48,12 +50,16 @@ impl NewDirs {
 
 impl DurableDirs {
     /// None known; `flushes` counts.
-    pub(super) fn new(flushes: Counter, ordered: bool) -> Self {
-        Self { known: Mutex::default(), flushes, ordered }
+    pub(super) fn new(flushes: Counter, reach: Reach) -> Self {
+        Self { known: Mutex::default(), flushes, reach }
     }
 
     pub(super) fn flushes(&self) -> &Counter {
         &self.flushes
+    }
+
+    pub(super) fn reach(&self) -> Reach {
+        self.reach
     }
 
     /// Makes the folders of `relative` below `device`, which itself is never made.
@@ -71,7 +77,7 @@ impl DurableDirs {
             if dirs.made_last {
                 self.forget(&below);
             }
-            if !self.ordered && (dirs.made_last || !self.is_known(&below)) {
+            if !self.is_left_to_the_last(dirs.made_last) && !self.is_known(&below) {
                 dirs.unflushed.push((below.clone(), parent));
             }
         }
@@ -95,6 +101,15 @@ impl DurableDirs {
     /// Forgets a folder that is removed or renamed.
     pub(super) fn forget(&self, below: &Path) {
         self.known.lock().unwrap_or_else(PoisonError::into_inner).remove(below);
+    }
+
+    /// Whether a flush of the last folder is one of this folder's entry in its parent.
+    fn is_left_to_the_last(&self, made: bool) -> bool {
+        match self.reach {
+            Reach::All => true,
+            Reach::New => made,
+            Reach::Itself => false,
+        }
     }
 
     fn is_known(&self, below: &Path) -> bool {
@@ -132,6 +147,23 @@ mod tests {
         // Removed and made again, it is as new.
         std::fs::remove_dir(device.path().join(path)).unwrap();
         assert_eq!(dirs.make(device.path(), path).unwrap().unflushed.len(), 1);
+    }
+
+    #[test]
+    fn a_flush_that_reaches_new_folders_is_left_to_who_made_them() {
+        let device = tempfile::tempdir().unwrap();
+        let unflushed = |dirs: &DurableDirs, path| dirs.make(device.path(), Path::new(path)).unwrap().unflushed;
+        let reaches_new = DurableDirs::new(Counter::default(), Reach::New);
+        assert!(unflushed(&reaches_new, "objects/1/abc").is_empty());
+        // Its maker may not have flushed the last one yet, so who finds the folders flushes them, from the device downwards.
+        let found = reaches_new.make(device.path(), Path::new("objects/1/def")).unwrap();
+        let parents: Vec<_> = found.unflushed.iter().map(|(below, _)| below.as_path()).collect();
+        assert_eq!(parents, [Path::new("objects"), Path::new("objects/1")]);
+        reaches_new.flush(&found).unwrap();
+        assert!(unflushed(&reaches_new, "objects/1/fed").is_empty());
+
+        let reaches_all = DurableDirs::new(Counter::default(), Reach::All);
+        assert!(unflushed(&reaches_all, "objects/1/abc").is_empty());
     }
 
     #[test]

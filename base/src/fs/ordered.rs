@@ -1,14 +1,17 @@
-//! Whether a filesystem keeps the order of what happens to folders.
+//! What a flush of a folder does for those that lead to it.
 //!
-//! On ext4 and XFS all changes of metadata go through one journal in their order: what was flushed has all before it that it depends
+//! On XFS and ext4 all changes of metadata go through one journal in their order: what was flushed has all before it that it depends
 //! on. A folder is made by the very transaction that gives it its name in its parent, and that by one behind the parent's own; so
 //! whoever flushes the last folder of a path has flushed them all. (Dave Chinner calls it *strictly ordered metadata consistency*,
 //! <https://lkml.iu.edu/hypermail/linux/kernel/1809.1/05770.html> and
 //! <https://www.spinics.net/lists/linux-fsdevel/msg139771.html>; xfstests checks it with power cuts.) A flush of the parents would
 //! write nothing, and yet have the disk empty its cache, once for each of them.
 //!
-//! Where it is not certain (another filesystem, ext4 without a journal, nothing to read about it in `/proc`), every parent is
-//! flushed.
+//! ext4 without a journal keeps no order. But there a flush of what is new goes on to its parent, and on upwards as long as that
+//! is new, too, until somebody has flushed it (Linux 2.6.35, 14ece1028b3e, and 0893ed458b4b since: `ext4_sync_parent`). So
+//! whoever has *made* folders need not flush their parents; who *finds* one must, since its maker may not be done.
+//!
+//! Where it is not certain (another filesystem, nothing to read about it in `/proc`), every parent is flushed.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
@@ -19,13 +22,29 @@ const MOUNTS: &str = "/proc/self/mountinfo";
 /// Where each journal of ext4 has a folder, named by its disk and its inode.
 const JOURNALS: &str = "/proc/fs/jbd2";
 
-/// Whether the filesystem of a folder keeps that order for certain. Reads two small files.
-pub(super) fn keeps_order(folder: &Path) -> bool {
-    let (Ok(folder), Ok(mounts)) = (fs::metadata(folder), fs::read_to_string(MOUNTS)) else { return false };
-    match filesystem(&mounts, folder.dev()) {
-        Some(("xfs", _)) => true,
-        Some(("ext4", disk)) => has_journal(disk, &journals()),
-        _ => false,
+/// What is flushed with a folder.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Reach {
+    /// All folders that lead to it.
+    All,
+    /// Those that lead to it and have not been flushed since they were made.
+    New,
+    /// Nothing else.
+    #[default]
+    Itself,
+}
+
+impl Reach {
+    /// What is certain about the filesystem of a folder. Reads two small files.
+    pub(super) fn of(folder: &Path) -> Self {
+        let (Ok(folder), Ok(mounts)) = (fs::metadata(folder), fs::read_to_string(MOUNTS)) else { return Self::Itself };
+        match filesystem(&mounts, folder.dev()) {
+            Some(("xfs", _)) => Self::All,
+            Some(("ext4", disk)) if has_journal(disk, &journals()) => Self::All,
+            // Also with a journal that is not recognised: then it keeps the order, and a flush does no less.
+            Some(("ext4", _)) => Self::New,
+            _ => Self::Itself,
+        }
     }
 }
 
@@ -79,7 +98,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_a_disk_keeps_no_order() {
-        assert!(!keeps_order(Path::new("/proc")) && !keeps_order(Path::new("/nowhere")));
+    fn only_what_is_certain_is_relied_on() {
+        assert_eq!([Reach::of(Path::new("/proc")), Reach::of(Path::new("/nowhere"))], [Reach::Itself; 2]);
     }
 }

@@ -1,17 +1,21 @@
 //! One bounded queue of blocking work per device, so that a slow disk delays only its own requests.
 //!
-//! Each device has threads of its own, started when they are needed. A disk that hangs holds these and nothing else: not
+//! Each device has threads of its own, started when they are needed and ended when they have not been for a while. A disk that hangs holds these and nothing else: not
 //! the threads of another device, nor Tokio's shared ones. Measured against io_uring and Tokio's pool in
 //! `docs/decisions/0002-disk-engine.md`.
 
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::oneshot;
 
-/// Work that may wait for one of a device's threads; beyond it the device is overloaded and says so at once.
+/// Work that may wait for one of a device's threads; beyond it the device is overloaded and says so at once, to whoever
+/// begins something. What was begun [goes on](DiskQueue::go_on).
 const MAX_WAITING: usize = 1024;
+/// How long a thread waits for work: what it keeps of memory for itself goes with it.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Runs blocking work, a few pieces at a time. Its threads end when the last clone is dropped and all work is done.
 #[derive(Clone, Debug)]
@@ -20,7 +24,7 @@ pub struct DiskQueue(Arc<Owner>);
 /// Why work was not done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum QueueError {
-    /// Too much work waits already; answer 503 and let the client try again.
+    /// Too much work waits already; answer 529, so that another node is asked and this one is not taken for a broken one.
     #[error("the device has too much work waiting")]
     Overloaded,
     /// The work panicked: a bug, and logged where it happened.
@@ -66,6 +70,28 @@ impl DiskQueue {
         T: Send + 'static,
         F: FnOnce() -> T + Send + 'static,
     {
+        self.run_within(MAX_WAITING, work).await
+    }
+
+    /// As [`run`](Self::run), for a further piece of what was let in: the next chunk of a body, the row of an object that is
+    /// stored. To refuse that would waste what was done, or cut an answer short, just when there is too much to do. Such
+    /// pieces are bounded, too: each request has one at a time, and the server bounds the requests.
+    ///
+    /// # Errors
+    /// `Panicked` when the work did; `Overloaded` when there is not one thread for it.
+    pub async fn go_on<T, F>(&self, work: F) -> Result<T, QueueError>
+    where
+        T: Send + 'static,
+        F: FnOnce() -> T + Send + 'static,
+    {
+        self.run_within(usize::MAX, work).await
+    }
+
+    async fn run_within<T, F>(&self, most_waiting: usize, work: F) -> Result<T, QueueError>
+    where
+        T: Send + 'static,
+        F: FnOnce() -> T + Send + 'static,
+    {
         let (done, result) = oneshot::channel();
         let work = move || {
             if !done.is_closed()
@@ -75,15 +101,15 @@ impl DiskQueue {
                 let _ = done.send(value);
             }
         };
-        self.0.enqueue(Box::new(work))?;
+        self.0.enqueue(Box::new(work), most_waiting)?;
         result.await.map_err(|_| QueueError::Panicked)
     }
 }
 
 impl Owner {
-    fn enqueue(&self, work: Work) -> Result<(), QueueError> {
+    fn enqueue(&self, work: Work, most_waiting: usize) -> Result<(), QueueError> {
         let mut state = self.shared.lock();
-        if state.waiting.len() >= MAX_WAITING {
+        if state.waiting.len() >= most_waiting {
             return Err(QueueError::Overloaded);
         }
         state.waiting.push_back(work);
@@ -136,8 +162,14 @@ impl Shared {
                 return;
             } else {
                 state.idle += 1;
-                state = self.work_or_end.wait(state).unwrap_or_else(PoisonError::into_inner);
+                let woken = self.work_or_end.wait_timeout(state, PATIENCE);
+                let waited;
+                (state, waited) = woken.unwrap_or_else(PoisonError::into_inner);
                 state.idle -= 1;
+                if waited.timed_out() && state.waiting.is_empty() {
+                    state.threads -= 1;
+                    return;
+                }
             }
         }
     }
@@ -169,9 +201,12 @@ mod tests {
         let mut waiting: Vec<_> = (0..MAX_WAITING).map(|n| Box::pin(queue.run(move || n))).collect();
         assert!(waiting.iter_mut().all(|w| w.as_mut().poll(&mut cx).is_pending()));
         assert_eq!(queue.run(|| 0).await, Err(QueueError::Overloaded));
+        // What was begun is not refused, and waits as the others do.
+        let mut begun = Box::pin(queue.go_on(|| "begun"));
+        assert!(begun.as_mut().poll(&mut cx).is_pending());
 
         release.send(()).unwrap();
-        assert_eq!(first.await, Ok(true));
+        assert_eq!((first.await, begun.await), (Ok(true), Ok("begun")));
         for (n, work) in waiting.into_iter().enumerate() {
             assert_eq!(work.await, Ok(n));
         }

@@ -56,7 +56,7 @@ impl TmpFile {
     ///
     /// # Errors
     /// What the system says; then the other file stays.
-    pub fn replace(self, device: &Path, target: &Path) -> io::Result<()> {
+    pub fn replace(&self, device: &Path, target: &Path) -> io::Result<()> {
         if let Some(path) = &self.named {
             return std::fs::rename(path, target);
         }

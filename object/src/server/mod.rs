@@ -43,11 +43,11 @@ use http::{Method, Request, Response, StatusCode};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-pub use start::{StartError, check_device};
+pub use start::{StartError, check_device, close_journals, open_journals};
 
 use crate::config::Config;
 use crate::store::quarantine::Finder;
-use crate::store::{Found, Location, read};
+use crate::store::{Found, Location, read, redo};
 use batch::Batches;
 use metrics::Counters;
 use refusal::Refusal;
@@ -67,7 +67,8 @@ pub(crate) struct Server {
 
 /// Serves objects until `shutdown`, then finishes what is in flight.
 ///
-/// Before the first request it removes what a killed process left in the devices' `tmp` folders.
+/// Before the first request it removes what a killed process left in the devices' `tmp` folders. [`open_journals`] has to be over by then, and
+/// [`close_journals`] comes after.
 pub async fn serve(
     config: Config,
     devices: Arc<Devices>,
@@ -78,7 +79,11 @@ pub async fn serve(
 ) {
     start::sweep(&devices).await;
     let held = hold::Held::default();
-    let sweeping = [tokio::spawn(start::sweep_fences(Arc::clone(&devices))), tokio::spawn(held.clone().sweep())];
+    let sweeping = [
+        tokio::spawn(start::sweep_fences(Arc::clone(&devices))),
+        tokio::spawn(start::checkpoint(Arc::clone(&devices), config.journal_bytes)),
+        tokio::spawn(held.clone().sweep()),
+    ];
     let limits =
         Limits { connections: config.max_connections, patience: config.client_timeout, grace: config.shutdown_grace };
     let pool = Pool::new(Timeouts { connect: config.conn_timeout, response: config.node_timeout }, &cluster);
@@ -101,6 +106,7 @@ pub async fn serve(
 impl Server {
     /// Opens an object and counts what that moved to quarantine. Blocking.
     fn open(&self, location: &Location, now: Timestamp, open_expired: bool) -> Result<Found, Refusal> {
+        redo::open(&location.device, self.config.journal_bytes);
         let found = read::open(location, now, open_expired, Finder::Request)?;
         self.counters.quarantines.inc_by(u64::from(matches!(found, Found::Nothing { quarantined: true })));
         Ok(found)

@@ -1,16 +1,19 @@
 //! Before serving: is a folder fit to be a device, and what did a killed process leave?
 
+use std::collections::HashMap;
 use std::io;
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use apus_base::ballot::FENCE_LIFE;
-use apus_base::fs::{Devices, TmpFile, sweep as sweep_device};
+use apus_base::fs::{Device, Devices, Journal, TmpFile, sweep as sweep_device};
 use rustix::io::Errno;
+use tokio::task::JoinHandle;
 use xattr::FileExt as _;
 
-use crate::store::fence;
+use crate::store::{fence, redo};
 
 /// Why a folder cannot be a device: one sentence each, for the operator.
 #[derive(Debug, thiserror::Error)]
@@ -74,10 +77,70 @@ pub(super) async fn sweep(devices: &Arc<Devices>) {
     }
 }
 
+/// How old a record of a journal gets, at most, before its version is where it belongs.
+const CHECKPOINT_INTERVAL: Duration = Duration::from_secs(30);
+
+/// Opens the journals that are left on the devices, each of which takes `bytes` in each of two files. Returns when what they held is
+/// where it belongs: before that nobody may look at the objects. A device without one gets it with its first request.
+pub async fn open_journals(devices: &Arc<Devices>, bytes: u64) {
+    each_device(devices, move |device| redo::open_left(&device, bytes)).await;
+}
+
+/// Ends the journals of all devices: on a node that is stopped there is none.
+pub async fn close_journals(devices: &Arc<Devices>) {
+    each_device(devices, |device| {
+        if let Some(Err(error)) = device.journal().map(Journal::close) {
+            tracing::warn!(device = device.name(), %error, "the journal stays, and is read at the next start");
+        }
+    })
+    .await;
+}
+
+/// Empties the journals now and then, for as long as it runs, and opens those that come with a device meanwhile.
+pub(super) async fn checkpoint(devices: Arc<Devices>, bytes: u64) {
+    let mut working: HashMap<String, JoinHandle<()>> = HashMap::new();
+    loop {
+        tokio::time::sleep(CHECKPOINT_INTERVAL).await;
+        for device in all(&devices) {
+            // One that hangs holds up only itself.
+            if working.get(device.name()).is_none_or(JoinHandle::is_finished) {
+                let name = device.name().to_owned();
+                working.insert(name, tokio::task::spawn_blocking(move || checkpoint_one(&device, bytes)));
+            }
+        }
+    }
+}
+
+fn checkpoint_one(device: &Arc<Device>, bytes: u64) {
+    redo::open_left(device, bytes);
+    if let Some(Err(error)) = device.journal().map(Journal::checkpoint) {
+        tracing::error!(device = device.name(), %error, "the journal cannot be emptied");
+    }
+}
+
+/// Devices, and other folders beside them.
+fn all(devices: &Devices) -> impl Iterator<Item = Arc<Device>> {
+    devices.names().into_iter().filter_map(|name| devices.get(&name).ok())
+}
+
+/// Does something with each device that is there, with all at once, on threads of their own: it may take long.
+async fn each_device(devices: &Arc<Devices>, work: impl Fn(Arc<Device>) + Clone + Send + 'static) {
+    let begin = |device| {
+        let work = work.clone();
+        tokio::task::spawn_blocking(move || work(device))
+    };
+    let working: Vec<_> = all(devices).map(begin).collect();
+    for done in working {
+        if let Err(error) = done.await {
+            tracing::error!(%error, "work on a device failed");
+        }
+    }
+}
+
 /// Removes fences that are no longer alive from all devices, for as long as it runs.
 pub(super) async fn sweep_fences(devices: Arc<Devices>) {
     loop {
-        for device in devices.names().iter().filter_map(|name| devices.get(name).ok()) {
+        for device in all(&devices) {
             let swept = Arc::clone(&device);
             match device.queue().run(move || fence::sweep(&swept)).await {
                 Ok(Err(error)) => tracing::warn!(device = device.name(), %error, "old fences stay"),

@@ -179,7 +179,7 @@ fn write(location: &Location, ballot: Timestamp) -> Result<(), StoreError> {
     device.flush_dirs(&folder).map_err(&failed)?;
     tmp.replace(device.path(), &path(location)).map_err(&failed)?;
     crash::point(FENCE_LINKED);
-    device.flush_dir(&folder.path).map_err(&failed)?;
+    device.flush_name(tmp.file(), &folder.path).map_err(&failed)?;
     crash::point(FENCE_LINK_FLUSHED);
     Ok(device.check()?)
 }

@@ -9,6 +9,7 @@
 //! <device>/fences[-N]/<hash>                                            what a conditional write was promised
 //! <device>/quarantined/objects[-N]/<hash>/                              what was found damaged, and why
 //! <device>/tmp/                                                         files not yet named, where they need a name
+//! <device>/journal/                                                     what was acknowledged and may not be in its place yet
 //! ```
 //!
 //! [`names`] decides which files count, [`metadata`] and [`attributes`] are their contents, [`read`](mod@read) opens, and
@@ -16,11 +17,12 @@
 //! device's queue. The store owns nothing in memory: every process that has the disk can read it.
 //!
 //! [`index`] keeps digests of it all for replication, in place of Swift's `hashes.pkl`; [`receive`] writes what other nodes
-//! push. Every version gets in past its object's [`fence`].
+//! push. Every version gets in past its object's [`fence`]; a short one goes through the device's journal ([`redo`]).
 
 pub mod attributes;
 pub mod audit;
 mod crash_points;
+mod direct;
 mod error;
 pub mod fence;
 pub mod index;
@@ -31,6 +33,7 @@ pub mod pending;
 pub mod quarantine;
 pub mod read;
 pub mod receive;
+pub mod redo;
 pub mod rewrap;
 pub mod write;
 

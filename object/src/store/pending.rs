@@ -63,7 +63,7 @@ pub fn write(
     let below = PathBuf::from(policy.suffixed(FOLDER)).join(hash.suffix());
     let name = format!("{}-{}", hash.hex(), timestamp.internal());
     let mut tries = FOLDER_TRIES;
-    let folder = loop {
+    let (tmp, folder) = loop {
         let tmp = TmpFile::create(device.path()).map_err(&failed)?;
         tmp.file().write_all_at(&bytes, 0).map_err(&failed)?;
         device.flush_file(tmp.file()).map_err(&failed)?;
@@ -71,15 +71,15 @@ pub fn write(
         device.flush_dirs(&dirs).map_err(&failed)?;
         crash::point(PENDING_FLUSHED);
         match tmp.link(&dirs.path.join(&name)) {
-            Ok(()) => break dirs.path,
+            Ok(()) => break (tmp, dirs.path),
             // The same update of the same version is kept already; only its name may not be flushed yet.
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => break dirs.path,
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => break (tmp, dirs.path),
             Err(error) if error.kind() == io::ErrorKind::NotFound && tries > 0 => tries -= 1,
             Err(error) => return Err(failed(error)),
         }
     };
     crash::point(PENDING_LINKED);
-    device.flush_dir(&folder).map_err(failed)?;
+    device.flush_name(tmp.file(), &folder).map_err(failed)?;
     crash::point(PENDING_LINK_FLUSHED);
     device.check()?;
     Ok(folder.join(name))

@@ -1,4 +1,4 @@
-//! Writing: a file without a name takes the body, gets its metadata, is flushed, and only then gets its name.
+//! Writing: a file without a name takes the body, gets its metadata, is put on stable storage, and only then gets its name.
 //!
 //! | step | after a crash here |
 //! |---|---|
@@ -15,32 +15,46 @@
 //! one journal commit carry both. A failure before 5 throws the file away and removes the folder if it was new. A failure
 //! at 6 is answered as an error although the version may be there; the proxy counts it as not written, which is the
 //! safe side. Every step is blocking and runs on the device's queue.
+//!
+//! **A short version** goes through the device's journal ([`redo`]), if it has one with room:
+//!
+//! | step | after a power cut here |
+//! |---|---|
+//! | 1, 2, and the mark and the fence of 4 and 5 | as above |
+//! | 3. its record is flushed in the journal | old or new: it is made again from the journal, also if nothing of it reached the disk |
+//! | 5. link the file to its name | new, likewise |
+//! | 7, 8. as above | new |
+//!
+//! So there is one flush, shared with all that is written at the same time, in place of three. The file still does not get its name
+//! before all of it is on stable storage, and what it replaces is not removed before that.
 
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt as _;
 
 use apus_base::crash;
-use apus_base::fs::{DeviceError, NewDirs, Reserve, TmpFile};
+use apus_base::fs::{Applying, DeviceError, NewDirs, Reserve, TmpFile};
 use apus_base::timestamp::Timestamp;
 use bytes::Bytes;
 use rustix::fs::FallocateFlags;
 
 use super::attributes;
 use super::crash_points::{DELETE, POST, PUT, Points};
+use super::direct::Direct;
 use super::error::{StoreError, is_not_found};
 use super::fence::{self, Entry};
 use super::index;
 use super::location::Location;
 use super::metadata::{self, Metadata};
 use super::names::{FileName, Kind};
-use super::read;
+use super::{read, redo};
 
 /// From this size on a file's blocks are reserved before its body arrives. Below it the check of the free space and the
 /// write itself are as good, and reserving would cost a small PUT a third journal update.
 const RESERVE_FROM_BYTES: u64 = 1024 * 1024;
-/// From this size on pages are dropped from the cache once they are flushed: a large object would push out many small ones.
-const DROP_CACHE_FROM_BYTES: u64 = 5 * 1024 * 1024;
+/// From this size on a body is kept out of the page cache, where a large one would push out many small ones: it is written
+/// past it, if its length is known, and otherwise dropped from it once it is flushed. Swift's `keep_cache_size`.
+const UNCACHED_FROM_BYTES: u64 = 5 * 1024 * 1024;
 /// How often a name is tried in a folder that goes away meanwhile.
 const MAX_LINKS: usize = 5;
 
@@ -49,6 +63,7 @@ const MAX_LINKS: usize = 5;
 pub struct Staged {
     pub(super) tmp: TmpFile,
     length: u64,
+    direct: Option<Direct>,
 }
 
 impl Staged {
@@ -62,7 +77,9 @@ impl Staged {
         if let Some(bytes) = expected.filter(|bytes| *bytes >= RESERVE_FROM_BYTES) {
             allocate(tmp.file(), bytes).map_err(StoreError::while_doing("reserve room"))?;
         }
-        Ok(Self { tmp, length: 0 })
+        let is_large = expected.is_some_and(|bytes| bytes >= UNCACHED_FROM_BYTES);
+        let direct = if is_large { Direct::begin(tmp.file()) } else { None };
+        Ok(Self { tmp, length: 0, direct })
     }
 
     /// Appends to the body.
@@ -70,11 +87,30 @@ impl Staged {
     /// # Errors
     /// What the disk says.
     pub fn write(&mut self, chunks: &[Bytes]) -> Result<(), StoreError> {
+        let file = self.tmp.file();
         for chunk in chunks {
-            self.tmp.file().write_all_at(chunk, self.length).map_err(StoreError::while_doing("write the body"))?;
+            let written = match &mut self.direct {
+                Some(direct) => direct.write(file, chunk),
+                None => file.write_all_at(chunk, self.length),
+            };
+            written.map_err(StoreError::while_doing("write the body"))?;
             self.length += chunk.len() as u64;
         }
         Ok(())
+    }
+
+    /// Says that the body is complete: it is all in the file then.
+    ///
+    /// # Errors
+    /// What the disk says.
+    pub(super) fn end(&mut self) -> Result<(), StoreError> {
+        let ended = self.direct.take().map_or(Ok(()), |direct| direct.end(self.tmp.file()));
+        ended.map_err(StoreError::while_doing("write the body"))
+    }
+
+    /// Whether it may go through the journal.
+    fn is_short(&self) -> bool {
+        self.length <= redo::MAX_BODY_BYTES as u64
     }
 
     /// The bytes of the body so far.
@@ -86,7 +122,8 @@ impl Staged {
     ///
     /// # Errors
     /// What the disk says; then the old version stays.
-    pub fn commit(self, location: &Location, metadata: Metadata) -> Result<Committed, StoreError> {
+    pub fn commit(mut self, location: &Location, metadata: Metadata) -> Result<Committed, StoreError> {
+        self.end()?;
         commit(&self, location, metadata, Kind::Data, None, &PUT)
     }
 
@@ -95,19 +132,21 @@ impl Staged {
     /// # Errors
     /// As [`Staged::commit`].
     pub fn commit_entered(
-        self,
+        mut self,
         location: &Location,
         metadata: Metadata,
         entry: Entry,
     ) -> Result<Committed, StoreError> {
+        self.end()?;
         commit(&self, location, metadata, Kind::Data, Some(entry), &PUT)
     }
 
-    /// Flushes what has been written so far, so that less is left to do when it is committed.
+    /// Flushes the body, which is complete, so that less is left to do when it is committed.
     ///
     /// # Errors
     /// What the disk says.
-    pub fn flush(&self, location: &Location) -> Result<(), StoreError> {
+    pub fn flush(&mut self, location: &Location) -> Result<(), StoreError> {
+        self.end()?;
         location.device.flush_file(self.tmp.file()).map_err(StoreError::while_doing("flush the file"))
     }
 }
@@ -134,7 +173,7 @@ pub fn write_meta(location: &Location, metadata: Metadata, reserve: Reserve) -> 
 /// # Errors
 /// What the disk says; then the object stays.
 pub fn write_tombstone(location: &Location, timestamp: Timestamp) -> Result<Committed, StoreError> {
-    let staged = Staged { tmp: create_tmp(location)?, length: 0 };
+    let staged = Staged { tmp: create_tmp(location)?, length: 0, direct: None };
     let mut metadata = Metadata::default();
     metadata.set(metadata::TIMESTAMP, timestamp.internal());
     commit(&staged, location, metadata, Kind::Tombstone, None, &DELETE)
@@ -170,13 +209,11 @@ fn commit(
     crash::point(points.described);
 
     let device = &location.device;
-    let mut dirs =
-        device.make_dirs(&location.relative()).map_err(StoreError::while_doing("make the object's folder"))?;
+    let dirs = device.make_dirs(&location.relative()).map_err(StoreError::while_doing("make the object's folder"))?;
     crash::point(points.folder_made);
-    device.flush_file(staged.tmp.file()).map_err(StoreError::while_doing("flush the file"))?;
-    crash::point(points.file_flushed);
-    if staged.length >= DROP_CACHE_FROM_BYTES {
-        drop_cache(staged.tmp.file());
+    if !staged.is_short() {
+        flush_body(staged, location)?;
+        crash::point(points.file_flushed);
     }
     let _mark = index::mark(location)?;
     let _entry = match entered {
@@ -185,26 +222,81 @@ fn commit(
         None => Some(fence::enter(location, name.timestamp).inspect_err(|_| dirs.undo())?),
         entered => entered,
     };
-    let mut linked = flush_and_link(staged, location, &dirs, &name, points);
-    for _ in 1..MAX_LINKS {
-        // Replication has removed the folder while it was still empty.
-        if !matches!(&linked, Err(StoreError::Io { source, .. }) if is_not_found(source)) {
-            break;
+    let mut applying = None;
+    if staged.is_short() {
+        applying = journaled(staged, location, &name, &metadata).inspect_err(|_| dirs.undo())?;
+        if applying.is_none() {
+            flush_body(staged, location)?;
         }
-        dirs = make_folder(location)?;
-        linked = flush_and_link(staged, location, &dirs, &name, points);
+        crash::point(points.file_flushed);
     }
-    if !matches!(linked, Ok(Committed::Done)) {
-        dirs.undo();
-        return linked;
-    }
+    let is_journaled = applying.is_some();
+    let dirs = match give_name(staged, location, dirs, &name, is_journaled, points)? {
+        Some(dirs) => dirs,
+        None => return Ok(Committed::Exists),
+    };
     crash::point(points.linked);
-    device.flush_dir(&dirs.path).map_err(StoreError::while_doing("flush the object's folder"))?;
+    if !is_journaled {
+        let flushed = device.flush_name(staged.tmp.file(), &dirs.path);
+        flushed.map_err(StoreError::while_doing("flush the object's folder"))?;
+    }
     crash::point(points.link_flushed);
     remove_obsolete(location);
     crash::point(points.cleaned);
     device.check()?;
     Ok(Committed::Done)
+}
+
+/// The version's record in the journal; `None` if there is no room for it.
+fn journaled(
+    staged: &Staged,
+    location: &Location,
+    name: &FileName,
+    metadata: &Metadata,
+) -> Result<Option<Applying>, StoreError> {
+    let Some(journal) = location.device.journal() else { return Ok(None) };
+    // Short as it is, it is in the page cache.
+    let mut body = vec![0; usize::try_from(staged.length).unwrap_or(0)];
+    staged.tmp.file().read_exact_at(&mut body, 0).map_err(StoreError::while_doing("read the body"))?;
+    redo::append(journal, location, name, metadata, &body)
+}
+
+fn flush_body(staged: &Staged, location: &Location) -> Result<(), StoreError> {
+    let file = staged.tmp.file();
+    location.device.flush_file(file).map_err(StoreError::while_doing("flush the file"))?;
+    if staged.length >= UNCACHED_FROM_BYTES {
+        // Advice only.
+        let _ = rustix::fs::fadvise(file, 0, None, rustix::fs::Advice::DontNeed);
+    }
+    Ok(())
+}
+
+/// Links the file to its name, in the folder that it gives; `None` if there is a file of that name.
+fn give_name(
+    staged: &Staged,
+    location: &Location,
+    mut dirs: NewDirs,
+    name: &FileName,
+    is_journaled: bool,
+    points: &Points,
+) -> Result<Option<NewDirs>, StoreError> {
+    for tries in 1.. {
+        if !is_journaled {
+            location.device.flush_dirs(&dirs).map_err(StoreError::while_doing("flush the folders"))?;
+        }
+        crash::point(points.folder_flushed);
+        match staged.tmp.link(&dirs.path.join(name.text())) {
+            Ok(()) => break,
+            // Replication has removed the folder while it was still empty.
+            Err(error) if is_not_found(&error) && tries < MAX_LINKS => dirs = make_folder(location)?,
+            Err(error) => {
+                dirs.undo();
+                let exists = error.kind() == io::ErrorKind::AlreadyExists;
+                return if exists { Ok(None) } else { Err(StoreError::while_doing("name the file")(error)) };
+            }
+        }
+    }
+    Ok(Some(dirs))
 }
 
 /// Makes the object's folder, also when replication removes an empty one on the way to it meanwhile.
@@ -218,26 +310,6 @@ pub(super) fn make_folder(location: &Location) -> Result<NewDirs, StoreError> {
         made = location.device.make_dirs(&location.relative());
     }
     made.map_err(StoreError::while_doing("make the object's folder"))
-}
-
-fn flush_and_link(
-    staged: &Staged,
-    location: &Location,
-    dirs: &NewDirs,
-    name: &FileName,
-    points: &Points,
-) -> Result<Committed, StoreError> {
-    location.device.flush_dirs(dirs).map_err(StoreError::while_doing("flush the folders"))?;
-    crash::point(points.folder_flushed);
-    match staged.tmp.link(&dirs.path.join(name.text())) {
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(Committed::Exists),
-        linked => linked.map(|()| Committed::Done).map_err(StoreError::while_doing("name the file")),
-    }
-}
-
-fn drop_cache(file: &File) {
-    // Advice only.
-    let _ = rustix::fs::fadvise(file, 0, None, rustix::fs::Advice::DontNeed);
 }
 
 pub(super) fn file_name(metadata: &Metadata, kind: Kind) -> Result<FileName, StoreError> {

@@ -6,8 +6,9 @@ use std::io;
 use std::time::Duration;
 
 use apus_base::fs::Taken;
+use futures_util::{StreamExt as _, stream};
 
-use super::table::Table;
+use super::table::{Entry, Table};
 use super::{INDEX, SUFFIXES, Shelf, list};
 use crate::store::error::{StoreError, is_not_found};
 
@@ -15,6 +16,9 @@ use crate::store::error::{StoreError, is_not_found};
 const LOOK_AGAIN: Duration = Duration::from_millis(10);
 /// How long to wait for it. An index is made anew for longer than that on a large disk; then what there is must do.
 const WAIT: Duration = Duration::from_secs(10);
+
+/// Partitions listed at the same time. The device's queue has a few threads more, which requests find free.
+const PARTITIONS_AT_ONCE: usize = 2;
 
 /// What of a partition has to be listed again.
 #[derive(Debug, PartialEq, Eq)]
@@ -32,7 +36,7 @@ struct Work {
 }
 
 /// Brings the index of a shelf up to date with the disk, and gives the digests of its partitions. The work is done on the
-/// device's queue, a partition at a time, so that requests get their turns.
+/// device's queue, two partitions at a time, so that requests get their turns.
 ///
 /// # Errors
 /// When the device is gone or what the disk says; what was marked stays marked then.
@@ -45,11 +49,10 @@ pub async fn refresh(shelf: &Shelf) -> Result<Table, StoreError> {
     let finding = shelf.clone();
     let found = queue.run(move || find_work(&finding)).await?;
     let mut work = found.map_err(StoreError::while_doing("read the index"))?;
-    while let Some((partition, dirty)) = work.dirty.pop_first() {
-        let listing = shelf.clone();
-        let listed = queue.run(move || list_partition(&listing, partition, &dirty)).await?;
-        let suffixes = listed.map_err(StoreError::while_doing("list a partition"))?;
-        let now = suffixes.summary();
+    let listings = std::mem::take(&mut work.dirty).into_iter().map(|(partition, dirty)| list(shelf, partition, dirty));
+    let mut listings = stream::iter(listings).buffer_unordered(PARTITIONS_AT_ONCE);
+    while let Some(listed) = listings.next().await {
+        let (partition, now) = listed?;
         let before = match now {
             Some(entry) => work.table.0.insert(partition, entry),
             None => work.table.0.remove(&partition),
@@ -59,6 +62,14 @@ pub async fn refresh(shelf: &Shelf) -> Result<Table, StoreError> {
     let ending = shelf.clone();
     let ended = queue.run(move || end(&ending, work)).await?;
     ended.map_err(StoreError::while_doing("write the index"))
+}
+
+/// Lists what is dirty in a partition, and says what the partition holds now.
+async fn list(shelf: &Shelf, partition: u32, dirty: Dirty) -> Result<(u32, Option<Entry>), StoreError> {
+    let listing = shelf.clone();
+    let listed = shelf.device.queue().run(move || list_partition(&listing, partition, &dirty)).await?;
+    let suffixes = listed.map_err(StoreError::while_doing("list a partition"))?;
+    Ok((partition, suffixes.summary()))
 }
 
 /// Locks the index for this task; `None` when somebody has it for long, or when nothing was ever stored here.
