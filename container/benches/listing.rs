@@ -74,7 +74,7 @@ impl Container {
     fn list(&self, query: &Query) -> usize {
         let (id, query) = (self.id, query.clone());
         let read = self.database.read::<_, DbError, _>(move |view| listing(view, id, PolicyIndex(0), &query));
-        self.runtime.block_on(read).unwrap().len()
+        self.runtime.block_on(read).unwrap().json.len()
     }
 }
 

@@ -5,6 +5,7 @@ use rocksdb::ErrorKind;
 
 use super::codec::Malformed;
 use crate::fs::{DeviceError, QueueError};
+use crate::wire::TOO_MANY_BACKEND_REQUESTS;
 
 /// Why a listing database did not do its work.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -33,10 +34,10 @@ pub enum DbError {
 }
 
 impl DbError {
-    /// The status to answer with: 507 makes the proxy try a handoff, 503 makes it try again.
+    /// The status to answer with: 507 makes the proxy leave the node alone, 529 does not; both make it try another.
     pub fn status(&self) -> StatusCode {
         match self {
-            Self::Overloaded => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Overloaded => TOO_MANY_BACKEND_REQUESTS,
             Self::Panicked => StatusCode::INTERNAL_SERVER_ERROR,
             _ => StatusCode::INSUFFICIENT_STORAGE,
         }

@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use crate::db::DbError;
 
-/// A JSON array that grows.
+/// A JSON array that grows, with the blank behind its commas that Swift's listings have.
 #[derive(Debug)]
 pub struct JsonArray(Vec<u8>);
 
@@ -21,7 +21,7 @@ impl JsonArray {
     /// When it cannot be written as JSON, which means that what it came from is damaged.
     pub fn push(&mut self, entry: &impl Serialize) -> Result<(), DbError> {
         if self.0.len() > 1 {
-            self.0.push(b',');
+            self.0.extend_from_slice(b", ");
         }
         serde_json::to_writer(&mut self.0, entry).map_err(|error| DbError::Damaged(error.to_string()))
     }

@@ -84,10 +84,13 @@ impl ContainerServer {
         });
         let (head, listed) = read.await?;
         let mut response = described(head.as_ref(), StatusCode::OK);
-        if let Some((policy, rows)) = listed {
+        if let Some((policy, listed)) = listed {
             set(response.headers_mut(), "x-backend-record-type", "object");
             set(response.headers_mut(), "x-backend-record-storage-policy-index", policy);
-            *response.body_mut() = body::full(rows);
+            if listed.is_plain {
+                set(response.headers_mut(), header::PLAIN_ROWS, "yes");
+            }
+            *response.body_mut() = body::full(listed.json);
         }
         Ok(response)
     }

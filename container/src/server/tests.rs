@@ -248,6 +248,12 @@ async fn a_listing_and_its_parameters() {
     );
 
     assert_eq!(node.get("/d1/0/a/c?delimiter=/&limit=2").await.names(), ["a", "d/"]);
+    let is_plain = async |path: &str| node.get(path).await.header("x-backend-plain-rows") == "yes";
+    assert!(is_plain("/d1/0/a/c").await && is_plain("/d1/0/a/c?delimiter=/").await);
+    let link = [("x-size", "9"), ("x-content-type", "t"), ("x-etag", "m; symlink_target=c/o")];
+    assert_eq!(node.at(3, "PUT", "/d1/0/a/c/slo2", &link).await.status, 201);
+    assert!(!is_plain("/d1/0/a/c").await && is_plain("/d1/0/a/c?end_marker=slo2").await);
+    assert_eq!(node.at(4, "DELETE", "/d1/0/a/c/slo2", &[]).await.status, 204);
     assert_eq!(node.get("/d1/0/a/c?marker=d/1&end_marker=%C3%A9").await.names(), ["d/2", "slo"]);
     assert_eq!(node.get("/d1/0/a/c?prefix=d/&reverse=true").await.names(), ["d/2", "d/1"]);
     assert_eq!(node.get("/d1/0/a/c?path=d").await.names(), ["d/1", "d/2"]);

@@ -17,22 +17,41 @@ enum Shown<'a> {
     Subdir { subdir: &'a str },
 }
 
-/// The rows of one policy that a query shows, as a JSON array.
+/// A part of a container's listing.
+#[derive(Debug, PartialEq)]
+pub struct Listed {
+    /// A JSON array.
+    pub json: Vec<u8>,
+    /// Whether its rows are as clients see them: nothing stands behind a hash (how it was encrypted, where a link leads to), and no
+    /// name is one of the cluster's own.
+    pub is_plain: bool,
+}
+
+/// The rows of one policy that a query shows.
 ///
 /// # Errors
 /// When the database cannot be read or is damaged.
-pub fn listing(view: &View<'_>, id: ListingId, policy: PolicyIndex, query: &Query) -> Result<Vec<u8>, DbError> {
-    let mut json = JsonArray::default();
+pub fn listing(view: &View<'_>, id: ListingId, policy: PolicyIndex, query: &Query) -> Result<Listed, DbError> {
+    let (mut json, mut is_plain) = (JsonArray::default(), true);
     let mut scan = view.scan(id.rows(policy, false), &query.bounds());
     walk(&mut scan, query, |entry| match entry {
-        Entry::Subdir(dir) => json.push(&Shown::Subdir { subdir: name(dir)? }),
+        Entry::Subdir(dir) => {
+            is_plain &= !is_reserved(dir);
+            json.push(&Shown::Subdir { subdir: name(dir)? })
+        }
         Entry::Row(scan) => {
             let Numbered { row, .. } = table::decode::<Row>(scan.value())?;
-            json.push(&shown(name(scan.name().unwrap_or_default())?, &row))
+            let listed = scan.name().unwrap_or_default();
+            is_plain &= !is_reserved(listed) && !row.etag.contains(';');
+            json.push(&shown(name(listed)?, &row))
         }
     })?;
     scan.finish()?;
-    Ok(json.finish())
+    Ok(Listed { json: json.finish(), is_plain })
+}
+
+fn is_reserved(name: &[u8]) -> bool {
+    name.contains(&0)
 }
 
 fn shown<'a>(name: &'a str, row: &'a Row) -> Shown<'a> {

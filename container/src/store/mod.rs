@@ -12,7 +12,7 @@ mod row;
 mod rows;
 
 pub use life::{Deleted, METADATA, Put, Updates, delete, post, put};
-pub use listing::listing;
+pub use listing::{Listed, listing};
 pub use replica::Containers;
 pub use row::Row;
 pub use rows::{Merge, merge};

@@ -254,11 +254,11 @@ fn a_listing_shows_the_rows_of_one_policy() {
     let name = container("c");
     let row = |name: &str, policy, deleted| Row { deleted, ..sample() }.to_wire(name.into(), PolicyIndex(policy));
     store.merge(&name, vec![row("a", 0, false), row("b", 1, false), row("c", 0, true), row("d/\"é", 0, false)]);
-    let json = store.read({
+    let listed = store.read({
         let id = id(&name);
         move |view| listing(view, id, PolicyIndex(0), &Query::default())
     });
-    let rows: serde_json::Value = serde_json::from_slice(&json).unwrap();
+    let rows: serde_json::Value = serde_json::from_slice(&listed.json).unwrap();
     assert_eq!(
         rows,
         serde_json::json!([

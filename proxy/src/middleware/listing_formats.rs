@@ -20,7 +20,7 @@ use super::render::{Listed, Renderer};
 use super::{vary, with_target};
 use crate::Proxy;
 use crate::ops::resource::Resource;
-use crate::ops::rows::{BadListing, Rows};
+use crate::ops::rows::{BadListing, Rows, are_plain};
 use crate::pipeline::{Answer, Next};
 use crate::swift::listing::parameters;
 use crate::swift::path;
@@ -139,7 +139,8 @@ fn ask_for_json(uri: &mut Uri) {
 
 async fn rendered(response: Response<Body>, renderer: Renderer) -> Response<Body> {
     let (mut head, body) = response.into_parts();
-    let mut listing = Listing { body, rows: Rows::default(), renderer, out: Vec::new(), ended: false };
+    let goes_on = are_plain(&head.headers) && renderer.goes_on_as_it_comes();
+    let mut listing = Listing { body, rows: Rows::default(), renderer, goes_on, out: Vec::new(), ended: false };
     while !listing.ended && listing.out.len() < WHOLE_BYTES {
         if let Err(error) = poll_fn(|cx| listing.poll_more(cx)).await {
             tracing::warn!(%error, "a listing failed before its first bytes went out");
@@ -158,6 +159,8 @@ struct Listing {
     body: Body,
     rows: Rows,
     renderer: Renderer,
+    /// Whether no row has to be looked at.
+    goes_on: bool,
     /// Rendered and not yet sent.
     out: Vec<u8>,
     ended: bool,
@@ -166,16 +169,23 @@ struct Listing {
 impl Listing {
     /// Renders what the next piece brings.
     fn poll_more(&mut self, cx: &mut Poller<'_>) -> Poll<Result<(), BodyError>> {
-        let Self { body, rows, renderer, out, ended } = self;
+        let Self { body, rows, renderer, goes_on, out, ended } = self;
         let source = |error: BadListing| BodyError::Source(Box::new(error));
         Poll::Ready(match ready!(Pin::new(body).poll_frame(cx)) {
             Some(Ok(frame)) => match frame.data_ref() {
+                Some(piece) if *goes_on => {
+                    out.extend_from_slice(piece);
+                    Ok(())
+                }
                 Some(piece) => rows.feed(piece, |row| renderer.row(row, out)).map_err(source),
                 None => Ok(()),
             },
             Some(Err(error)) => Err(error),
             None => {
                 *ended = true;
+                if *goes_on {
+                    return Poll::Ready(Ok(()));
+                }
                 renderer.end(out);
                 rows.end().map_err(source)
             }

@@ -54,6 +54,11 @@ impl Renderer {
         Self { listed, format, rows: 0 }
     }
 
+    /// Whether rows that need nothing done to them are in this form as they come.
+    pub(super) fn goes_on_as_it_comes(&self) -> bool {
+        self.format == Format::Json
+    }
+
     /// Writes one row, unless its name is one that the cluster keeps for itself.
     pub(super) fn row(&mut self, text: &[u8], out: &mut Vec<u8>) -> Result<(), BadListing> {
         let suspicious = may_be_reserved(text);

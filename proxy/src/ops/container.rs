@@ -115,6 +115,9 @@ pub(super) async fn stored(
 
 /// Shows in the rows what stands behind their hashes, as they go by.
 fn shape(call: Call<'_>, name: ContainerName<'_>, mut response: Response<Body>) -> Response<Body> {
+    if rows::are_plain(response.headers()) {
+        return response;
+    }
     let has_versions = call.proxy.config.versioned_writes.allow_object_versioning;
     let (account, container) = (name.account.to_owned(), name.container.to_owned());
     let change = move |row: Option<&[u8]>, to: &mut Written| {

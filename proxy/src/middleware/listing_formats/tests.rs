@@ -64,6 +64,24 @@ async fn short_listings_have_a_length_and_long_ones_flow() {
 }
 
 #[tokio::test]
+async fn plain_rows_go_on_as_they_come() {
+    let rendered_as = async |format, is_plain: bool| {
+        let renderer = Renderer::new(Listed::Container("c".into()), format);
+        // A row that is left out wherever rows are looked at.
+        let mut response = Response::new(body::full(r#"[{"name":"a"}, {"name":"\u0000b"}]"#));
+        if is_plain {
+            response.headers_mut().insert("x-backend-plain-rows", HeaderValue::from_static("yes"));
+        }
+        let rendered = rendered(response, renderer).await;
+        assert!(rendered.body().size_hint().exact().is_some());
+        String::from_utf8(read_to_end(rendered.into_body(), 1 << 20).await.unwrap().to_vec()).unwrap()
+    };
+    assert_eq!(rendered_as(Format::Json, true).await, r#"[{"name":"a"}, {"name":"\u0000b"}]"#);
+    assert_eq!(rendered_as(Format::Json, false).await, r#"[{"name":"a"}]"#);
+    assert_eq!(rendered_as(Format::Text, true).await, "a\n");
+}
+
+#[tokio::test]
 async fn an_empty_text_is_no_content() {
     for empty in [listing(0, usize::MAX), body::empty()] {
         assert_eq!(as_text(empty).await.status(), StatusCode::NO_CONTENT);

@@ -7,6 +7,7 @@ use std::collections::{HashMap, HashSet};
 
 use apus_base::body::{self, Body};
 use apus_base::timestamp::Timestamp;
+use apus_base::wire::header::PLAIN_ROWS;
 use http::{HeaderValue, Method, Response, header};
 use percent_encoding::{percent_decode_str, utf8_percent_encode};
 
@@ -88,6 +89,7 @@ pub async fn list(
     let rows = page.finish(most, versions.listing.reverse);
     let json = serde_json::to_vec(&rows).map_err(|_| Error::Unavailable)?;
     head.headers.insert(header::CONTENT_LENGTH, HeaderValue::from(json.len()));
+    head.headers.remove(PLAIN_ROWS);
     Ok(Response::from_parts(head, body::full(json)))
 }
 
