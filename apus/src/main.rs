@@ -28,6 +28,11 @@ use clap::Parser as _;
 
 use crate::cli::{CaCommand, Command, Options};
 
+/// A request makes some hundred small allocations and frees most of them on another thread, which the system's allocator is
+/// slow at (`docs/performance.md`). By its feature `override` it is RocksDB's, too.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     let options = Options::parse();
     match run(options) {
