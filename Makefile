@@ -1,7 +1,9 @@
 # make up     a running cluster on loopback        make check   format, lints, docs
 # make test   everything                           make bench   how fast it is here
 # make bench-repair   how fast an emptied device is filled, beside rsync: SMALL=100000 objects, LARGE_MIB=2048
+# make bench-overload   far more asked than can be served: FACTOR=5 times the best throughput, RESULTS=FILE.md
 # make bench-peers    beside OpenStack Swift in one run: PEERS=swift,ceph BENCH='--only put-4k --seconds 3', RESULTS=FILE.md
+# make bench-scale    what grows with the number of objects stored: SIZES=10k,100k,1m (10m takes an hour and 30 GB), RESULTS=FILE.md, PLOT=FILE.svg
 # make storm  faults on purpose for some minutes: SEED=7 MINUTES=5, at random without
 # make test-swift   the real Swift's own functional suite, against a cluster of Apus
 
@@ -17,11 +19,14 @@ TEST := $(shell cargo nextest --version >/dev/null 2>&1 && echo "nextest run --n
 UP ?=
 SMALL ?= 100000
 LARGE_MIB ?= 2048
+FACTOR ?= 5
 PEERS ?= swift
 BENCH ?=
 RESULTS ?=
+SIZES ?= 10k,100k,1m
+PLOT ?=
 
-.PHONY: up test test-swift storm check bench bench-repair bench-peers build tools python help
+.PHONY: up test test-swift storm check bench bench-repair bench-overload bench-peers bench-scale build tools python help
 
 help:
 	@sed -n 's/^# //p' Makefile
@@ -53,12 +58,18 @@ bench-repair: build
 	@./tools/install-debian rsync
 	$(CARGO) bench --locked -p apus-tests --bench repair -- --small $(SMALL) --large-mib $(LARGE_MIB)
 
+bench-overload: build
+	$(CARGO) bench --locked -p apus-tests --bench overload -- --factor $(FACTOR) $(if $(RESULTS),--markdown '$(abspath $(RESULTS))') $(BENCH)
+
 # The peers are measured as their own packages bring them: Swift in an environment of its own.
 bench-peers: export APUS_VENV := $(CACHE)/venv-peers
 bench-peers: build
 	@./tools/install-debian memcached python3-venv $(if $(findstring ceph,$(PEERS)),ceph-mon ceph-mgr ceph-osd radosgw)
 	@./tools/make-venv $(APUS_VENV) tests/benches/peers/requirements.txt
 	$(CARGO) bench --locked -p apus-tests --bench peers -- --peers '$(PEERS)' $(if $(RESULTS),--markdown '$(abspath $(RESULTS))') $(BENCH)
+
+bench-scale: build
+	$(CARGO) bench --locked -p apus-tests --bench scale -- --sizes '$(SIZES)' $(if $(RESULTS),--markdown '$(abspath $(RESULTS))') $(if $(PLOT),--plot '$(abspath $(PLOT))') $(BENCH)
 
 # Debian's libclang for RocksDB's bindings; below, what the tests run.
 tools:

@@ -155,15 +155,21 @@ fn a_server_that_hangs_is_passed_over_and_then_left_alone() {
     tester.make("c");
     stores(&tester, "before", 4);
 
-    // Reads go on after a moment, writes after a timeout, and after a few of those at once.
+    // Reads go on after a moment, writes once two of three have answered; who has not answered for too long is left alone.
     cluster.node(1).process().signal(Signal::STOP);
     for i in 0..4 {
         assert_eq!(tester.get(&format!("c/before{i}")).send().expect(200).body, bytes(i, 20_000));
     }
-    stores(&tester, "during", 4);
-    let limited = metrics(&mut cluster, "apus_proxy_error_limited");
     let node = cluster.node(1).address("object").to_string();
-    assert!(limited.contains(&node) || limited.contains("/d1\""), "{limited}");
+    let started = std::time::Instant::now();
+    for round in 0.. {
+        stores(&tester, &format!("during{round}-"), 4);
+        let limited = metrics(&mut cluster, "apus_proxy_error_limited");
+        if limited.contains(&node) || limited.contains("/d1\"") {
+            break;
+        }
+        assert!(started.elapsed() < apus_tests::PATIENCE, "{limited}");
+    }
     cluster.node(1).process().signal(Signal::CONT);
 }
 

@@ -8,8 +8,8 @@ use tempfile::TempDir;
 use toml::{Table, Value};
 
 use super::node::STORAGE;
-use super::{Cluster, Node, device, device_folder};
-use crate::mount::Disk;
+use super::{Cluster, Node, SALT, device, device_folder};
+use crate::mount::{Disk, Size};
 use crate::net::Network;
 use crate::rings::{self, Place};
 use crate::swift::TESTERS;
@@ -27,7 +27,7 @@ pub struct ClusterBuilder {
     environment: Vec<String>,
     backend_tls: bool,
     namespaces: bool,
-    disk_bytes: Option<u64>,
+    disks: Option<Size>,
 }
 
 impl Cluster {
@@ -43,7 +43,7 @@ impl Cluster {
             environment: Vec::new(),
             backend_tls: false,
             namespaces: false,
-            disk_bytes: None,
+            disks: None,
         }
     }
 }
@@ -112,10 +112,10 @@ impl ClusterBuilder {
         self
     }
 
-    /// Makes each device a filesystem of that many bytes; needs root.
+    /// Makes each device a filesystem of its own; needs root.
     #[must_use]
-    pub fn on_disks(mut self, bytes: u64) -> Self {
-        self.disk_bytes = Some(bytes);
+    pub fn on_disks(mut self, size: Size) -> Self {
+        self.disks = Some(size);
         self
     }
 
@@ -141,7 +141,7 @@ impl ClusterBuilder {
                 None => Node::new(folder.path(), &name, STORAGE),
             });
             fs::create_dir_all(&device).expect("a device's folder");
-            disks.extend(self.disk_bytes.map(|bytes| Disk::new(&device, bytes).expect("a disk")));
+            disks.extend(self.disks.map(|size| Disk::new(&device, size).expect("a disk")));
         }
         let proxies: Vec<_> =
             (0..self.proxies).map(|i| Node::new(folder.path(), &format!("proxy{i}"), &["proxy"])).collect();
@@ -187,7 +187,7 @@ impl ClusterBuilder {
 
     fn config(&self, root: &Path, node: &Node) -> Table {
         let mut config = Table::new();
-        let mut cluster = table([("hash_path_suffix", "changeme")]);
+        let mut cluster = table([("hash_path_suffix", SALT)]);
         cluster.insert("policies".into(), self.policies.iter().enumerate().map(policy).collect::<Vec<_>>().into());
         config.insert("cluster".into(), cluster.into());
         let devices = node.folder.join("devices").display().to_string();

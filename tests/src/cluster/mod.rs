@@ -22,6 +22,9 @@ use crate::swift::{Session, Swift, TESTER};
 pub use builder::ClusterBuilder;
 pub use node::Node;
 
+/// The `hash_path_suffix` of every cluster.
+pub const SALT: &str = "changeme";
+
 /// Running nodes and proxies in a temporary folder.
 pub struct Cluster {
     // Dropped in this order: who uses the disks, the disks, and last the folder that they are mounted in.
@@ -156,6 +159,13 @@ impl Cluster {
         self.take_away(node);
         fs::create_dir(&folder).expect("an empty device");
         fs::remove_dir_all(folder.with_extension("away")).expect("the old device goes");
+    }
+
+    /// Cuts the power of all storage nodes at once, and starts them again.
+    pub fn cut_power(&mut self) {
+        self.nodes.iter_mut().for_each(|node| drop(node.kill()));
+        self.disks.iter_mut().for_each(Disk::cut_power);
+        self.nodes.iter_mut().for_each(|node| node.start(None));
     }
 
     /// A node's disk, where it has one of its own.

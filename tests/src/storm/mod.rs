@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use crate::mount::Disk;
+use crate::mount::{Disk, Size};
 use crate::net::Network;
 use crate::swift::{Swift, TESTER};
 use crate::{Cluster, Session};
@@ -66,7 +66,8 @@ impl Settings {
     pub fn with_all_that_is_permitted(mut self) -> Self {
         let folder = tempfile::TempDir::new().expect("a temporary folder");
         self.has_network = permitted("cut links", Network::new(1));
-        self.disk_bytes = permitted("fill disks", Disk::new(folder.path(), DISK_BYTES)).then_some(DISK_BYTES);
+        self.disk_bytes =
+            permitted("fill disks", Disk::new(folder.path(), Size::Bytes(DISK_BYTES))).then_some(DISK_BYTES);
         self
     }
 
@@ -76,7 +77,7 @@ impl Settings {
             builder = builder.in_namespaces();
         }
         if let Some(bytes) = self.disk_bytes {
-            builder = builder.on_disks(bytes);
+            builder = builder.on_disks(Size::Bytes(bytes));
         }
         builder
             .nodes(self.nodes)

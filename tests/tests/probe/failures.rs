@@ -6,7 +6,7 @@ use std::os::unix::fs::FileExt as _;
 use apus_base::hash_path::HashPath;
 use apus_object::store::attributes;
 use apus_tests::copies::{HASH_SUFFIX, assert_in_place, copies, ring};
-use apus_tests::mount::Disk;
+use apus_tests::mount::{Disk, Size};
 use apus_tests::{Cluster, Request, bytes, disk, md5_hex};
 
 /// More than what an object server reads at once, so that it has sent some before it knows.
@@ -95,7 +95,10 @@ fn a_damaged_copy_is_put_away_by_whoever_meets_it_and_brought_back() {
         if !is_noticed {
             assert_eq!(ask("GET", ""), 404);
         }
-        assert_eq!(copies(&cluster, 1).len(), 0, "{method} {range} left a damaged copy");
+        // By now a good copy may be in its place again.
+        let there = Request::new(cluster.node(1).address("object"), "GET", &*target).send();
+        let is_good = there.status == 200 && there.body == bytes(7, 2000) && there.need("Etag") == md5_hex(&there.body);
+        assert!(there.status == 404 || is_good, "{method} {range} left a damaged copy");
         assert!(tester.get("c/o").send().expect(200).body == bytes(7, 2000));
         cluster.pass("replicate");
         assert_in_place(&cluster, 3);
@@ -106,10 +109,10 @@ fn a_damaged_copy_is_put_away_by_whoever_meets_it_and_brought_back() {
 fn nothing_is_written_where_a_disk_was_mounted() {
     const BYTES: u64 = 256 << 20;
     let folder = tempfile::tempdir().expect("a folder");
-    if let Err(why) = Disk::new(folder.path(), BYTES) {
+    if let Err(why) = Disk::new(folder.path(), Size::Bytes(BYTES)) {
         return println!("skipped: this machine lets us mount nothing: {why}");
     }
-    let mut cluster = Cluster::builder().nodes(4).without_passes().on_disks(BYTES).start();
+    let mut cluster = Cluster::builder().nodes(4).without_passes().on_disks(Size::Bytes(BYTES)).start();
     let tester = cluster.tester();
     tester.make("c");
     tester.store("c/before", "x");
