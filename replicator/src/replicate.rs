@@ -83,8 +83,8 @@ use tokio_util::sync::CancellationToken;
 
 pub use config::Config;
 use moves::Moving;
-pub(crate) use partition::REMOVED;
 use partition::Partition;
+pub(crate) use partition::REMOVED;
 use peer::PeerError;
 
 use crate::compared::{Around, Compared, Said, Side};
