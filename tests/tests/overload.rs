@@ -56,7 +56,8 @@ fn a_storm_is_answered_and_what_it_acknowledged_is_there() {
     assert!(outcome.count() > 0 && !outcome.refused.is_empty(), "{asked} asked");
     assert_eq!(outcome.count() + outcome.late + outcome.refused.len(), asked as usize);
     assert_eq!(figure(&cluster, "requests_refused_total"), outcome.refused.len());
-    assert_eq!((figure(&cluster, "requests_waiting"), figure(&cluster, "requests_working")), (0, 0));
+    let at_work = || (figure(&cluster, "requests_waiting"), figure(&cluster, "requests_working"));
+    wait_until("nothing waits and nothing is worked on", || at_work() == (0, 0));
 
     // What was acknowledged is there, and of what was refused there is nothing.
     let refused: HashSet<Ask> = outcome.refused.iter().map(|(ask, _)| *ask).collect();

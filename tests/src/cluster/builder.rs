@@ -198,7 +198,7 @@ impl ClusterBuilder {
             listen.insert((*role).to_owned(), node.address(role).to_string().into());
             let mut settings = if *role == "proxy" { proxy_settings() } else { Table::new() };
             for (_, more) in self.settings.iter().filter(|(name, _)| name == role) {
-                settings.extend(more.clone());
+                merge(&mut settings, more);
             }
             config.insert((*role).to_owned(), settings.into());
         }
@@ -254,6 +254,16 @@ fn policy((index, name): (usize, &String)) -> Value {
     policy.into()
 }
 
+/// Adds settings; those within a table are added to the table.
+fn merge(settings: &mut Table, more: &Table) {
+    for (name, value) in more {
+        match (settings.get_mut(name), value) {
+            (Some(Value::Table(there)), Value::Table(more)) => there.extend(more.clone()),
+            _ => _ = settings.insert(name.clone(), value.clone()),
+        }
+    }
+}
+
 fn proxy_settings() -> Table {
     let user = |user: &crate::swift::User| -> Value {
         let mut settings = table([("account", user.account), ("user", user.name), ("key", user.key)]);
@@ -263,5 +273,8 @@ fn proxy_settings() -> Table {
     let mut settings = table([("token_secret", "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef")]);
     settings.insert("users".into(), TESTERS.iter().map(user).collect::<Vec<_>>().into());
     settings.insert("allow_account_management".into(), true.into());
+    // A replica that is slow on a busy machine is waited for, so that a story finds what it counts.
+    let client = Table::from_iter([("post_quorum_timeout".to_owned(), 10.into())]);
+    settings.insert("client".into(), client.into());
     settings
 }

@@ -83,7 +83,10 @@ impl Settings {
             .nodes(self.nodes)
             .proxies(self.proxies)
             .policies(&self.policies)
-            .settings("proxy", "client = { node_timeout = 3, error_suppression_interval = 3 }")
+            .settings(
+                "proxy",
+                "client = { node_timeout = 3, error_suppression_interval = 3, post_quorum_timeout = 0.5 }",
+            )
             .settings("container", "report_interval_seconds = 1")
             .settings("updater", "interval = 2")
             .settings("expirer", "interval = 3")
