@@ -1,44 +1,35 @@
 //! What the roles of one process share, and how each is started with its part of it.
 
 mod audit;
+mod passes;
+mod replication;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::convert::Infallible;
 use std::future::Future;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::path::{Path, PathBuf};
+use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use apus_auditor::listing::ListingAudit;
 use apus_auditor::watch::Mode;
 use apus_base::client::pool::{Pool, Timeouts};
-use apus_base::client::{ClientConfig, ClusterClient, Rings};
+use apus_base::client::{ClusterClient, Rings};
 use apus_base::clock::Clock;
 use apus_base::cluster::Cluster;
-use apus_base::db::replica::Room;
-use apus_base::db::{Databases, Kind};
+use apus_base::db::Databases;
 use apus_base::fs::Devices;
 use apus_base::here::Here;
-use apus_base::link::{Identity, IdentityFiles, Link};
-use apus_base::listing::receiver::ListingReceiver;
 use apus_base::metrics::Metrics;
-use apus_base::pass::Filter;
-use apus_base::policy::PolicyIndex;
 use apus_base::recon::ReconCache;
 use apus_base::ring::Ring;
 use apus_base::serve::recon::{Sources, Sums};
 use apus_base::serve::{Limits, Recon, Watch};
 use apus_container::report::Changes;
-use apus_object::{Receiver, repair};
 use apus_proxy::Proxy;
 use apus_proxy::ops::notification::Notifier;
 use apus_proxy::s3::lifecycle::Lifecycle;
-use apus_replicator::expire::Expirer;
-use apus_replicator::reap::Reaper;
-use apus_replicator::reconcile::Reconciler;
-use apus_replicator::update::Updater;
-use apus_replicator::{Front, Listings, Replicate, Share, Side, listings, replicate};
+use apus_replicator::{Share, listings};
 use arc_swap::ArcSwap;
 use tokio::net::TcpListener;
 use tokio::sync::Notify;
@@ -47,17 +38,13 @@ use tokio_util::sync::CancellationToken;
 use crate::config::NodeConfig;
 use crate::error::StartError;
 use crate::import;
-use crate::links::{Links, Replicating};
-use crate::pass::PassName;
+use crate::links::Links;
 use crate::rings::{self, Addresses};
 use crate::roles::Role;
 use crate::serve::Bound;
 
 /// How often the ring files are looked at.
 const RING_CHECK: Duration = Duration::from_secs(15);
-
-/// The replicator of objects, and who repairs them.
-type ObjectPasses = (Replicating<Replicate>, Option<repair::Repairer>);
 
 /// A node: one process with its configuration, rings and devices.
 pub(crate) struct Node {
@@ -217,34 +204,6 @@ impl Node {
         })
     }
 
-    /// An account or container server's end of replication, if this node replicates.
-    fn listings<R: Room>(
-        &self,
-        server: SocketAddr,
-        metrics: &Metrics,
-        changed: listings::Changed,
-        place: impl Fn(&Front) -> &OnceLock<Side<R>>,
-        audit: &Arc<ListingAudit<R>>,
-    ) -> Result<Replicating<Listings<R>>, StartError> {
-        let Some(config) = &self.config.replication else { return Ok(Replicating::default()) };
-        let served = self.links.get(config, server, || self.identity(config))?;
-        let node = listings::Node {
-            databases: Arc::clone(&self.databases),
-            rings: Arc::clone(&self.current_rings),
-            link: Arc::clone(&served.link),
-            here: Here::new(server),
-            recon: self.recon(),
-            changed: Arc::clone(&changed),
-        };
-        let pass = Arc::new(Listings::new(config.clone(), node, metrics));
-        let (databases, cluster) = (Arc::clone(&self.databases), Arc::clone(&self.cluster));
-        let receiver = ListingReceiver::new(databases, cluster, metrics, changed);
-        // A role is started once.
-        let _ =
-            place(&self.links.front).set(Side { receiver, pass: Arc::clone(&pass), audit: audit::answering(audit) });
-        Ok(Replicating(Some((served, pass))))
-    }
-
     /// The object server and its end of replication, the updater of its devices and its share of the expirer.
     pub(crate) fn object(
         &self,
@@ -275,162 +234,10 @@ impl Node {
         })
     }
 
-    /// What answers other nodes' replicators, and the replicator of this one, if it has certificates.
-    fn replication(&self, object: SocketAddr, metrics: &Metrics) -> Result<ObjectPasses, StartError> {
-        let Some(config) = &self.config.replication else {
-            tracing::warn!("there is no [replication] in the configuration, so nothing is replicated, nor repaired");
-            return Ok((Replicating::default(), None));
-        };
-        let served = self.links.get(config, object, || self.identity(config))?;
-        let (devices, cluster) = (Arc::clone(&self.devices), Arc::clone(&self.cluster));
-        let receiver = Receiver::new(devices, cluster, self.config.object.fallocate_reserve, metrics);
-        let (receiver, here) = (Arc::new(receiver), Here::new(object));
-        let pass = self.replicate(config, Arc::clone(&served.link), here, metrics);
-        let repairer = self.repairer(Arc::clone(&served.link), Arc::clone(&receiver), here, metrics);
-        // A role is started once.
-        let _ = self.links.front.objects.set(receiver);
-        Ok((Replicating(Some((served, Arc::new(pass)))), Some(repairer)))
-    }
-
-    fn replicate(&self, config: &replicate::Config, link: Arc<Link>, here: Here, metrics: &Metrics) -> Replicate {
-        let (devices, rings) = (Arc::clone(&self.devices), Arc::clone(&self.current_rings));
-        let rings_changed = Arc::clone(&self.rings_changed);
-        let node = replicate::Node { devices, rings, rings_changed, link, here, recon: self.recon() };
-        Replicate::new(config.clone(), node, metrics)
-    }
-
-    /// The replicator by itself, and who repairs what it finds damaged.
-    pub(crate) fn replicator(
-        &self,
-        path: &Path,
-        metrics: &Metrics,
-    ) -> Result<(Replicate, repair::Repairer), StartError> {
-        let none = || StartError::NoReplication { path: path.to_owned() };
-        let config = self.config.replication.as_ref().ok_or_else(none)?;
-        let object = self.object_address(path)?;
-        let (here, link) = (Here::new(object), Arc::new(Link::asking_from(object.ip(), &self.identity(config)?)?));
-        let repairer = self.repairer_alone(&link, here, metrics);
-        Ok((self.replicate(config, link, here, metrics), repairer))
-    }
-
     /// Where a role of this node listens: as the configuration says, or in an `apus up` that runs.
     fn address(&self, role: Role) -> Result<Option<SocketAddr>, StartError> {
         let said = self.config.listen.of(role).map(address).transpose()?;
         Ok(said.or_else(|| self.addresses.get(role)))
-    }
-
-    /// The end of a link that asks this node's own servers, and where they answer for accounts and for containers.
-    pub(crate) fn own_listings(&self, path: &Path) -> Result<(Link, Vec<(Kind, SocketAddr)>), StartError> {
-        let none = || StartError::NoReplication { path: path.to_owned() };
-        let config = self.config.replication.as_ref().ok_or_else(none)?;
-        let listen = config.listen.as_deref().map(address).transpose()?;
-        let mut own = Vec::new();
-        for (kind, role) in [(Kind::Account, Role::Account), (Kind::Container, Role::Container)] {
-            own.extend(self.address(role)?.map(|address| (kind, reachable(listen.unwrap_or(address)))));
-        }
-        let none = || StartError::NoAddress { path: path.to_owned(), role: Role::Container.name() };
-        let (_, first) = own.first().ok_or_else(none)?;
-        Ok((Link::asking_from(first.ip(), &self.identity(config)?)?, own))
-    }
-
-    /// The object rings that `apus pass move` is from.
-    pub(crate) fn old_rings(
-        &self,
-        from: Option<&Path>,
-        filter: &Filter,
-    ) -> Result<BTreeMap<PolicyIndex, Arc<Ring>>, StartError> {
-        let Some(from) = from else { return Ok(BTreeMap::new()) };
-        let policies: Vec<PolicyIndex> =
-            self.rings.objects.keys().copied().filter(|policy| filter.policy(*policy)).collect();
-        rings::read_old(from, &policies, &self.addresses)
-    }
-
-    /// Who this node is to others; whoever is kept from backend requests does not replicate either.
-    fn identity(&self, config: &replicate::Config) -> Result<Identity, StartError> {
-        self.identity_files(config).identity().map_err(|error| StartError::Link(error.into()))
-    }
-
-    fn identity_files(&self, config: &replicate::Config) -> IdentityFiles {
-        let backends = || self.config.backend_tls.as_ref().and_then(|tls| tls.crl.clone());
-        let crl = config.crl.clone().or_else(backends);
-        let (certificate, key, ca) = (config.certificate.clone(), config.key.clone(), config.ca.clone());
-        IdentityFiles { certificate, key, ca, crl }
-    }
-
-    pub(crate) fn updater(&self, metrics: &Metrics) -> Updater {
-        let (config, devices) = (self.config.updater.clone(), Arc::clone(&self.devices));
-        Updater::new(config, devices, self.passes(metrics), self.recon(), metrics)
-    }
-
-    /// The expirer beside the object server that is `here`, or one by itself that does all.
-    pub(crate) fn expirer(&self, here: Option<Here>, metrics: &Metrics) -> Expirer {
-        let config = self.config.expirer.clone();
-        let ring = self.rings.objects.values().next();
-        let share = match (config.processes, here, ring) {
-            (1.., _, _) => Share::Fixed { process: config.process, processes: config.processes },
-            (0, Some(here), Some(ring)) => Share::fair(&here, ring),
-            _ => Share::Everything,
-        };
-        Expirer::new(config, share, self.passes(metrics), self.recon(), metrics)
-    }
-
-    /// What carries out lifecycles, by itself.
-    pub(crate) fn lifecycle(&self, metrics: &Metrics) -> Result<Lifecycle, StartError> {
-        Ok(Lifecycle::new(self.quiet_proxy(metrics)?, self.recon(), metrics))
-    }
-
-    /// What tells webhooks, by itself.
-    pub(crate) fn notify(&self, metrics: &Metrics) -> Result<Notifier, StartError> {
-        Ok(Notifier::new(self.quiet_proxy(metrics)?, self.recon(), metrics))
-    }
-
-    /// A proxy without clients.
-    fn quiet_proxy(&self, metrics: &Metrics) -> Result<Proxy, StartError> {
-        Ok(Proxy::new(self.config.proxy.clone(), self.passes(metrics), Arc::new(Clock::default()))?)
-    }
-
-    /// The reaper by itself, which asks the account server where the configuration has it.
-    pub(crate) fn reaper(&self, path: &Path, metrics: &Metrics) -> Result<Reaper, StartError> {
-        let address = self.config.listen.of(Role::Account);
-        let address =
-            address.ok_or_else(|| StartError::NoAddress { path: path.to_owned(), role: Role::Account.name() })?;
-        let address = address.parse().map_err(|_| StartError::Address(address.to_owned()))?;
-        Ok(self.reaper_beside(Here::new(address), metrics))
-    }
-
-    fn reaper_beside(&self, here: Here, metrics: &Metrics) -> Reaper {
-        Reaper::new(self.config.reaper.clone(), here, self.passes(metrics), self.recon(), metrics)
-    }
-
-    /// The reconciler by itself, which does the whole queue.
-    pub(crate) fn reconciler(&self, path: &Path, metrics: &Metrics) -> Result<Reconciler, StartError> {
-        let container = self.config.listen.of(Role::Container);
-        let container =
-            container.ok_or_else(|| StartError::NoAddress { path: path.to_owned(), role: Role::Container.name() })?;
-        Ok(self.reconciler_beside(Here::new(address(container)?), Share::Everything, metrics))
-    }
-
-    fn reconciler_beside(&self, here: Here, share: Share, metrics: &Metrics) -> Reconciler {
-        let config = self.config.reconciler.clone();
-        Reconciler::new(config, here, share, self.passes(metrics), self.recon(), metrics)
-    }
-
-    /// How long a pass that is run for ever rests.
-    pub(crate) fn pause(&self, pass: PassName) -> Duration {
-        match pass {
-            PassName::Replicate | PassName::ReplicateListings => {
-                Duration::from_secs(self.config.replication.as_ref().map_or(0, |replication| replication.interval))
-            }
-            PassName::Update => self.config.updater.interval,
-            PassName::Expire => self.config.expirer.interval,
-            PassName::Lifecycle => self.config.proxy.lifecycle.interval,
-            PassName::Notify => self.config.proxy.notifications.interval,
-            PassName::Reap => self.config.reaper.interval,
-            PassName::Audit => self.config.auditor.interval,
-            PassName::Reconcile => self.config.reconciler.interval,
-            // They end when they are done, and know themselves what to wait for.
-            PassName::Move | PassName::Rekey => Duration::ZERO,
-        }
     }
 
     fn recon(&self) -> ReconCache {
@@ -456,13 +263,6 @@ impl Node {
             cache: ReconCache::new(&config.node.recon_cache),
             sums: Sums::new(rings, config.node.swift_conf.clone(), &config.cluster.canonical()),
         }
-    }
-
-    /// The client of all passes; its metrics are with those of the role that needs it first.
-    fn passes(&self, metrics: &Metrics) -> ClusterClient {
-        let new =
-            || ClusterClient::new(ClientConfig::default(), Arc::clone(&self.cluster), self.rings.clone(), metrics);
-        self.passes.get_or_init(new).clone()
     }
 
     /// Puts changed ring files to use, for as long as it is awaited. A file that cannot be read leaves the old ring.
@@ -521,13 +321,4 @@ impl Node {
 
 fn address(text: &str) -> Result<SocketAddr, StartError> {
     text.parse().map_err(|_| StartError::Address(text.to_owned()))
-}
-
-/// Where a server of this machine is reached that listens on every address.
-fn reachable(address: SocketAddr) -> SocketAddr {
-    match address.ip() {
-        ip if !ip.is_unspecified() => address,
-        IpAddr::V4(_) => (Ipv4Addr::LOCALHOST, address.port()).into(),
-        IpAddr::V6(_) => (Ipv6Addr::LOCALHOST, address.port()).into(),
-    }
 }
