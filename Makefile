@@ -3,7 +3,7 @@
 # make bench-repair   how fast an emptied device is filled, beside rsync: SMALL=100000 objects, LARGE_MIB=2048
 # make bench-overload   far more asked than can be served: FACTOR=5 times the best throughput, RESULTS=FILE.md
 # make bench-peers    beside OpenStack Swift in one run: PEERS=swift,ceph BENCH='--only put-4k --seconds 3', RESULTS=FILE.md
-# make bench-scale    what grows with the number of objects stored: SIZES=10k,100k,1m (10m takes an hour and 30 GB), RESULTS=FILE.md, PLOT=FILE.svg
+# make bench-scale    what grows with the number of objects stored: SIZES=10k,100k,1m (10m takes 30 GB), RESULTS=FILE.md, PLOT=FILE.svg
 # make storm  faults on purpose for some minutes: SEED=7 MINUTES=5, at random without
 # make test-swift   the real Swift's own functional suite, against a cluster of Apus
 

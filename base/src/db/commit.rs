@@ -13,11 +13,14 @@ use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use tokio::sync::{mpsc, oneshot};
 
 use super::database::Inner;
+use super::journal::Journal;
 use super::{DbError, Transaction};
 use crate::metrics::Metrics;
 
-/// Where a crash test may kill the process: before a group is written, and when it is flushed but nobody was answered.
-pub const CRASH_POINTS: [&str; 2] = ["listing.commit.before_write", "listing.commit.written"];
+/// Where a crash test may kill the process: before a group is written, when only the journal has it, and when RocksDB has it but nobody
+/// was answered.
+pub const CRASH_POINTS: [&str; 3] =
+    ["listing.commit.before_write", "listing.commit.journaled", "listing.commit.written"];
 
 /// Changes that may wait: as many as a server has connections. Beyond, the device says at once that it is overloaded.
 const MAX_WAITING: usize = 4096;
@@ -77,10 +80,10 @@ impl CommitMetrics {
 }
 
 impl Committer {
-    pub(super) fn start(inner: Arc<Inner>, metrics: CommitMetrics) -> Result<Self, DbError> {
+    pub(super) fn start(inner: Arc<Inner>, journal: Option<Journal>, metrics: CommitMetrics) -> Result<Self, DbError> {
         let (changes, waiting) = mpsc::channel(MAX_WAITING);
         let name = format!("commit-{}", inner.device().name());
-        let thread = std::thread::Builder::new().name(name).spawn(move || run(inner, waiting, &metrics));
+        let thread = std::thread::Builder::new().name(name).spawn(move || run(inner, journal, waiting, &metrics));
         let thread = thread.map_err(|error| DbError::Io(format!("cannot start a thread: {error}")))?;
         Ok(Self { changes, _thread: Joined(Some(thread)), gone: AtomicBool::new(false) })
     }
@@ -118,7 +121,7 @@ impl Committer {
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "the thread's share of the database ends with it")]
-fn run(inner: Arc<Inner>, mut waiting: mpsc::Receiver<Change>, metrics: &CommitMetrics) {
+fn run(inner: Arc<Inner>, mut journal: Option<Journal>, mut waiting: mpsc::Receiver<Change>, metrics: &CommitMetrics) {
     while let Some(first) = waiting.blocking_recv() {
         let mut tx = Transaction::new(&inner);
         let mut answers = vec![first(&mut tx)];
@@ -129,10 +132,13 @@ fn run(inner: Arc<Inner>, mut waiting: mpsc::Receiver<Change>, metrics: &CommitM
             answers.push(change(&mut tx));
         }
         let started = Instant::now();
-        let written = inner.write(tx.into_batch());
+        let written = inner.write(tx.into_batch(), journal.as_mut());
         metrics.commits.inc();
         metrics.changes.observe(f64::from(u32::try_from(answers.len()).unwrap_or(u32::MAX)));
         metrics.seconds.observe(started.elapsed().as_secs_f64());
         answers.into_iter().for_each(|answer| answer(&written));
+    }
+    if let Some(Err(error)) = journal.map(|mut journal| journal.empty(inner.rocks())) {
+        tracing::warn!(device = inner.device().name(), %error, "the journal of the listings is read again at the next start");
     }
 }

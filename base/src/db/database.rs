@@ -9,6 +9,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::commit::{CRASH_POINTS, CommitMetrics, Committer};
 use super::digest::Counts;
+use super::journal::Journal;
 use super::life::Life;
 use super::{DbError, Get, Transaction, View, settings, view};
 use crate::crash;
@@ -50,9 +51,10 @@ impl Database {
     /// When another process has them open, they are damaged, or the disk fails.
     pub(super) fn open(device: Arc<Device>, cache: &Cache, metrics: CommitMetrics) -> Result<Self, DbError> {
         let folder = device.path().join(FOLDER);
-        make_folder(&folder, device.path()).map_err(|error| DbError::Io(format!("{}: {error}", folder.display())))?;
+        make_folder(&folder, device.path()).map_err(|error| failed(&folder, &error))?;
         let opened = DB::open(&settings::options(cache), &folder);
         let rocks = opened.map_err(|error| DbError::from_rocks(device.name(), &error))?;
+        let journal = Journal::open(&folder, &rocks).map_err(|error| failed(&folder, &error))?;
         let closed = CancellationToken::new();
         let Life { id: life, number } = Life::load_or_make(&rocks, device.name())?;
         let inner = Arc::new(Inner {
@@ -64,7 +66,7 @@ impl Database {
             groups: AtomicU64::new(0),
             failed: AtomicBool::new(false),
         });
-        let committer = Committer::start(Arc::clone(&inner), metrics)?;
+        let committer = Committer::start(Arc::clone(&inner), journal, metrics)?;
         Ok(Self { inner, committer, closed, counts: Counts::default() })
     }
 
@@ -177,9 +179,9 @@ impl Inner {
         Life { id: self.life, number: self.number.load(Ordering::Relaxed) }
     }
 
-    /// Writes a group and flushes the log, then makes sure that the device is still the one it was written to.
-    pub(super) fn write(&self, batch: WriteBatch) -> Result<(), DbError> {
-        if batch.is_empty() {
+    /// Writes a group, flushed, then makes sure that the device is still the one it was written to.
+    pub(super) fn write(&self, group: WriteBatch, journal: Option<&mut Journal>) -> Result<(), DbError> {
+        if group.is_empty() {
             return Ok(());
         }
         // The failed group may be found in the log when it is read next, so nothing that does not know of it may follow it.
@@ -187,15 +189,20 @@ impl Inner {
             return Err(DbError::Closed);
         }
         crash::point(CRASH_POINTS[0]);
-        let mut options = WriteOptions::default();
-        options.set_sync(true);
-        self.rocks.write_opt(batch, &options).map_err(|error| {
-            self.failed.store(true, Ordering::Relaxed);
-            DbError::from_rocks(self.device.name(), &error)
-        })?;
+        self.log(group, journal).inspect_err(|_| self.failed.store(true, Ordering::Relaxed))?;
         self.groups.fetch_add(1, Ordering::Release);
-        crash::point(CRASH_POINTS[1]);
+        crash::point(CRASH_POINTS[2]);
         Ok(self.device.check()?)
+    }
+
+    /// Flushes a group in the journal, or in RocksDB's log.
+    fn log(&self, group: WriteBatch, journal: Option<&mut Journal>) -> Result<(), DbError> {
+        let journaled = journal.map_or(Ok(false), |journal| journal.append(&group, &self.rocks));
+        let is_flushed = journaled.map_err(|error| failed(&self.device.path().join(FOLDER), &error))?;
+        crash::point(CRASH_POINTS[1]);
+        let mut options = WriteOptions::default();
+        options.set_sync(!is_flushed);
+        self.rocks.write_opt(group, &options).map_err(|error| DbError::from_rocks(self.device.name(), &error))
     }
 }
 
@@ -203,6 +210,10 @@ impl Get for Inner {
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, DbError> {
         view::get(&self.rocks, self.device.name(), key)
     }
+}
+
+fn failed(folder: &Path, error: &std::io::Error) -> DbError {
+    DbError::Io(format!("{}: {error}", folder.display()))
 }
 
 /// Makes the folder and its entry in the device durable. RocksDB flushes what it makes inside.

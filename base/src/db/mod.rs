@@ -3,7 +3,7 @@
 //!
 //! [`Databases`] opens and closes them as devices come and go. A [`Database`] is read through a [`View`] on the
 //! device's queue, and changed by [`Database::commit`]: a closure over a [`Transaction`], which one committer per device
-//! runs together with all others that wait, writes as one batch, flushes to stable storage, and only then answers.
+//! runs together with all others that wait, writes as one batch, flushes to stable storage (the database's `journal`), and only then answers.
 //! Keys are in [`key`], values in [`codec`], what each database knows of itself in [`info`], its rows in [`table`].
 //! What copies on several devices need to become and stay the same is in [`digest`], [`agreement`] and [`replica`].
 //!
@@ -18,6 +18,7 @@ mod database;
 pub mod digest;
 mod error;
 pub mod info;
+mod journal;
 pub mod key;
 mod life;
 mod offline;

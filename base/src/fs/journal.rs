@@ -31,18 +31,17 @@
 //! What else changes the same files flushes them itself, and only adds to what the records say, or makes them superfluous.
 //! Everything here blocks: run it on the device's queue.
 
-mod segment;
+pub(crate) mod segment;
 
 use std::fs::{File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use prometheus_client::metrics::counter::Counter;
 
 use super::device::Device;
-use segment::{Batch, Segment};
+use segment::{Batch, Segment, new_generation};
 
 /// The folder on a device.
 const FOLDER: &str = "journal";
@@ -144,8 +143,7 @@ impl Journal {
         mut replay: impl FnMut(&[u8]) -> io::Result<()>,
     ) -> io::Result<Option<Self>> {
         let folder = device.join(FOLDER);
-        let limit = bytes.min(size_of(device)? / SHARE);
-        let limit = if limit < MIN_SEGMENT_BYTES { 0 } else { limit };
+        let limit = limit(device, bytes)?;
         // What was left when there was more room, or a journal was wanted, has to be dealt with all the same.
         if limit == 0 && !folder.exists() {
             return Ok(None);
@@ -325,15 +323,11 @@ fn lock(folder: &Path) -> io::Result<Option<File>> {
     }
 }
 
-/// One that no batch of an earlier life has: those behind the last one are told from it by that.
-fn new_generation(last: u64) -> u64 {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos();
-    u64::try_from(now).unwrap_or(0).max(last + 1)
-}
-
-fn size_of(device: &Path) -> io::Result<u64> {
-    let stat = rustix::fs::statvfs(device)?;
-    Ok(stat.f_blocks.saturating_mul(stat.f_frsize))
+/// How long a segment gets in a folder of a device: as `bytes` says, or less on a small device, or 0 for none.
+pub(crate) fn limit(folder: &Path, bytes: u64) -> io::Result<u64> {
+    let stat = rustix::fs::statvfs(folder)?;
+    let limit = bytes.min(stat.f_blocks.saturating_mul(stat.f_frsize) / SHARE);
+    Ok(if limit < MIN_SEGMENT_BYTES { 0 } else { limit })
 }
 
 fn lock_of<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -7,7 +7,7 @@ mod aside;
 mod changes;
 mod device;
 mod dirs;
-mod journal;
+pub(crate) mod journal;
 mod ordered;
 mod queue;
 mod reserve;

@@ -64,7 +64,7 @@ impl Peer for ApusPeer {
     }
 
     fn durability(&self) -> &'static str {
-        "data, metadata and folder of an object (up to 64 KiB: its record in the device's journal) are flushed, and the row's log record in the container's database, \
+        "data, metadata and folder of an object (up to 64 KiB: its record in the device's journal) are flushed, and the row in the journal of the listings, \
          each on two of three replicas at least, before the answer"
     }
 

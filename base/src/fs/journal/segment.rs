@@ -16,6 +16,7 @@ use std::io::{self, Read as _, Seek as _, SeekFrom};
 use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 const MAGIC: [u8; 8] = *b"apus\0jn1";
 const HEADER_BYTES: usize = 32;
@@ -30,7 +31,7 @@ const MAX_BATCH_BYTES: u32 = 64 * 1024 * 1024;
 
 /// Records that are to be written together.
 #[derive(Debug)]
-pub(super) struct Batch {
+pub(crate) struct Batch {
     /// Room for the header, and the records.
     bytes: Vec<u8>,
     records: usize,
@@ -44,7 +45,7 @@ impl Default for Batch {
 
 impl Batch {
     /// Adds a record, the pieces one behind the other.
-    pub(super) fn push(&mut self, record: &[&[u8]]) {
+    pub(crate) fn push(&mut self, record: &[&[u8]]) {
         let length: usize = record.iter().map(|piece| piece.len()).sum();
         // A longer one makes a batch that is too long for any segment.
         let length = u32::try_from(length).unwrap_or(u32::MAX);
@@ -58,7 +59,7 @@ impl Batch {
     }
 
     /// How many bytes it takes in a segment.
-    pub(super) fn sealed_bytes(&self) -> u64 {
+    pub(crate) fn sealed_bytes(&self) -> u64 {
         self.bytes.len().next_multiple_of(BLOCK_BYTES) as u64
     }
 
@@ -113,9 +114,15 @@ fn records(mut batch: &[u8]) -> impl Iterator<Item = &[u8]> {
     })
 }
 
+/// One that no batch of an earlier life has, the last of which had `last`: those behind the last batch are told from it by that.
+pub(crate) fn new_generation(last: u64) -> u64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos();
+    u64::try_from(now).unwrap_or(0).max(last + 1)
+}
+
 /// A file of a journal, and who still makes what its records describe.
 #[derive(Debug)]
-pub(super) struct Segment {
+pub(crate) struct Segment {
     file: File,
     state: Mutex<State>,
     pub(super) changed: Condvar,
@@ -130,7 +137,7 @@ pub(super) struct State {
 
 impl Segment {
     /// The file at `path`, which is made if need be.
-    pub(super) fn open(path: &Path) -> io::Result<Self> {
+    pub(crate) fn open(path: &Path) -> io::Result<Self> {
         let file = File::options().read(true).write(true).create(true).truncate(false).open(path)?;
         file.sync_all()?;
         let segment = Self { file, state: Mutex::new(State { applying: 0, is_empty: true }), changed: Condvar::new() };
@@ -140,14 +147,14 @@ impl Segment {
     }
 
     /// The generation of its first batch; `None` if there is none.
-    pub(super) fn generation(&self) -> Option<u64> {
+    pub(crate) fn generation(&self) -> Option<u64> {
         let mut header = [0; HEADER_BYTES];
         self.file.read_exact_at(&mut header, 0).ok()?;
         Header::parse(&header).map(|header| header.generation)
     }
 
     /// Hands every record to `each`, in the order in which they were written.
-    pub(super) fn read(&self, each: &mut impl FnMut(&[u8]) -> io::Result<()>) -> io::Result<()> {
+    pub(crate) fn read(&self, each: &mut impl FnMut(&[u8]) -> io::Result<()>) -> io::Result<()> {
         let (mut file, mut place, mut generation) = (&self.file, 0, None);
         let (mut header, mut batch) = ([0; HEADER_BYTES], Vec::new());
         loop {
@@ -172,7 +179,7 @@ impl Segment {
     }
 
     /// Appends a batch and flushes it; gives its length.
-    pub(super) fn append(&self, batch: Batch, generation: u64, place: u64) -> io::Result<u64> {
+    pub(crate) fn append(&self, batch: Batch, generation: u64, place: u64) -> io::Result<u64> {
         let sealed = batch.sealed(generation, place)?;
         let length = sealed.len() as u64;
         self.fill_until(place + length)?;
@@ -208,7 +215,7 @@ impl Segment {
         self.change(|state| state.applying -= records);
     }
 
-    pub(super) fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.state().is_empty
     }
 
@@ -218,7 +225,7 @@ impl Segment {
     }
 
     /// Forgets all records. The file keeps its blocks.
-    pub(super) fn clear(&self) -> io::Result<()> {
+    pub(crate) fn clear(&self) -> io::Result<()> {
         self.file.write_all_at(&[0; BLOCK_BYTES], 0)?;
         self.file.sync_data()?;
         self.change(|state| state.is_empty = true);
