@@ -21,6 +21,7 @@ use super::{Node, address};
 use crate::error::StartError;
 use crate::pass::PassName;
 use crate::roles::Role;
+
 impl Node {
     pub(crate) fn updater(&self, metrics: &Metrics) -> Updater {
         let (config, devices) = (self.config.updater.clone(), Arc::clone(&self.devices));
@@ -50,17 +51,13 @@ impl Node {
     }
 
     /// A proxy without clients.
-    pub(super) fn quiet_proxy(&self, metrics: &Metrics) -> Result<Proxy, StartError> {
+    fn quiet_proxy(&self, metrics: &Metrics) -> Result<Proxy, StartError> {
         Ok(Proxy::new(self.config.proxy.clone(), self.passes(metrics), Arc::new(Clock::default()))?)
     }
 
     /// The reaper by itself, which asks the account server where the configuration has it.
     pub(crate) fn reaper(&self, path: &Path, metrics: &Metrics) -> Result<Reaper, StartError> {
-        let address = self.config.listen.of(Role::Account);
-        let address =
-            address.ok_or_else(|| StartError::NoAddress { path: path.to_owned(), role: Role::Account.name() })?;
-        let address = address.parse().map_err(|_| StartError::Address(address.to_owned()))?;
-        Ok(self.reaper_beside(Here::new(address), metrics))
+        Ok(self.reaper_beside(self.listening(Role::Account, path)?, metrics))
     }
 
     pub(super) fn reaper_beside(&self, here: Here, metrics: &Metrics) -> Reaper {
@@ -69,15 +66,18 @@ impl Node {
 
     /// The reconciler by itself, which does the whole queue.
     pub(crate) fn reconciler(&self, path: &Path, metrics: &Metrics) -> Result<Reconciler, StartError> {
-        let container = self.config.listen.of(Role::Container);
-        let container =
-            container.ok_or_else(|| StartError::NoAddress { path: path.to_owned(), role: Role::Container.name() })?;
-        Ok(self.reconciler_beside(Here::new(address(container)?), Share::Everything, metrics))
+        Ok(self.reconciler_beside(self.listening(Role::Container, path)?, Share::Everything, metrics))
     }
 
     pub(super) fn reconciler_beside(&self, here: Here, share: Share, metrics: &Metrics) -> Reconciler {
         let config = self.config.reconciler.clone();
         Reconciler::new(config, here, share, self.passes(metrics), self.recon(), metrics)
+    }
+
+    /// Where the configuration has a server of this node.
+    fn listening(&self, role: Role, path: &Path) -> Result<Here, StartError> {
+        let none = || StartError::NoAddress { path: path.to_owned(), role: role.name() };
+        Ok(Here::new(address(self.config.listen.of(role).ok_or_else(none)?)?))
     }
 
     /// How long a pass that is run for ever rests.

@@ -23,6 +23,7 @@ use crate::error::StartError;
 use crate::links::Replicating;
 use crate::rings;
 use crate::roles::Role;
+
 /// The replicator of objects, and who repairs them.
 pub(super) type ObjectPasses = (Replicating<Replicate>, Option<repair::Repairer>);
 
