@@ -98,10 +98,12 @@ impl Node {
         }
     }
 
-    /// The client of all passes; its metrics are with those of the role that needs it first.
+    /// The client of all passes; its metrics are with those of the role that needs it first. Nobody waits for a pass, so it gives slow
+    /// replicas all the time that they have: what they miss, replication has to bring.
     pub(super) fn passes(&self, metrics: &Metrics) -> ClusterClient {
-        let new =
-            || ClusterClient::new(ClientConfig::default(), Arc::clone(&self.cluster), self.rings.clone(), metrics);
+        let config = ClientConfig::default();
+        let config = ClientConfig { post_quorum_timeout: config.node_timeout, ..config };
+        let new = || ClusterClient::new(config, Arc::clone(&self.cluster), self.rings.clone(), metrics);
         self.passes.get_or_init(new).clone()
     }
 }
