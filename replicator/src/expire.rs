@@ -281,6 +281,8 @@ impl Expirer {
         let version: Option<Timestamp> = text(header::BACKEND_TIMESTAMP).and_then(|text| text.parse().ok());
         let expires: Option<u64> = text(header::DELETE_AT).and_then(|text| text.parse().ok());
         Ok(match newest.status() {
+            // An expirer was killed while it deleted it: some servers have the tombstone, others may not.
+            StatusCode::NOT_FOUND if version == Some(at) => None,
             _ if version.is_some_and(|version| version >= at) => Some(StatusCode::CONFLICT),
             status if !status.is_success() => Some(status),
             _ if expires != Some(at.secs()) => Some(StatusCode::PRECONDITION_FAILED),

@@ -1,7 +1,8 @@
 //! Objects that expire: gone from every disk and every listing, unless somebody wanted to keep them.
 
+use apus_base::hash_path::HashPath;
 use apus_tests::disk::with_suffix;
-use apus_tests::{Cluster, Request, Session};
+use apus_tests::{Cluster, Request, Session, copies};
 use serde_json::json;
 
 use super::{now, until};
@@ -91,6 +92,30 @@ fn an_object_written_anew_while_a_server_was_down_stays() {
     }
     assert_eq!(with_suffix(&cluster.node(1).devices(), ".data").len(), 1);
     assert_eq!(cluster.nodes().iter().map(|node| with_suffix(&node.devices(), ".ts").len()).sum::<usize>(), 3);
+}
+
+#[test]
+fn a_deletion_that_came_to_one_server_only_is_finished() {
+    let mut cluster = cluster();
+    let tester = cluster.tester();
+    tester.make("c");
+    let at = now() + 3;
+    put(&tester, "c/o", at);
+    until_expired(&tester, "c/o");
+
+    // As an expirer leaves it that is killed when the first of three servers has deleted the object.
+    let hash = HashPath::new("", copies::HASH_SUFFIX).object("AUTH_test", "c", "o");
+    let (path, stamp) =
+        (format!("/d0/{}/AUTH_test/c/o", copies::ring(&cluster).partition(&hash.0)), format!("{at:010}.00000"));
+    let delete = Request::new(cluster.node(0).address("object"), "DELETE", path).header("X-If-Delete-At", &stamp);
+    delete.header("X-Timestamp", &stamp).send().expect(204);
+    assert_eq!(cluster.holders(".data").len(), 2);
+
+    until("gone from the listing and the queue", || {
+        cluster.node(1).pass("expire", &[]);
+        tester.list("c").is_empty() && queued(&mut cluster) == 0
+    });
+    assert!(cluster.holders(".data").is_empty(), "one server's deletion was taken for that of all");
 }
 
 #[test]
