@@ -47,7 +47,7 @@ pub const PATIENCE: std::time::Duration = std::time::Duration::from_secs(60);
 
 /// Waits for what a server does by itself and tells nobody: looks again and again, with a short rest, until it is so.
 #[track_caller]
-pub fn wait_until(what: &str, is_so: impl Fn() -> bool) {
+pub fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
     let begun = std::time::Instant::now();
     while !is_so() {
         assert!(begun.elapsed() < PATIENCE, "it did not happen that {what}");
