@@ -151,6 +151,14 @@ ca = "{CERTIFICATES}/ca.pem"
 # Signs the tokens that users get, so that they stay good over a restart.
 token_secret = "{secret}"
 
+# Every server is in this process. One that is slow is a disk that is, and is waited for: listings show what was just stored.
+[proxy.client]
+post_quorum_timeout = 10
+
+[object]
+container_update_timeout = 8
+node_timeout = 8
+
 [proxy.encryption]
 # Encrypts what clients of S3, or their buckets, ask to have encrypted. Whoever loses it loses that.
 root_secret = "{root}"

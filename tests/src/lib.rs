@@ -16,6 +16,7 @@ pub mod interrupt;
 pub mod linear;
 pub mod listing_copies;
 pub mod load;
+pub mod moment;
 pub mod mount;
 pub mod net;
 pub mod process;
@@ -50,7 +51,7 @@ pub const PATIENCE: std::time::Duration = std::time::Duration::from_secs(60);
 pub fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
     let begun = std::time::Instant::now();
     while !is_so() {
-        assert!(begun.elapsed() < PATIENCE, "it did not happen that {what}");
+        assert!(begun.elapsed() < PATIENCE, "it never happened: {what}");
         std::thread::sleep(std::time::Duration::from_millis(100));
     }
 }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::Output;
 
 use apus_tests::copies::{assert_in_place, copies, ring};
-use apus_tests::{Cluster, ClusterBuilder, Request, Session, bytes, disk};
+use apus_tests::{Cluster, ClusterBuilder, Copy, Request, Session, bytes, disk, wait_until};
 use rustix::fs::{XattrFlags, removexattr, setxattr};
 
 fn cluster() -> ClusterBuilder {
@@ -249,7 +249,15 @@ fn damaged_listings_are_put_aside_and_brought_from_another_copy() {
     cluster.pass("replicate-listings");
     assert!(cluster.device(2).join("quarantined/listings").exists(), "{}", said(&output));
     assert_eq!(cluster.assert_in_place("AUTH_test/c"), good, "{}", said(&output));
+    counted(&mut cluster, 30);
     cluster.assert_in_place("AUTH_test");
+}
+
+/// Waits until each account server has heard of all objects.
+fn counted(cluster: &mut Cluster, objects: usize) {
+    let objects = objects.to_string();
+    let mut count = |node| cluster.copy(node, "AUTH_test")?.headers.get("x-account-object-count").cloned();
+    wait_until("the account counts its objects", || (0..3).all(|node| count(node).as_ref() == Some(&objects)));
 }
 
 #[test]
@@ -259,7 +267,7 @@ fn listings_that_cannot_be_opened_come_back_without_anybodys_pass() {
     store_some(&tester, 30);
     tester.make("sound");
     cluster.pass("replicate-listings");
-    let good = LISTINGS.map(|path| cluster.assert_in_place(path));
+    let good = listings(&mut cluster, 30);
     for (round, damaged) in ["MANIFEST", ".sst"].into_iter().enumerate() {
         // Opened anew, it has all in tables. Then it dies, and its disk is not what it was.
         for _ in 0..2 {
@@ -278,13 +286,19 @@ fn listings_that_cannot_be_opened_come_back_without_anybodys_pass() {
         for _ in 0..2 {
             cluster.node(2).process().wait_for_log(&["the other copies of what was put aside were asked for"]);
         }
-        assert_eq!(LISTINGS.map(|path| cluster.assert_in_place(path)), good, "{damaged}");
+        assert_eq!(listings(&mut cluster, 30), good, "{damaged}");
         assert_eq!(fs::read_dir(cluster.device(2).join("quarantined/listings")).unwrap().count(), round + 1);
     }
 }
 
 /// A container that is damaged, one that is not, and their account.
 const LISTINGS: [&str; 3] = ["AUTH_test/c", "AUTH_test/sound", "AUTH_test"];
+
+/// The listings, the same on all nodes, once the account is [`counted`].
+fn listings(cluster: &mut Cluster, objects: usize) -> [Copy; 3] {
+    counted(cluster, objects);
+    LISTINGS.map(|path| cluster.assert_in_place(path))
+}
 
 #[test]
 fn a_container_that_is_not_what_its_sums_say_is_replaced_at_once_and_no_other_touched() {
@@ -293,7 +307,7 @@ fn a_container_that_is_not_what_its_sums_say_is_replaced_at_once_and_no_other_to
     store_some(&tester, 20);
     tester.make("sound");
     cluster.pass("replicate-listings");
-    let good = LISTINGS.map(|path| cluster.assert_in_place(path));
+    let good = listings(&mut cluster, 20);
 
     // One row is another, and later one row too many is counted; RocksDB's checksums know nothing of that.
     let damages: [fn(&mut Cluster); 2] =
@@ -308,7 +322,7 @@ fn a_container_that_is_not_what_its_sums_say_is_replaced_at_once_and_no_other_to
         let output = cluster.node(1).pass("audit", &[]);
         assert!(output.status.success(), "{}", said(&output));
         assert!(said(&output).contains("asked 2, quarantined 1, "), "{}", said(&output));
-        assert_eq!(LISTINGS.map(|path| cluster.assert_in_place(path)), good);
+        assert_eq!(listings(&mut cluster, 20), good);
     }
 
     // What was put away says why; the next pass finds all sound.
@@ -327,13 +341,13 @@ fn a_server_audits_its_listings_by_itself() {
     store_some(&tester, 5);
     tester.make("sound");
     cluster.pass("replicate-listings");
-    let good = LISTINGS.map(|path| cluster.assert_in_place(path));
+    let good = listings(&mut cluster, 5);
     cluster.node(0).stop();
     cluster.garble_row(0, "AUTH_test/c", "o3");
     cluster.node(0).start(None);
     cluster.node(0).process().wait_for_log(&["quarantined", "the digest"]);
     cluster.node(0).process().wait_for_log(&["the other copies", "container"]);
-    assert_eq!(LISTINGS.map(|path| cluster.assert_in_place(path)), good);
+    assert_eq!(listings(&mut cluster, 5), good);
 }
 
 #[test]

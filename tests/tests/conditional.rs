@@ -299,6 +299,7 @@ fn a_race_under_faults_is_explained_by_some_order() {
         .nodes(3)
         .proxies(2)
         .settings("proxy", "client = { node_timeout = 2, error_suppression_interval = 1, post_quorum_timeout = 0.5 }")
+        .settings("object", "container_update_timeout = 1")
         .start();
     let sessions = sessions(&mut cluster, 2);
     sessions[0].make("race");

@@ -196,7 +196,11 @@ impl ClusterBuilder {
         let mut listen = Table::new();
         for role in node.roles {
             listen.insert((*role).to_owned(), node.address(role).to_string().into());
-            let mut settings = if *role == "proxy" { proxy_settings() } else { Table::new() };
+            let mut settings = match *role {
+                "proxy" => proxy_settings(),
+                "object" => object_settings(),
+                _ => Table::new(),
+            };
             for (_, more) in self.settings.iter().filter(|(name, _)| name == role) {
                 merge(&mut settings, more);
             }
@@ -262,6 +266,11 @@ fn merge(settings: &mut Table, more: &Table) {
             _ => _ = settings.insert(name.clone(), value.clone()),
         }
     }
+}
+
+/// Rows are waited for also where a disk is slow, so that a story finds what it stored in the listing.
+fn object_settings() -> Table {
+    ["container_update_timeout", "node_timeout"].map(|name| (name.to_owned(), 8.into())).into_iter().collect()
 }
 
 fn proxy_settings() -> Table {

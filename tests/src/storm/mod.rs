@@ -87,6 +87,7 @@ impl Settings {
                 "proxy",
                 "client = { node_timeout = 3, error_suppression_interval = 3, post_quorum_timeout = 0.5 }",
             )
+            .settings("object", "container_update_timeout = 1\nnode_timeout = 3")
             .settings("container", "report_interval_seconds = 1")
             .settings("updater", "interval = 2")
             .settings("expirer", "interval = 3")

@@ -1,26 +1,18 @@
 //! Objects that expire: they are gone the moment they say.
 
-use std::time::{SystemTime, UNIX_EPOCH};
-
-use apus_tests::{PATIENCE, Target};
-
-fn now() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).expect("a clock after 1970").as_secs()
-}
+use apus_tests::moment::{now, soon};
+use apus_tests::{Target, wait_until};
 
 #[test]
 fn an_expired_object_is_a_404_at_once() {
     let target = Target::start();
     let tester = target.with_container("e");
-    let at = now() + 2;
+    let at = soon();
     tester.put("e/o").body("x").header("X-Delete-At", at.to_string()).send().expect(201);
     assert_eq!(tester.get("e/o").send().expect(200).need("X-Delete-At"), at.to_string());
 
     // Ask until it is gone: it may not be before its time.
-    let deadline = std::time::Instant::now() + PATIENCE;
-    while tester.get("e/o").send().status != 404 {
-        assert!(std::time::Instant::now() < deadline, "it never expired");
-    }
+    wait_until("it is gone", || tester.get("e/o").send().status == 404);
     assert!(now() >= at, "it expired too early");
     tester.head("e/o").send().expect(404);
     tester.post("e/o").header("X-Object-Meta-A", "b").send().expect(404);

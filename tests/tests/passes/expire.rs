@@ -2,10 +2,9 @@
 
 use apus_base::hash_path::HashPath;
 use apus_tests::disk::with_suffix;
-use apus_tests::{Cluster, Request, Session, copies};
+use apus_tests::moment::{now, soon};
+use apus_tests::{Cluster, Request, Session, copies, wait_until};
 use serde_json::json;
-
-use super::{now, until};
 
 /// Counts are told soon, so that the expirer finds a new container of its queue.
 fn cluster() -> Cluster {
@@ -18,7 +17,7 @@ fn put(tester: &Session, path: &str, at: u64) {
 
 #[track_caller]
 fn until_expired(tester: &Session, path: &str) {
-    until("expired", || tester.head(path).send().status == 404);
+    wait_until("expired", || tester.head(path).send().status == 404);
 }
 
 /// The rows of the queue, as the account servers of all nodes know its containers.
@@ -37,7 +36,7 @@ fn what_expires_vanishes_and_what_was_kept_stays() {
     let mut cluster = cluster();
     let tester = cluster.tester();
     tester.make("c");
-    let at = now() + 3;
+    let at = soon();
     ["goes", "again", "later", "never"].iter().for_each(|name| put(&tester, &format!("c/{name}"), at));
 
     // Before their time, one is written anew, one gets another moment, one loses it.
@@ -49,7 +48,7 @@ fn what_expires_vanishes_and_what_was_kept_stays() {
     let kept = cluster.pending_updates().len();
 
     // The expirer finds the rows of all four: nobody ran an updater.
-    until("gone from the listing", || {
+    wait_until("gone from the listing", || {
         let output = cluster.node(0).pass("expire", &[]);
         assert!(output.status.success(), "{output:?}");
         tester.list("c") == ["again", "later", "never"]
@@ -74,7 +73,7 @@ fn an_object_written_anew_while_a_server_was_down_stays() {
     let mut cluster = cluster();
     let tester = cluster.tester();
     tester.make("c");
-    let at = now() + 3;
+    let at = soon();
     put(&tester, "c/o", at);
     put(&tester, "c/p", at);
     cluster.node(0).kill();
@@ -83,7 +82,7 @@ fn an_object_written_anew_while_a_server_was_down_stays() {
     until_expired(&tester, "c/p");
 
     // The server that was down has the old version only. Its deletion would be later than the new version, and win.
-    until("gone from the listing", || {
+    wait_until("gone from the listing", || {
         cluster.node(1).pass("expire", &[]);
         tester.list("c") == ["o"]
     });
@@ -99,7 +98,7 @@ fn a_deletion_that_came_to_one_server_only_is_finished() {
     let mut cluster = cluster();
     let tester = cluster.tester();
     tester.make("c");
-    let at = now() + 3;
+    let at = soon();
     put(&tester, "c/o", at);
     until_expired(&tester, "c/o");
 
@@ -111,7 +110,7 @@ fn a_deletion_that_came_to_one_server_only_is_finished() {
     delete.header("X-Timestamp", &stamp).send().expect(204);
     assert_eq!(cluster.holders(".data").len(), 2);
 
-    until("gone from the listing and the queue", || {
+    wait_until("gone from the listing and the queue", || {
         cluster.node(1).pass("expire", &[]);
         tester.list("c").is_empty() && queued(&mut cluster) == 0
     });
@@ -120,21 +119,22 @@ fn a_deletion_that_came_to_one_server_only_is_finished() {
 
 #[test]
 fn expirers_share_the_work_and_a_killed_one_repeats() {
+    const OBJECTS: usize = 24;
     let mut cluster = cluster();
     let tester = cluster.tester();
     tester.make("c");
-    let at = now() + 3;
-    let names: Vec<_> = (0..12).map(|i| format!("c/{i:02}")).collect();
-    names.iter().for_each(|name| put(&tester, name, at));
-    until_expired(&tester, &names[11]);
+    // Whose they are is up to their hashes; among so many there are some for each.
+    let names: Vec<_> = (0..OBJECTS).map(|i| format!("c/{i:02}")).collect();
+    names.iter().for_each(|name| put(&tester, name, now() + 3));
+    until_expired(&tester, &names[OBJECTS - 1]);
 
     // One of two does its share, and no more.
     let share = |process: &str| ["--processes".to_owned(), "2".into(), "--process".into(), process.to_owned()];
     let first = share("0");
     let first: Vec<_> = first.iter().map(String::as_str).collect();
-    until("half of it", || {
+    wait_until("half of it", || {
         cluster.node(0).pass("expire", &first);
-        tester.list("c").len() < 12
+        tester.list("c").len() < OBJECTS
     });
     let left = tester.list("c").len();
     assert!(left > 0, "one of two expirers did everything");
@@ -171,7 +171,7 @@ fn a_deletion_that_was_left_to_the_expirer() {
         let address = cluster.node(i).address("container");
         Request::new(address, "UPDATE", format!("/d{i}")).body(&batch).send().expect(200);
     }
-    until("deleted", || {
+    wait_until("deleted", || {
         cluster.node(2).pass("expire", &[]);
         tester.list("c") == ["other"]
     });
@@ -186,7 +186,7 @@ fn object_servers_expire_by_themselves() {
     let tester = cluster.tester();
     tester.make("c");
     put(&tester, "c/o", now() + 2);
-    until("gone from the listing", || tester.list("c").is_empty());
+    wait_until("gone from the listing", || tester.list("c").is_empty());
     // A quorum was enough for that.
-    until("gone from the disks", || cluster.holders(".data").is_empty());
+    wait_until("gone from the disks", || cluster.holders(".data").is_empty());
 }

@@ -3,9 +3,7 @@
 use std::thread;
 
 use apus_tests::swift::RESELLER;
-use apus_tests::{Cluster, Request, Session, disk};
-
-use super::until;
+use apus_tests::{Cluster, Request, Session, disk, wait_until};
 
 /// Objects in each of a few containers: more than one page of a listing in all.
 const OBJECTS: usize = 700;
@@ -67,7 +65,7 @@ fn a_deleted_account_is_emptied_also_while_a_container_server_is_down() {
     }
     // A majority of the account servers is told; one that was away then learns it from the others.
     cluster.pass("replicate-listings");
-    until("the accounts know it", || waiting(&mut cluster).is_empty());
+    wait_until("the accounts know it", || waiting(&mut cluster).is_empty());
     let tombstones: usize = cluster.nodes().iter().map(|node| disk::with_suffix(&node.devices(), ".ts").len()).sum();
     assert_eq!(tombstones, 3 * OBJECTS * CONTAINERS.len());
     tester.get("").send().expect(410);
@@ -88,7 +86,7 @@ fn a_reaper_that_is_killed_goes_on_where_it_was() {
     // tombstones that these have reach the others as any deletion does that one of them missed.
     cluster.pass("replicate");
     assert!(cluster.holders(".data").is_empty());
-    until("the accounts know it", || waiting(&mut cluster).is_empty());
+    wait_until("the accounts know it", || waiting(&mut cluster).is_empty());
     let recon =
         std::fs::read_to_string(cluster.node(0).config().with_file_name("recon/account.recon")).expect("a file");
     assert!(recon.contains("account_reaper_last"), "{recon}");

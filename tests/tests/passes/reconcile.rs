@@ -10,10 +10,9 @@ use std::time::Instant;
 use apus_base::hash_path::HashPath;
 use apus_base::ring::Ring;
 use apus_tests::copies::{HASH_SUFFIX, misplaced};
+use apus_tests::moment::now;
 use apus_tests::swift::TESTER;
 use apus_tests::{Cluster, PATIENCE, Request, Swift, bytes, disk, tools};
-
-use super::now;
 
 /// Containers are of the policy gold; silver is the wrong one.
 fn cluster() -> Cluster {

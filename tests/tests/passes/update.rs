@@ -63,7 +63,7 @@ fn object_servers_update_by_themselves() {
     tester.store("c/o", "x");
     cluster.node(2).stop();
     cluster.node(2).start(None);
-    super::until("nothing waits", || cluster.pending_updates().is_empty());
+    apus_tests::wait_until("nothing waits", || cluster.pending_updates().is_empty());
     same_everywhere(&cluster, &tester, "c", &["o"]);
 }
 
@@ -184,6 +184,8 @@ fn a_container_that_one_server_still_had_lives_on_with_a_new_object() {
     tester.store("c/o", "123");
     cluster.pass("update");
     same_everywhere(&cluster, &tester, "c", &["o"]);
-    super::until("the account counts it", || tester.head("").send().header("X-Account-Object-Count") == Some("1"));
+    apus_tests::wait_until("the account counts it", || {
+        tester.head("").send().header("X-Account-Object-Count") == Some("1")
+    });
     assert_eq!(tester.list(""), ["c"]);
 }

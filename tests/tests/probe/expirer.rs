@@ -1,8 +1,9 @@
 //! Objects that expire while only some replicas know.
 
-use apus_tests::Cluster;
+use apus_tests::moment::{now, soon};
+use apus_tests::{Cluster, wait_until};
 
-use super::{Halves, now, until};
+use super::Halves;
 
 fn start() -> Halves {
     Halves::build(Cluster::builder().settings("container", "report_interval_seconds = 1"))
@@ -15,7 +16,7 @@ fn an_object_made_anew_after_its_expiry_stays_whatever_the_expirer_finds() {
     halves.tester.put("c/o").header("X-Delete-At", at.to_string()).body("expires").send().expect(201);
 
     // It is made anew while two primaries are away, after its time has come.
-    until("it is late", || now() > at);
+    wait_until("it is late", || now() > at);
     halves.without_first(|tester| tester.store("c/o", "stays"));
     for _ in 0..2 {
         (0..4).for_each(|node| drop(halves.cluster.node(node).pass("expire", &[])));
@@ -33,7 +34,7 @@ fn an_outdated_replica_does_not_end_it(is_there: bool) {
     if is_there {
         halves.tester.store("c/o", "old");
     }
-    let at = now() + 3;
+    let at = soon();
     halves.without_first(|tester| {
         tester.put("c/o").header("X-Delete-At", at.to_string()).body("expires").send().expect(201);
     });
@@ -42,7 +43,7 @@ fn an_outdated_replica_does_not_end_it(is_there: bool) {
         halves.cluster.node(node).kill();
         halves.cluster.node(node).start_only(&["account", "container"], None);
     }
-    until("it is late", || now() > at);
+    wait_until("it is late", || now() > at);
     for node in halves.first {
         let _ = halves.cluster.node(node).pass("expire", &[]);
     }
@@ -53,7 +54,7 @@ fn an_outdated_replica_does_not_end_it(is_there: bool) {
     halves.cluster.pass("replicate");
     assert!(halves.listing() > 0, "it is gone from the listing and not from the disks");
 
-    until("it is gone", || {
+    wait_until("it is gone", || {
         (0..4).for_each(|node| drop(halves.cluster.node(node).pass("expire", &[])));
         halves.listing() == 0
     });
@@ -75,12 +76,12 @@ fn a_replica_with_an_older_version_does_not_end_it() {
 #[test]
 fn the_newest_wish_to_expire_counts_when_replicas_differ() {
     let mut halves = start();
-    let (soon, later) = (now() + 2, now() + 1000);
-    halves.tester.put("c/o").header("X-Delete-At", soon.to_string()).body("x").send().expect(201);
+    let (at, later) = (soon(), now() + 1000);
+    halves.tester.put("c/o").header("X-Delete-At", at.to_string()).body("x").send().expect(201);
     halves.without_second(|tester| {
         tester.post("c/o").header("X-Delete-At", later.to_string()).send().expect(202);
     });
-    until("it is late", || now() > soon);
+    wait_until("it is late", || now() > at);
     (0..4).for_each(|node| drop(halves.cluster.node(node).pass("expire", &[])));
     halves.heal();
     assert_eq!(halves.tester.get("c/o").send().expect(200).need("X-Delete-At"), later.to_string());

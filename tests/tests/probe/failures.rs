@@ -89,7 +89,7 @@ fn a_damaged_copy_is_put_away_by_whoever_meets_it_and_brought_back() {
             if !range.is_empty() {
                 request = request.header("Range", range);
             }
-            request.header("X-Timestamp", format!("{}.00000", super::now() + 100)).send().status
+            request.header("X-Timestamp", format!("{}.00000", apus_tests::moment::now() + 100)).send().status
         };
         assert_eq!(ask(method, range) == 404, is_noticed, "{method} {range}");
         if !is_noticed {

@@ -32,11 +32,9 @@ mod signals;
 mod updates;
 mod versioning;
 
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
-
 use apus_base::hash_path::HashPath;
 use apus_tests::copies::{self, assert_in_place};
-use apus_tests::{Cluster, ClusterBuilder, PATIENCE, Request, Response, Session};
+use apus_tests::{Cluster, ClusterBuilder, Request, Response, Session};
 
 /// Four nodes, of which three should have an object: two of these, and the third with the one that is a handoff. As in Swift's
 /// probes, each half can be without its object servers for a while.
@@ -119,18 +117,5 @@ impl Halves {
     fn row(&self) -> serde_json::Value {
         let rows = self.tester.get("c").query("format=json").send().expect(200).json();
         rows.as_array().expect("rows").iter().find(|row| row["name"] == "o").cloned().unwrap_or_default()
-    }
-}
-
-fn now() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).expect("a clock after 1970").as_secs()
-}
-
-/// Does something until it has the wished effect.
-#[track_caller]
-fn until(wish: &str, mut attempt: impl FnMut() -> bool) {
-    let deadline = Instant::now() + PATIENCE;
-    while !attempt() {
-        assert!(Instant::now() < deadline, "never: {wish}");
     }
 }

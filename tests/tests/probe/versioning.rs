@@ -54,7 +54,7 @@ fn a_container_whose_versions_are_gone_refuses_writes_until_they_are_enabled_aga
     tester.post("c").header("X-Versions-Enabled", "true").send().expect(204);
 
     // The hidden container is removed behind everybody's back.
-    let stamp = format!("{}.00000", super::now() + 1);
+    let stamp = format!("{}.00000", apus_tests::moment::now() + 1);
     for node in 0..3 {
         let target = format!("/d{node}/0/AUTH_test/%00versions%00c");
         let address = cluster.node(node).address("container");
@@ -64,7 +64,7 @@ fn a_container_whose_versions_are_gone_refuses_writes_until_they_are_enabled_aga
             .send()
             .expect(204);
     }
-    super::until("it is forgotten", || tester.put("c/o").body("new version").send().status == 500);
+    apus_tests::wait_until("it is forgotten", || tester.put("c/o").body("new version").send().status == 500);
     assert_eq!(tester.get("c/o").send().expect(200).text(), "null version");
     tester.delete("c/o").send().expect(500);
     let versions = tester.get("c").query("versions").send().expect(200).json();
@@ -75,7 +75,7 @@ fn a_container_whose_versions_are_gone_refuses_writes_until_they_are_enabled_aga
 
     // A deletion of just that version works, and enabling them again makes it whole.
     tester.delete("c/o").query("version-id=null").send().expect(204);
-    super::until("it is later", || super::now().to_string() > stamp);
+    apus_tests::wait_until("it is later", || apus_tests::moment::now().to_string() > stamp);
     tester.post("c").header("X-Versions-Enabled", "true").send().expect(204);
     tester.store("c/o", "new version");
     assert_eq!(tester.get("c/o").send().expect(200).text(), "new version");
