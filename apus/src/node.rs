@@ -234,6 +234,12 @@ impl Node {
         })
     }
 
+    /// Returns when what a crash left in the journals is where it belongs, which the [object server](Self::object) waits for, too:
+    /// both see to it, and it is done once.
+    pub(crate) async fn open_journals(&self) {
+        apus_object::open_journals(&self.devices, self.config.object.journal_bytes).await;
+    }
+
     /// Where a role of this node listens: as the configuration says, or in an `apus up` that runs.
     fn address(&self, role: Role) -> Result<Option<SocketAddr>, StartError> {
         let said = self.config.listen.of(role).map(address).transpose()?;

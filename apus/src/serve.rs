@@ -4,6 +4,8 @@
 //! finishes its requests, while the storage servers still answer it; then they stop. A second signal ends the process at once.
 //! SIGUSR1, Swift's seamless reload, changes nothing: rings and certificates are read again by themselves.
 
+use std::convert::Infallible;
+use std::future::pending;
 use std::net::SocketAddr;
 use std::path::Path;
 
@@ -63,12 +65,13 @@ pub(crate) fn runtime() -> Result<tokio::runtime::Runtime, StartError> {
 }
 
 /// Serves until a signal or until a server ends by itself; then stops in order: the public face, the storage, the
-/// databases.
+/// databases. It announces itself when everything serves: objects do when what a crash left in the journals is where it belongs.
 pub(crate) async fn serve(node: Node, bound: Vec<Bound>, announce: impl FnOnce()) -> Result<(), StartError> {
     let mut stop = Stop::new().map_err(StartError::Runtime)?;
     node.check_devices(&bound)?;
     let (face, storage) = (CancellationToken::new(), CancellationToken::new());
     let (mut faces, mut servers) = (JoinSet::new(), JoinSet::new());
+    let has_objects = bound.iter().any(|bound| bound.role == Role::Object);
     for bound in bound {
         match bound.role {
             Role::Proxy => _ = faces.spawn(node.proxy(bound.listener, face.clone())?),
@@ -77,9 +80,16 @@ pub(crate) async fn serve(node: Node, bound: Vec<Bound>, announce: impl FnOnce()
             Role::Object => _ = servers.spawn(node.object(bound, storage.clone())?),
         }
     }
-    announce();
+    let announced = async {
+        if has_objects {
+            node.open_journals().await;
+        }
+        announce();
+        pending::<Infallible>().await
+    };
     let ended = tokio::select! {
         () = stop.asked() => Ok(()),
+        never = announced => match never {},
         never = node.watch_rings() => match never {},
         never = node.watch_certificates() => match never {},
         Some(_) = faces.join_next() => Err(StartError::Ended),

@@ -11,6 +11,7 @@ use serde_json::Value;
 use crate::cluster::Cluster;
 use crate::copies::HASH_SUFFIX;
 use crate::http::{Request, Response};
+use crate::wait_until;
 
 /// What a node's own server says of an account or a container.
 #[derive(Clone, Debug, PartialEq)]
@@ -79,6 +80,16 @@ impl Cluster {
         let partition = ring.partition(&hash.0);
         let node = |device: &apus_base::ring::Device| device.device[1..].parse().expect("a node's number");
         (ring.primaries(partition).map(node).collect(), ring.handoffs(partition).map(node).collect())
+    }
+
+    /// Waits until every primary of an account has heard from its containers that they have so many objects.
+    pub fn wait_until_counted(&mut self, account: &str, objects: usize) {
+        let (primaries, _) = self.places(account);
+        let objects = objects.to_string();
+        let mut count = |node| self.copy(node, account)?.headers.remove("x-account-object-count");
+        wait_until("the account counts its objects", || {
+            primaries.iter().all(|node| count(*node).as_ref() == Some(&objects))
+        });
     }
 
     /// Every primary has a copy, all are the same, and nobody else has one; gives it.

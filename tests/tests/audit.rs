@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::Output;
 
 use apus_tests::copies::{assert_in_place, copies, ring};
-use apus_tests::{Cluster, ClusterBuilder, Copy, Request, Session, bytes, disk, wait_until};
+use apus_tests::{Cluster, ClusterBuilder, Copy, Request, Session, bytes, disk};
 use rustix::fs::{XattrFlags, removexattr, setxattr};
 
 fn cluster() -> ClusterBuilder {
@@ -249,15 +249,8 @@ fn damaged_listings_are_put_aside_and_brought_from_another_copy() {
     cluster.pass("replicate-listings");
     assert!(cluster.device(2).join("quarantined/listings").exists(), "{}", said(&output));
     assert_eq!(cluster.assert_in_place("AUTH_test/c"), good, "{}", said(&output));
-    counted(&mut cluster, 30);
+    cluster.wait_until_counted("AUTH_test", 30);
     cluster.assert_in_place("AUTH_test");
-}
-
-/// Waits until each account server has heard of all objects.
-fn counted(cluster: &mut Cluster, objects: usize) {
-    let objects = objects.to_string();
-    let mut count = |node| cluster.copy(node, "AUTH_test")?.headers.get("x-account-object-count").cloned();
-    wait_until("the account counts its objects", || (0..3).all(|node| count(node).as_ref() == Some(&objects)));
 }
 
 #[test]
@@ -265,9 +258,9 @@ fn listings_that_cannot_be_opened_come_back_without_anybodys_pass() {
     let mut cluster = cluster().start();
     let tester = cluster.tester();
     store_some(&tester, 30);
-    tester.make("sound");
+    store_sound(&tester);
     cluster.pass("replicate-listings");
-    let good = listings(&mut cluster, 30);
+    let good = listings(&mut cluster, 31);
     for (round, damaged) in ["MANIFEST", ".sst"].into_iter().enumerate() {
         // Opened anew, it has all in tables. Then it dies, and its disk is not what it was.
         for _ in 0..2 {
@@ -286,7 +279,7 @@ fn listings_that_cannot_be_opened_come_back_without_anybodys_pass() {
         for _ in 0..2 {
             cluster.node(2).process().wait_for_log(&["the other copies of what was put aside were asked for"]);
         }
-        assert_eq!(listings(&mut cluster, 30), good, "{damaged}");
+        assert_eq!(listings(&mut cluster, 31), good, "{damaged}");
         assert_eq!(fs::read_dir(cluster.device(2).join("quarantined/listings")).unwrap().count(), round + 1);
     }
 }
@@ -294,9 +287,15 @@ fn listings_that_cannot_be_opened_come_back_without_anybodys_pass() {
 /// A container that is damaged, one that is not, and their account.
 const LISTINGS: [&str; 3] = ["AUTH_test/c", "AUTH_test/sound", "AUTH_test"];
 
-/// The listings, the same on all nodes, once the account is [`counted`].
+/// The container that is not damaged has an object, too, so that the account hears of it.
+fn store_sound(session: &Session) {
+    session.make("sound");
+    session.store("sound/o", "x");
+}
+
+/// The listings, the same on all nodes, once the account counts so many objects.
 fn listings(cluster: &mut Cluster, objects: usize) -> [Copy; 3] {
-    counted(cluster, objects);
+    cluster.wait_until_counted("AUTH_test", objects);
     LISTINGS.map(|path| cluster.assert_in_place(path))
 }
 
@@ -305,9 +304,9 @@ fn a_container_that_is_not_what_its_sums_say_is_replaced_at_once_and_no_other_to
     let mut cluster = cluster().start();
     let tester = cluster.tester();
     store_some(&tester, 20);
-    tester.make("sound");
+    store_sound(&tester);
     cluster.pass("replicate-listings");
-    let good = listings(&mut cluster, 20);
+    let good = listings(&mut cluster, 21);
 
     // One row is another, and later one row too many is counted; RocksDB's checksums know nothing of that.
     let damages: [fn(&mut Cluster); 2] =
@@ -322,7 +321,7 @@ fn a_container_that_is_not_what_its_sums_say_is_replaced_at_once_and_no_other_to
         let output = cluster.node(1).pass("audit", &[]);
         assert!(output.status.success(), "{}", said(&output));
         assert!(said(&output).contains("asked 2, quarantined 1, "), "{}", said(&output));
-        assert_eq!(listings(&mut cluster, 20), good);
+        assert_eq!(listings(&mut cluster, 21), good);
     }
 
     // What was put away says why; the next pass finds all sound.
@@ -339,15 +338,15 @@ fn a_server_audits_its_listings_by_itself() {
     let mut cluster = Cluster::builder().settings("auditor", "listing_interval = 1\ndisk_share = 1.0").start();
     let tester = cluster.tester();
     store_some(&tester, 5);
-    tester.make("sound");
+    store_sound(&tester);
     cluster.pass("replicate-listings");
-    let good = listings(&mut cluster, 5);
+    let good = listings(&mut cluster, 6);
     cluster.node(0).stop();
     cluster.garble_row(0, "AUTH_test/c", "o3");
     cluster.node(0).start(None);
     cluster.node(0).process().wait_for_log(&["quarantined", "the digest"]);
     cluster.node(0).process().wait_for_log(&["the other copies", "container"]);
-    assert_eq!(listings(&mut cluster, 5), good);
+    assert_eq!(listings(&mut cluster, 6), good);
 }
 
 #[test]

@@ -150,7 +150,9 @@ fn a_full_disk_is_507_before_it_is_full() {
 fn a_server_that_hangs_is_passed_over_and_then_left_alone() {
     let settings = "[client]\nnode_timeout = 2\nconcurrent_gets = true\nconcurrency_timeout = 0.05\n\
                     error_suppression_limit = 1\nrequest_node_count = 6";
-    let mut cluster = Cluster::builder().nodes(4).settings("proxy", settings).without_passes().start();
+    let cluster =
+        Cluster::builder().nodes(4).settings("proxy", settings).settings("object", "container_update_timeout = 1");
+    let mut cluster = cluster.without_passes().start();
     let tester = cluster.tester();
     tester.make("c");
     stores(&tester, "before", 4);

@@ -30,10 +30,12 @@ fn store(tester: &Session, name: &str) {
 }
 
 fn with_objects() -> (Cluster, Session) {
-    let cluster = Cluster::builder().nodes(4).without_passes().start();
+    let mut cluster = Cluster::builder().nodes(4).without_passes().start();
     let tester = cluster.tester();
     tester.make("c");
     store(&tester, "o");
+    // Account servers learn the counts of containers a little later than the containers do.
+    cluster.wait_until_counted("AUTH_test", 12);
     (cluster, tester)
 }
 

@@ -185,7 +185,7 @@ fn object_servers_expire_by_themselves() {
     let cluster = Cluster::builder().settings("container", settings).settings("expirer", "interval = 0.5").start();
     let tester = cluster.tester();
     tester.make("c");
-    put(&tester, "c/o", now() + 2);
+    put(&tester, "c/o", soon());
     wait_until("gone from the listing", || tester.list("c").is_empty());
     // A quorum was enough for that.
     wait_until("gone from the disks", || cluster.holders(".data").is_empty());
