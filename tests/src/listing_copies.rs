@@ -82,7 +82,8 @@ impl Cluster {
         (ring.primaries(partition).map(node).collect(), ring.handoffs(partition).map(node).collect())
     }
 
-    /// Waits until every primary of an account has heard from its containers that they have so many objects.
+    /// Waits until every primary of an account has heard from its containers that they have so many objects. Which of the
+    /// containers' servers has told it last may change once more, and with it the copies' state.
     pub fn wait_until_counted(&mut self, account: &str, objects: usize) {
         let (primaries, _) = self.places(account);
         let objects = objects.to_string();
