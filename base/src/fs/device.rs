@@ -10,10 +10,9 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 
-use prometheus_client::metrics::counter::Counter;
-
 use super::aside::Bell;
 use super::changes::KnownChanges;
+use super::counts::DiskCounts;
 use super::dirs::{DurableDirs, NewDirs};
 use super::journal::Journal;
 use super::ordered::Reach;
@@ -29,6 +28,7 @@ pub struct Device {
     identity: (u64, u64),
     queue: DiskQueue,
     dirs: DurableDirs,
+    counts: DiskCounts,
     changes: KnownChanges,
     pub(super) writers: Arc<Writers>,
     pub(super) bell: Bell,
@@ -51,7 +51,7 @@ pub enum DeviceError {
 pub struct Devices {
     root: PathBuf,
     queue_threads: usize,
-    flushes: Counter,
+    counts: DiskCounts,
     pub(super) bell: Bell,
     open: RwLock<HashMap<String, Arc<Device>>>,
     /// The names of those that were disks of their own when they were opened.
@@ -64,7 +64,7 @@ impl Devices {
         Self {
             root: root.into(),
             queue_threads,
-            flushes: Counter::default(),
+            counts: DiskCounts::default(),
             bell: Bell::default(),
             open: RwLock::default(),
             disks: Mutex::default(),
@@ -103,7 +103,8 @@ impl Devices {
         let device = Arc::new(Device {
             name: name.to_owned(),
             queue: DiskQueue::new(self.queue_threads),
-            dirs: DurableDirs::new(self.flushes.clone(), Reach::of(&path)),
+            dirs: DurableDirs::new(self.counts.flushes.clone(), Reach::of(&path)),
+            counts: self.counts.clone(),
             path,
             identity,
             changes: KnownChanges::default(),
@@ -148,9 +149,9 @@ impl Devices {
         &self.root
     }
 
-    /// Counts the flushes of files and folders to stable storage, on all devices, for a role's metrics.
-    pub fn flushes(&self) -> &Counter {
-        &self.flushes
+    /// What is counted on all devices, for a role's metrics.
+    pub fn counts(&self) -> &DiskCounts {
+        &self.counts
     }
 }
 
@@ -203,7 +204,7 @@ impl Device {
     /// # Errors
     /// What the system says; then nothing is known about what is there.
     pub fn flush_file(&self, file: &File) -> std::io::Result<()> {
-        self.flushes().inc();
+        self.counts.flushes.inc();
         file.sync_all()
     }
 
@@ -212,7 +213,7 @@ impl Device {
     /// # Errors
     /// What the system says; the entries may or may not be there then.
     pub fn flush_dir(&self, path: &Path) -> std::io::Result<()> {
-        self.flushes().inc();
+        self.counts.flushes.inc();
         File::open(path)?.sync_all()
     }
 
@@ -236,7 +237,7 @@ impl Device {
     /// # Errors
     /// What the system says; then nothing is known about what is there.
     pub fn flush_all(&self) -> std::io::Result<()> {
-        self.flushes().inc();
+        self.counts.flushes.inc();
         Ok(rustix::fs::syncfs(File::open(&self.path)?)?)
     }
 
@@ -244,8 +245,8 @@ impl Device {
         &self.changes
     }
 
-    pub(super) fn flushes(&self) -> &Counter {
-        self.dirs.flushes()
+    pub(super) fn counts(&self) -> &DiskCounts {
+        &self.counts
     }
 
     /// Says that a folder below the device is removed or renamed. Call it before doing so, and after.

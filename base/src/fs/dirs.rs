@@ -54,10 +54,6 @@ impl DurableDirs {
         Self { known: Mutex::default(), flushes, reach }
     }
 
-    pub(super) fn flushes(&self) -> &Counter {
-        &self.flushes
-    }
-
     pub(super) fn reach(&self) -> Reach {
         self.reach
     }

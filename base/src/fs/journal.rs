@@ -38,8 +38,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 
-use prometheus_client::metrics::counter::Counter;
-
+use super::counts::DiskCounts;
 use super::device::Device;
 use segment::{Batch, Segment, new_generation};
 
@@ -59,7 +58,7 @@ pub struct Journal {
     queue: Mutex<Queue>,
     turn: Condvar,
     tail: Mutex<Tail>,
-    flushes: Counter,
+    counts: DiskCounts,
     _lock: File,
 }
 
@@ -116,7 +115,7 @@ impl Device {
     /// Without a journal, for whatever reason, every writer flushes for itself.
     pub fn open_journal(&self, bytes: u64, replay: impl FnMut(&[u8]) -> io::Result<()>) {
         self.journal.get_or_init(|| {
-            Journal::open(self.path(), bytes, self.flushes().clone(), replay).unwrap_or_else(|error| {
+            Journal::open(self.path(), bytes, self.counts().clone(), replay).unwrap_or_else(|error| {
                 tracing::error!(device = self.name(), %error, "the journal cannot be used; what is in it stays there");
                 None
             })
@@ -131,7 +130,7 @@ impl Device {
 
 impl Journal {
     /// Opens the journal of the device whose folder is `device`, after `replay` has dealt with each record that is left in it, the
-    /// oldest first. Each of the two segments takes `bytes`, or less on a small device; `flushes` counts. `None` if the device
+    /// oldest first. Each of the two segments takes `bytes`, or less on a small device. `None` if the device
     /// is too small, or another process appends to it; that one has replayed it.
     ///
     /// # Errors
@@ -139,7 +138,7 @@ impl Journal {
     pub(super) fn open(
         device: &Path,
         bytes: u64,
-        flushes: Counter,
+        counts: DiskCounts,
         mut replay: impl FnMut(&[u8]) -> io::Result<()>,
     ) -> io::Result<Option<Self>> {
         let folder = device.join(FOLDER);
@@ -171,7 +170,7 @@ impl Journal {
             queue: Mutex::default(),
             turn: Condvar::new(),
             tail: Mutex::new(tail),
-            flushes,
+            counts,
             _lock: lock,
         };
         if limit == 0 {
@@ -210,8 +209,14 @@ impl Journal {
         };
         drop(queue);
         match outcome {
-            Outcome::Written(segment) => Ok(Some(Applying(segment))),
-            Outcome::NoRoom => Ok(None),
+            Outcome::Written(segment) => {
+                self.counts.journaled.inc();
+                Ok(Some(Applying(segment)))
+            }
+            Outcome::NoRoom => {
+                self.counts.crowded_out.inc();
+                Ok(None)
+            }
             Outcome::Failed(error) => Err(io::Error::new(error.kind(), error)),
         }
     }
@@ -228,7 +233,7 @@ impl Journal {
         }
         let segment = Arc::clone(&tail.segments[tail.active]);
         segment.begin(records);
-        self.flushes.inc();
+        self.counts.flushes.inc();
         match segment.append(batch, tail.generation, tail.place) {
             Ok(bytes) => {
                 tail.place += bytes;
@@ -247,8 +252,8 @@ impl Journal {
     }
 
     fn settle_later(&self, full: Arc<Segment>) {
-        let (device, flushes, folder) = (Arc::clone(&self.device), self.flushes.clone(), self.folder.clone());
-        let settle = move || settle(&device, &full, &flushes).unwrap_or_else(|error| complain(&folder, &error));
+        let (device, counts, folder) = (Arc::clone(&self.device), self.counts.clone(), self.folder.clone());
+        let settle = move || settle(&device, &full, &counts).unwrap_or_else(|error| complain(&folder, &error));
         if let Err(error) = std::thread::Builder::new().name("checkpoint".into()).spawn(settle) {
             complain(&self.folder, &error);
         }
@@ -263,7 +268,7 @@ impl Journal {
             let mut tail = lock_of(&self.tail);
             if tail.place == 0 { None } else { tail.turn() }
         };
-        full.map_or(Ok(()), |full| settle(&self.device, &full, &self.flushes))
+        full.map_or(Ok(()), |full| settle(&self.device, &full, &self.counts))
     }
 
     /// Ends it: nothing is appended any more, and when all is flushed that the records describe there is no journal on the device.
@@ -277,7 +282,7 @@ impl Journal {
             tail.segments.clone()
         };
         for segment in segments.iter().filter(|segment| !segment.is_empty()) {
-            settle(&self.device, segment, &self.flushes)?;
+            settle(&self.device, segment, &self.counts)?;
         }
         std::fs::remove_dir_all(&self.folder)
     }
@@ -297,11 +302,13 @@ impl Tail {
 }
 
 /// Makes a segment's records superfluous.
-fn settle(device: &File, segment: &Segment, flushes: &Counter) -> io::Result<()> {
+fn settle(device: &File, segment: &Segment, counts: &DiskCounts) -> io::Result<()> {
     segment.wait_until_applied();
-    flushes.inc();
+    counts.flushes.inc();
     rustix::fs::syncfs(device)?;
-    segment.clear()
+    segment.clear()?;
+    counts.checkpoints.inc();
+    Ok(())
 }
 
 fn complain(folder: &Path, error: &io::Error) {

@@ -5,6 +5,7 @@
 
 mod aside;
 mod changes;
+mod counts;
 mod device;
 mod dirs;
 pub(crate) mod journal;
@@ -16,6 +17,7 @@ mod writers;
 
 pub use aside::SetAside;
 pub use changes::{Mark, Taken};
+pub use counts::DiskCounts;
 pub use device::{Device, DeviceError, Devices};
 pub use dirs::NewDirs;
 pub use journal::{Applying, Journal};

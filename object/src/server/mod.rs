@@ -88,7 +88,7 @@ pub async fn serve(
         Limits { connections: config.max_connections, patience: config.client_timeout, grace: config.shutdown_grace };
     let pool = Pool::new(Timeouts { connect: config.conn_timeout, response: config.node_timeout }, &cluster);
     let batches = Arc::new(Batches::new(pool));
-    let counters = Counters::registered(&watch.metrics, devices.flushes());
+    let counters = Counters::registered(&watch.metrics, devices.counts());
     let backend = Backend::new(&cluster, config.backend_ratelimit.clone(), &watch.metrics);
     let server = Arc::new(Shared(Arc::new(Server {
         config,

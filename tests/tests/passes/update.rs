@@ -137,9 +137,9 @@ fn what_is_no_update_is_set_aside_and_stops_nothing() {
     // The counts are among the object server's metrics.
     let address = cluster.node(0).address("object");
     let metrics = Request::new(address, "GET", "/metrics").send().expect(200).text();
-    assert!(
-        metrics.contains("apus_object_updates_sent_total") && metrics.contains("apus_object_objects_expired_total")
-    );
+    for count in ["updates_sent", "objects_expired", "journaled", "journal_crowded_out", "journal_checkpoints"] {
+        assert!(metrics.contains(&format!("apus_object_{count}_total ")), "{count}: {metrics}");
+    }
 }
 
 #[test]

@@ -14,7 +14,7 @@ impl Disk {
     /// Opens its journal, with the records that were left in it.
     fn open(&self) -> (Journal, Vec<Vec<u8>>) {
         let mut left = Vec::new();
-        let opened = Journal::open(self.0.path(), BYTES, Counter::default(), |record| {
+        let opened = Journal::open(self.0.path(), BYTES, DiskCounts::default(), |record| {
             left.push(record.to_vec());
             Ok(())
         });
@@ -76,6 +76,7 @@ fn a_full_segment_is_left_for_the_other_and_emptied_once_all_is_applied() {
     }
     // Both are full, and somebody is still making what is in the first one.
     assert!(journal.append(&[b"more"]).unwrap().is_none());
+    assert_eq!((journal.counts.journaled.get(), journal.counts.crowded_out.get()), (8, 1));
     drop(first);
     let emptied = |n: usize| {
         let segment = Arc::clone(&lock_of(&journal.tail).segments[n]);
@@ -98,6 +99,7 @@ fn a_checkpoint_forgets_what_is_done_and_a_clean_end_leaves_nothing() {
     drop(append(&journal, b"done"));
     journal.checkpoint().unwrap();
     journal.checkpoint().unwrap();
+    assert_eq!(journal.counts.checkpoints.get(), 1);
     drop(append(&journal, b"later"));
     drop(journal);
     let (journal, left) = disk.open();
@@ -113,10 +115,10 @@ fn only_one_process_appends_and_a_failed_replay_forgets_nothing() {
     let disk = Disk::new();
     let (journal, _) = disk.open();
     drop(append(&journal, b"kept"));
-    let second = Journal::open(disk.0.path(), BYTES, Counter::default(), |_| panic!("it is in use"));
+    let second = Journal::open(disk.0.path(), BYTES, DiskCounts::default(), |_| panic!("it is in use"));
     assert!(second.unwrap().is_none());
     drop(journal);
-    let failed = Journal::open(disk.0.path(), BYTES, Counter::default(), |_| Err(io::Error::other("a bad disk")));
+    let failed = Journal::open(disk.0.path(), BYTES, DiskCounts::default(), |_| Err(io::Error::other("a bad disk")));
     assert_eq!(failed.unwrap_err().to_string(), "a bad disk");
     assert_eq!(disk.open().1, [b"kept".to_vec()]);
 }
@@ -129,7 +131,7 @@ fn who_wants_no_journal_gets_what_an_earlier_one_has_left() {
             left.push(record.to_vec());
             Ok(())
         };
-        Journal::open(disk.0.path(), 0, Counter::default(), keep).unwrap()
+        Journal::open(disk.0.path(), 0, DiskCounts::default(), keep).unwrap()
     };
     let mut left = Vec::new();
     assert!(none(&mut left).is_none() && left.is_empty());
