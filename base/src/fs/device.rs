@@ -28,7 +28,7 @@ pub struct Device {
     identity: (u64, u64),
     queue: DiskQueue,
     dirs: DurableDirs,
-    counts: DiskCounts,
+    pub(super) counts: DiskCounts,
     changes: KnownChanges,
     pub(super) writers: Arc<Writers>,
     pub(super) bell: Bell,
@@ -243,10 +243,6 @@ impl Device {
 
     pub(super) fn known_changes(&self) -> &KnownChanges {
         &self.changes
-    }
-
-    pub(super) fn counts(&self) -> &DiskCounts {
-        &self.counts
     }
 
     /// Says that a folder below the device is removed or renamed. Call it before doing so, and after.

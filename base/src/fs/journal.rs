@@ -115,7 +115,7 @@ impl Device {
     /// Without a journal, for whatever reason, every writer flushes for itself.
     pub fn open_journal(&self, bytes: u64, replay: impl FnMut(&[u8]) -> io::Result<()>) {
         self.journal.get_or_init(|| {
-            Journal::open(self.path(), bytes, self.counts().clone(), replay).unwrap_or_else(|error| {
+            Journal::open(self.path(), bytes, self.counts.clone(), replay).unwrap_or_else(|error| {
                 tracing::error!(device = self.name(), %error, "the journal cannot be used; what is in it stays there");
                 None
             })
