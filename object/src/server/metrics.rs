@@ -28,7 +28,11 @@ impl Counters {
         metrics.register("journaled", "Versions that went through a device's journal", disks.journaled.clone());
         let crowded_out = "Versions for which a journal had no room, and which were flushed by themselves";
         metrics.register("journal_crowded_out", crowded_out, disks.crowded_out.clone());
-        metrics.register("journal_checkpoints", "Times that a journal's segment was emptied", disks.checkpoints.clone());
+        metrics.register(
+            "journal_checkpoints",
+            "Times that a journal's segment was emptied",
+            disks.checkpoints.clone(),
+        );
         counters
     }
 }
