@@ -20,15 +20,16 @@ fn until_expired(tester: &Session, path: &str) {
     wait_until("expired", || tester.head(path).send().status == 404);
 }
 
-/// The rows of the queue, as the account servers of all nodes know its containers.
-fn queued(cluster: &mut Cluster) -> usize {
-    let address = cluster.node(0).address("account");
-    let containers = Request::new(address, "GET", "/d0/0/.expiring_objects").send();
-    let Ok(containers) = serde_json::from_slice::<serde_json::Value>(&containers.body) else { return 0 };
-    let names = containers.as_array().expect("rows").iter().map(|row| row["name"].as_str().expect("a name").to_owned());
-    let rows = |name: String| cluster.rows(".expiring_objects", &name);
-    let rows: Vec<_> = names.flat_map(rows).collect();
-    rows.iter().map(|rows| rows.as_array().map_or(0, Vec::len)).max().unwrap_or(0)
+/// The rows of the queue on each node, in the containers that its account server knows.
+fn queued(cluster: &mut Cluster) -> [usize; 3] {
+    [0, 1, 2].map(|node| {
+        let target = format!("/d{node}/0/.expiring_objects");
+        let containers = Request::new(cluster.node(node).address("account"), "GET", target).send();
+        let Ok(containers) = serde_json::from_slice::<serde_json::Value>(&containers.body) else { return 0 };
+        let names = containers.as_array().expect("rows").iter().map(|row| row["name"].as_str().expect("a name"));
+        let rows = |name| cluster.rows(".expiring_objects", name)[node].as_array().map_or(0, Vec::len);
+        names.map(rows).sum()
+    })
 }
 
 #[test]
@@ -63,7 +64,7 @@ fn what_expires_vanishes_and_what_was_kept_stays() {
 
     // Then the updater takes the outdated rows out of the queue; one object is left to expire.
     cluster.pass("update");
-    assert_eq!(queued(&mut cluster), 1);
+    assert_eq!(queued(&mut cluster), [1; 3]);
     cluster.pass("expire");
     assert_eq!(tester.list("c"), ["again", "later", "never"]);
 }
@@ -112,7 +113,7 @@ fn a_deletion_that_came_to_one_server_only_is_finished() {
 
     wait_until("gone from the listing and the queue", || {
         cluster.node(1).pass("expire", &[]);
-        tester.list("c").is_empty() && queued(&mut cluster) == 0
+        tester.list("c").is_empty() && queued(&mut cluster) == [0; 3]
     });
     assert!(cluster.holders(".data").is_empty(), "one server's deletion was taken for that of all");
 }
@@ -127,6 +128,7 @@ fn expirers_share_the_work_and_a_killed_one_repeats() {
     let names: Vec<_> = (0..OBJECTS).map(|i| format!("c/{i:02}")).collect();
     names.iter().for_each(|name| put(&tester, name, now() + 3));
     until_expired(&tester, &names[OBJECTS - 1]);
+    wait_until("whichever node an expirer asks, it finds all", || queued(&mut cluster) == [OBJECTS; 3]);
 
     // One of two does its share, and no more.
     let share = |process: &str| ["--processes".to_owned(), "2".into(), "--process".into(), process.to_owned()];
@@ -145,7 +147,7 @@ fn expirers_share_the_work_and_a_killed_one_repeats() {
     assert!(cluster.node(0).pass_until("expire", "expire.deleted:2"));
     assert!(cluster.node(0).pass_until("expire", "expire.dequeued"));
     cluster.pass("expire");
-    assert_eq!((tester.list("c"), queued(&mut cluster)), (Vec::<String>::new(), 0));
+    assert_eq!((tester.list("c"), queued(&mut cluster)), (Vec::<String>::new(), [0; 3]));
     assert!(cluster.holders(".data").is_empty());
     let recon = std::fs::read_to_string(cluster.node(0).config().with_file_name("recon/object.recon")).expect("a file");
     assert!(recon.contains("object_expiration_pass") && recon.contains("expired_last_pass"), "{recon}");
