@@ -42,7 +42,7 @@ async fn store(server: &Arc<Server>, delete: &Arc<Delete>) -> Result<Response<Bo
     let queue = delete.target.location.device.queue();
     let (worker, written) = (Arc::clone(server), Arc::clone(delete));
     let before = queue.run(move || write(&worker, &written)).await??;
-    if before.newest < delete.timestamp {
+    if before.newest < delete.timestamp || before.is_repeated {
         let expiry = Expiry { before: before.delete_at, after: None };
         update::tell(server, &delete.target, &delete.headers, row(delete), expiry).await?;
     }
@@ -83,11 +83,15 @@ struct Before {
     /// When it was to expire.
     delete_at: Option<u64>,
     status: StatusCode,
+    /// Whether this very tombstone was there. Who sent it may have died before all containers were told; and who tells which is
+    /// dealt anew, so it is told once more.
+    is_repeated: bool,
 }
 
 /// Looks, and writes the tombstone unless something newer is there. Blocking.
 fn write(server: &Server, delete: &Delete) -> Result<Before, Refusal> {
     let location = &delete.target.location;
+    let mut is_repeated = false;
     let (newest, metadata, mut status) = match server.open(location, delete.timestamp, false)? {
         Found::Object(object) => {
             let older = object.data_timestamp < delete.timestamp;
@@ -95,19 +99,24 @@ fn write(server: &Server, delete: &Delete) -> Result<Before, Refusal> {
             (object.data_timestamp, object.metadata, status)
         }
         Found::Expired(timestamp, metadata) => (timestamp, metadata, StatusCode::NOT_FOUND),
-        Found::Deleted(timestamp) => (timestamp, Metadata::default(), StatusCode::NOT_FOUND),
+        Found::Deleted(timestamp) => {
+            is_repeated = timestamp == delete.timestamp;
+            (timestamp, Metadata::default(), StatusCode::NOT_FOUND)
+        }
         Found::Nothing { .. } => (Timestamp::ZERO, Metadata::default(), StatusCode::NOT_FOUND),
         Found::Collision => return Err(Refusal::Collision),
     };
     if let Some(condition) = delete.if_delete_at {
-        check_condition(condition, newest, &metadata, delete.timestamp)?;
+        if !is_repeated {
+            check_condition(condition, newest, &metadata, delete.timestamp)?;
+        }
         status = StatusCode::NO_CONTENT;
     }
     if newest < delete.timestamp {
         write::write_tombstone(location, delete.timestamp)?;
     }
     let content_type = metadata.get(CONTENT_TYPE).unwrap_or_default().to_vec();
-    Ok(Before { newest, content_type, delete_at: read::delete_at(&metadata), status })
+    Ok(Before { newest, content_type, delete_at: read::delete_at(&metadata), status, is_repeated })
 }
 
 fn check_condition(

@@ -116,6 +116,8 @@ fn a_deletion_that_came_to_one_server_only_is_finished() {
         tester.list("c").is_empty() && queued(&mut cluster) == [0; 3]
     });
     assert!(cluster.holders(".data").is_empty(), "one server's deletion was taken for that of all");
+    // The one that had deleted it, and told nobody, tells now.
+    assert_eq!(cluster.rows("AUTH_test", "c"), [json!([]), json!([]), json!([])]);
 }
 
 #[test]

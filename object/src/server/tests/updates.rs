@@ -54,6 +54,16 @@ async fn container_servers_are_told_each_write() {
     node.send("POST", &with(&[("x-timestamp", "101"), ("content-type", "a/b")]), "").await;
     node.send("DELETE", &with(&[("x-timestamp", "102")]), "").await;
 
+    // An older one tells nothing; the same once more does, whom it was to tell may be another this time.
+    node.send("DELETE", &with(&[("x-timestamp", "101.5")]), "").await;
+    assert_eq!(fake.rows.lock().unwrap().len(), 6);
+    for more in [("x-timestamp", "102"), ("x-if-delete-at", "50")] {
+        let answered = node.send("DELETE", &with(&[("x-timestamp", "102"), more]), "").await;
+        assert_eq!(answered.status, if more.1 == "50" { 204 } else { 404 });
+        let again = fake.rows.lock().unwrap().split_off(6);
+        assert!(again.len() == 2 && again.iter().all(|(_, update)| update.row.deleted), "{again:?}");
+    }
+
     let rows = fake.rows.lock().unwrap().clone();
     assert_eq!(rows.len(), 6);
     let of = |device: &str| rows.iter().filter(|(d, _)| d == device).map(|(_, u)| u.clone()).collect::<Vec<_>>();
