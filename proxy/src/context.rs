@@ -8,6 +8,7 @@ use http::HeaderValue;
 use percent_encoding::percent_encode;
 
 use apus_base::clock;
+use apus_base::hex::hex;
 use apus_base::timestamp::Timestamp;
 
 use crate::auth::Identity;
@@ -54,12 +55,9 @@ pub fn trans_id(suffix: &str, extra: Option<&HeaderValue>) -> String {
     let mut random = [0; 11];
     // Without randomness the id is merely not unique; that is no reason to refuse a request.
     let _ = getrandom::fill(&mut random);
-    let mut id = random.iter().fold(String::from("tx"), |mut id, byte| {
-        // Writing into a String cannot fail.
-        let _ = write!(id, "{byte:02x}");
-        id
-    });
+    let mut id = ["tx", &hex(&random)].concat();
     id.truncate("tx".len() + 21);
+    // Writing into a String cannot fail.
     let _ = write!(id, "-{:010x}{}", clock::now().secs(), percent_encode(suffix.as_bytes(), QUOTED));
     if let Some(extra) = extra.map(HeaderValue::as_bytes).filter(|extra| !extra.is_empty()) {
         let extra = &extra[..extra.len().min(MAX_EXTRA_BYTES)];

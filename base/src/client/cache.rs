@@ -5,7 +5,6 @@
 //! look-up that began before the write can neither be joined nor leave its old answer behind. On memcached servers the entry
 //! is deleted, and a look-up of another proxy that is under way may put an old answer back, as in Swift, until it expires.
 
-use std::future::Future;
 use std::hash::{BuildHasher as _, RandomState};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -13,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use moka::Expiry;
 use moka::future::Cache;
+use prometheus_client::metrics::counter::Counter;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -32,27 +32,32 @@ pub(super) struct InfoCache<T> {
     store: Store<T>,
     hasher: RandomState,
     generations: Box<[AtomicU64]>,
+    hits: Counter,
+    misses: Counter,
 }
 
 enum Store<T> {
-    Here(Cache<String, Info<T>>),
+    Here(Cache<Key, Info<T>>),
     Memcached(Arc<Memcached>),
 }
 
+/// A name, and the generation of its slot.
+type Key = (u64, String);
+
 /// The caches that a configuration asks for.
-pub(super) fn of(config: &ClientConfig) -> (InfoCache<AccountInfo>, InfoCache<ContainerInfo>) {
+pub(super) fn of(config: &ClientConfig, stats: &Stats) -> (InfoCache<AccountInfo>, InfoCache<ContainerInfo>) {
     let (account_ttl, container_ttl) = (config.recheck_account_existence, config.recheck_container_existence);
-    if config.memcache_servers.is_empty() {
+    let (accounts, containers) = if config.memcache_servers.is_empty() {
         let bytes = config.info_cache_bytes / 2;
-        let (accounts, containers) = (Store::here(account_ttl, bytes), Store::here(container_ttl, bytes));
-        return (
-            InfoCache::new("account", account_ttl, accounts),
-            InfoCache::new("container", container_ttl, containers),
-        );
-    }
-    let shared = Arc::new(Memcached::new(&config.memcache_servers));
-    let (accounts, containers) = (Store::Memcached(Arc::clone(&shared)), Store::Memcached(shared));
-    (InfoCache::new("account", account_ttl, accounts), InfoCache::new("container", container_ttl, containers))
+        (Store::here(account_ttl, bytes), Store::here(container_ttl, bytes))
+    } else {
+        let shared = Arc::new(Memcached::new(&config.memcache_servers));
+        (Store::Memcached(Arc::clone(&shared)), Store::Memcached(shared))
+    };
+    (
+        InfoCache::new("account", account_ttl, accounts, stats),
+        InfoCache::new("container", container_ttl, containers, stats),
+    )
 }
 
 /// How long an answer is believed.
@@ -62,48 +67,63 @@ fn ttl_of<T>(info: &Info<T>, ttl: Duration) -> Duration {
 
 struct ByKind(Duration);
 
-impl<T> Expiry<String, Info<T>> for ByKind {
-    fn expire_after_create(&self, _key: &String, info: &Info<T>, _now: Instant) -> Option<Duration> {
+impl<T> Expiry<Key, Info<T>> for ByKind {
+    fn expire_after_create(&self, _key: &Key, info: &Info<T>, _now: Instant) -> Option<Duration> {
         Some(ttl_of(info, self.0))
     }
 }
 
 impl<T: Serialize + Clone + Send + Sync + 'static> Store<T> {
     fn here(ttl: Duration, bytes: u64) -> Self {
-        let weigh = |key: &String, info: &Info<T>| {
+        let weigh = |(_, name): &Key, info: &Info<T>| {
             let text = info.found().and_then(|info| serde_json::to_vec(info).ok()).map_or(0, |text| text.len());
-            u32::try_from(key.len() + text + OVERHEAD_BYTES).unwrap_or(u32::MAX)
+            u32::try_from(name.len() + text + OVERHEAD_BYTES).unwrap_or(u32::MAX)
         };
         Self::Here(Cache::builder().max_capacity(bytes).weigher(weigh).expire_after(ByKind(ttl)).build())
     }
 }
 
 impl<T: Serialize + DeserializeOwned + Clone + Send + Sync + 'static> InfoCache<T> {
-    fn new(kind: &'static str, ttl: Duration, store: Store<T>) -> Self {
+    fn new(kind: &'static str, ttl: Duration, store: Store<T>, stats: &Stats) -> Self {
         let generations = std::iter::repeat_with(AtomicU64::default).take(SLOTS).collect();
-        Self { kind, ttl, store, hasher: RandomState::new(), generations }
+        let (hits, misses) = (stats.cache(kind, "hit"), stats.cache(kind, "miss"));
+        Self { kind, ttl, store, hasher: RandomState::new(), generations, hits, misses }
     }
 
     /// What is known of `name`, or what `load` finds out. Several look-ups of one name in this process load once.
-    pub(super) async fn get(
-        &self,
-        name: &str,
-        stats: &Stats,
-        load: impl Future<Output = Result<Info<T>, NoAnswer>>,
-    ) -> Result<Info<T>, NoAnswer> {
+    ///
+    /// Each request looks up several names, and nearly all are found here. So loading has a place of its own: else it would be part of the future of
+    /// each operation, some 14 KB of it, which are copied when such a future is made.
+    pub(super) async fn get<L>(&self, name: String, load: impl FnOnce() -> L) -> Result<Info<T>, NoAnswer>
+    where
+        L: Future<Output = Result<Info<T>, NoAnswer>>,
+    {
+        let key = (self.generation(&name).load(Ordering::SeqCst), name);
+        if let Store::Here(cache) = &self.store
+            && let Some(info) = cache.get(&key).await
+        {
+            self.hits.inc();
+            return Ok(info);
+        }
+        Box::pin(self.find(key, load)).await
+    }
+
+    /// What another look-up is finding out, what memcached servers know, or what `load` finds out.
+    async fn find<L>(&self, key: Key, load: impl FnOnce() -> L) -> Result<Info<T>, NoAnswer>
+    where
+        L: Future<Output = Result<Info<T>, NoAnswer>>,
+    {
         let mut missed = false;
         let load = async {
             missed = true;
-            load.await
+            load().await
         };
         let info = match &self.store {
-            Store::Here(cache) => {
-                let key = format!("{}/{name}", self.generation(name).load(Ordering::SeqCst));
-                cache.try_get_with(key, load).await.map_err(Arc::unwrap_or_clone)
-            }
-            Store::Memcached(memcached) => self.get_shared(memcached, name, load).await,
+            Store::Here(cache) => cache.try_get_with(key, load).await.map_err(Arc::unwrap_or_clone),
+            Store::Memcached(memcached) => self.get_shared(memcached, &key.1, load).await,
         };
-        stats.cache(self.kind, if missed { "miss" } else { "hit" });
+        let counted = if missed { &self.misses } else { &self.hits };
+        counted.inc();
         info
     }
 
@@ -153,8 +173,8 @@ mod tests {
     use super::*;
     use tokio::sync::oneshot;
 
-    fn cache() -> (InfoCache<ContainerInfo>, Stats) {
-        (of(&ClientConfig::default()).1, Stats::default())
+    fn cache() -> InfoCache<ContainerInfo> {
+        of(&ClientConfig::default(), &Stats::default()).1
     }
 
     fn with_objects(object_count: u64) -> Info<ContainerInfo> {
@@ -163,8 +183,8 @@ mod tests {
 
     #[tokio::test]
     async fn what_was_forgotten_is_loaded_again() {
-        let (cache, stats) = cache();
-        let seen = |n| cache.get("a/c", &stats, async move { Ok(with_objects(n)) });
+        let cache = cache();
+        let seen = |n| cache.get("a/c".into(), async move || Ok(with_objects(n)));
         assert_eq!(seen(1).await, Ok(with_objects(1)));
         assert_eq!(seen(2).await, Ok(with_objects(1)));
         cache.forget("a/c").await;
@@ -173,29 +193,29 @@ mod tests {
 
     #[tokio::test]
     async fn errors_are_not_kept() {
-        let (cache, stats) = cache();
+        let cache = cache();
         let nobody = NoAnswer { statuses: vec![503] };
-        assert_eq!(cache.get("a/c", &stats, async { Err(nobody.clone()) }).await, Err(nobody.clone()));
-        assert_eq!(cache.get("a/c", &stats, async { Ok(Info::Missing) }).await, Ok(Info::Missing));
+        assert_eq!(cache.get("a/c".into(), async || { Err(nobody.clone()) }).await, Err(nobody.clone()));
+        assert_eq!(cache.get("a/c".into(), async || { Ok(Info::Missing) }).await, Ok(Info::Missing));
     }
 
     /// A look-up that began before a write answers what it found, but nobody after the write sees that.
     #[tokio::test]
     async fn an_old_look_up_leaves_nothing_behind() {
-        let (cache, stats) = cache();
+        let cache = cache();
         let (finish, finished) = oneshot::channel();
-        let old = cache.get("a/c", &stats, async move {
+        let old = cache.get("a/c".into(), async move || {
             finished.await.unwrap();
             Ok(with_objects(1))
         });
         let write = async {
             cache.forget("a/c").await;
-            assert_eq!(cache.get("a/c", &stats, async { Ok(with_objects(2)) }).await, Ok(with_objects(2)));
+            assert_eq!(cache.get("a/c".into(), async || { Ok(with_objects(2)) }).await, Ok(with_objects(2)));
             finish.send(()).unwrap();
         };
         let (old, ()) = tokio::join!(old, write);
         assert_eq!(old, Ok(with_objects(1)));
-        assert_eq!(cache.get("a/c", &stats, async { Ok(with_objects(3)) }).await, Ok(with_objects(2)));
+        assert_eq!(cache.get("a/c".into(), async || { Ok(with_objects(3)) }).await, Ok(with_objects(2)));
     }
 
     #[test]

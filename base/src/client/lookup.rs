@@ -11,12 +11,12 @@ impl ClusterClient {
     /// # Errors
     /// When it is not cached and the account servers do not answer.
     pub async fn account_info(&self, account: &str) -> Result<Info<AccountInfo>, NoAnswer> {
-        let load = async {
+        let load = async || {
             let response = self.head(&Target::Account { account }).await?;
             let policies = &self.inner.cluster.policies;
             found(&response, |headers| AccountInfo::from_headers(headers, policies))
         };
-        self.inner.accounts.get(account, &self.inner.stats, load).await
+        self.inner.accounts.get(account.to_owned(), load).await
     }
 
     /// What the cluster knows about a container, from the cache or by a HEAD. A container of a deleted account is missing.
@@ -28,11 +28,11 @@ impl ClusterClient {
         if matches!(self.account_info(account).await, Ok(Info::Deleted)) {
             return Ok(Info::Missing);
         }
-        let load = async {
+        let load = async || {
             let response = self.head(&Target::Container { account, container }).await?;
             found(&response, ContainerInfo::from_headers)
         };
-        self.inner.containers.get(&container_key(account, container), &self.inner.stats, load).await
+        self.inner.containers.get(container_key(account, container), load).await
     }
 
     /// Forgets an account's info; to be called after each write to the account itself.
@@ -55,7 +55,7 @@ impl ClusterClient {
 
 /// An account's name holds no slash, so this is unambiguous.
 fn container_key(account: &str, container: &str) -> String {
-    format!("{account}/{container}")
+    [account, "/", container].concat()
 }
 
 fn found<T>(response: &Response<Body>, read: impl FnOnce(&HeaderMap) -> T) -> Result<Info<T>, NoAnswer> {

@@ -112,7 +112,8 @@ impl ClusterClient {
     /// A client for a role whose metrics are `metrics`; call it once per role.
     pub fn new(config: ClientConfig, cluster: Arc<Cluster>, rings: Rings, metrics: &Metrics) -> Self {
         let timeouts = Timeouts { connect: config.conn_timeout, response: config.node_timeout };
-        let (accounts, containers) = cache::of(&config);
+        let stats = Stats::new(metrics);
+        let (accounts, containers) = cache::of(&config, &stats);
         let pool = Pool::new(timeouts, &cluster);
         let inner = Inner {
             cluster,
@@ -125,7 +126,7 @@ impl ClusterClient {
             timings: Timings::new(config.timing_expiry),
             random: Random::new(),
             turns: Turns::new(),
-            stats: Stats::new(metrics),
+            stats,
             config,
         };
         Self { inner: Arc::new(inner) }

@@ -57,7 +57,8 @@ impl Stats {
         self.resumed_reads.inc();
     }
 
-    pub(super) fn cache(&self, info: &'static str, result: &'static str) {
-        self.cache.get_or_create(&CacheLabels { info, result }).inc();
+    /// The counter of what became of look-ups of one kind of info.
+    pub(super) fn cache(&self, info: &'static str, result: &'static str) -> Counter {
+        self.cache.get_or_create_owned(&CacheLabels { info, result })
     }
 }

@@ -6,7 +6,8 @@
 
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::{self, Thread};
 use std::time::Duration;
 
 use tokio::sync::oneshot;
@@ -43,14 +44,14 @@ struct Owner {
 #[derive(Debug, Default)]
 struct Shared {
     state: Mutex<State>,
-    work_or_end: Condvar,
 }
 
 #[derive(Default)]
 struct State {
     waiting: VecDeque<Work>,
     threads: usize,
-    idle: usize,
+    /// Those that wait, the last of which is woken first: its caches are warm, and those that are not needed end.
+    idle: Vec<Thread>,
     ended: bool,
 }
 
@@ -113,17 +114,17 @@ impl Owner {
             return Err(QueueError::Overloaded);
         }
         state.waiting.push_back(work);
-        if state.idle >= state.waiting.len() || state.threads >= self.max_threads {
+        if let Some(thread) = state.idle.pop() {
             drop(state);
-            self.shared.work_or_end.notify_one();
+            thread.unpark();
             return Ok(());
         }
-        self.start_thread(&mut state)
+        if state.threads < self.max_threads { self.start_thread(&mut state) } else { Ok(()) }
     }
 
     fn start_thread(&self, state: &mut State) -> Result<(), QueueError> {
         let shared = Arc::clone(&self.shared);
-        let started = std::thread::Builder::new().name("disk".to_owned()).spawn(move || shared.work());
+        let started = thread::Builder::new().name("disk".to_owned()).spawn(move || shared.work());
         match started {
             Ok(_) => state.threads += 1,
             // The process has all the threads it may have; those that run already will get to it.
@@ -140,8 +141,9 @@ impl Owner {
 
 impl Drop for Owner {
     fn drop(&mut self) {
-        self.shared.lock().ended = true;
-        self.shared.work_or_end.notify_all();
+        let mut state = self.shared.lock();
+        state.ended = true;
+        state.idle.drain(..).for_each(|thread| thread.unpark());
     }
 }
 
@@ -161,14 +163,19 @@ impl Shared {
             } else if state.ended {
                 return;
             } else {
-                state.idle += 1;
-                let woken = self.work_or_end.wait_timeout(state, PATIENCE);
-                let waited;
-                (state, waited) = woken.unwrap_or_else(PoisonError::into_inner);
-                state.idle -= 1;
-                if waited.timed_out() && state.waiting.is_empty() {
-                    state.threads -= 1;
-                    return;
+                let this = thread::current();
+                state.idle.push(this.clone());
+                drop(state);
+                thread::park_timeout(PATIENCE);
+                state = self.lock();
+                // Who wakes a thread takes it off the list.
+                let unwanted = state.idle.iter().position(|thread| thread.id() == this.id());
+                if let Some(place) = unwanted {
+                    state.idle.remove(place);
+                    if state.waiting.is_empty() && !state.ended {
+                        state.threads -= 1;
+                        return;
+                    }
                 }
             }
         }

@@ -6,7 +6,7 @@
 
 use std::collections::VecDeque;
 use std::fs::File;
-use std::io::{self, Read as _, Seek as _, SeekFrom};
+use std::io;
 use std::ops::Range;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -17,6 +17,8 @@ use apus_base::timestamp::Timestamp;
 use bytes::Bytes;
 use http_body::Frame;
 use http_body_util::BodyExt as _;
+use rustix::buffer::spare_capacity;
+use rustix::io::{pread, retry_on_intr};
 use tokio::sync::mpsc;
 
 use super::metrics::Counters;
@@ -106,7 +108,7 @@ impl Source {
 
     fn read_chunk(&mut self, range: &Range<u64>) -> Result<Bytes, SourceError> {
         let wanted = usize::try_from(range.end - range.start).unwrap_or(usize::MAX).min(self.chunk_size);
-        match read_exactly(&mut self.file, range.start, wanted) {
+        match read_exactly(&self.file, range.start, wanted) {
             Ok(chunk) => Ok(chunk),
             Err(error) if is_damage(&error) => Err(self.damaged(error.to_string())),
             Err(error) => Err(error.into()),
@@ -167,13 +169,15 @@ impl Source {
     }
 }
 
-fn read_exactly(file: &mut File, from: u64, wanted: usize) -> io::Result<Bytes> {
+fn read_exactly(file: &File, from: u64, wanted: usize) -> io::Result<Bytes> {
     let mut chunk = Vec::with_capacity(wanted);
-    file.seek(SeekFrom::Start(from))?;
-    file.take(wanted as u64).read_to_end(&mut chunk)?;
-    if chunk.len() < wanted {
-        return Err(io::ErrorKind::UnexpectedEof.into());
+    while chunk.len() < wanted {
+        let at = from + chunk.len() as u64;
+        if retry_on_intr(|| pread(file, spare_capacity(&mut chunk), at))? == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
     }
+    chunk.truncate(wanted);
     Ok(chunk.into())
 }
 

@@ -25,11 +25,8 @@ pub struct Location {
 impl Location {
     /// The folder below the device.
     pub fn relative(&self) -> PathBuf {
-        let mut path = PathBuf::from(self.policy.suffixed("objects"));
-        path.push(self.partition.to_string());
-        path.push(self.hash.suffix());
-        path.push(self.hash.hex());
-        path
+        let (objects, hash) = (self.policy.suffixed("objects"), self.hash);
+        format!("{objects}/{}/{}/{hash}", self.partition, hash.suffix()).into()
     }
 
     /// The whole path of the folder.

@@ -25,6 +25,7 @@ mod crash_points;
 mod direct;
 mod error;
 pub mod fence;
+mod folder;
 pub mod index;
 mod location;
 pub mod metadata;

@@ -14,6 +14,7 @@ use apus_base::timestamp::Timestamp;
 
 use super::attributes::{self, Damage, ReadError};
 use super::error::{StoreError, is_not_found};
+use super::folder::Folder;
 use super::location::Location;
 use super::metadata::{self, Metadata};
 use super::names::{FileName, FileSet};
@@ -84,15 +85,16 @@ impl Object {
 pub fn open(location: &Location, now: Timestamp, open_expired: bool, by: Finder) -> Result<Found, StoreError> {
     let mut damaged = false;
     for _ in 0..MAX_CHANGES {
-        let files = match names(location) {
-            Ok(files) => files,
+        let (folder, files) = match look(location) {
+            Ok(Some(found)) => found,
+            Ok(None) => return Ok(Found::Nothing { quarantined: false }),
             Err(error) if error.kind() == io::ErrorKind::NotADirectory || attributes::is_lost(&error) => {
                 quarantine_folder(location, by, &error)?;
                 return Ok(Found::Nothing { quarantined: true });
             }
             Err(error) => return Err(StoreError::while_doing("list an object's files")(error)),
         };
-        match load(location, &files) {
+        match load(location, &folder, &files) {
             Ok(Some(Opened::Object(object))) => return Ok(judge(object, location, now, open_expired)),
             Ok(Some(Opened::Deleted(timestamp))) => return Ok(Found::Deleted(timestamp)),
             Ok(None) => return Ok(Found::Nothing { quarantined: false }),
@@ -114,7 +116,8 @@ pub fn open(location: &Location, now: Timestamp, open_expired: bool, by: Finder)
 /// # Errors
 /// What the system says.
 pub fn list(location: &Location) -> Result<FileSet, StoreError> {
-    names(location).map_err(StoreError::while_doing("list an object's files"))
+    let found = look(location).map_err(StoreError::while_doing("list an object's files"))?;
+    Ok(found.map_or_else(FileSet::default, |(_, files)| files))
 }
 
 enum Opened {
@@ -133,24 +136,21 @@ impl<E: Into<ReadError>> From<E> for OpenError {
     }
 }
 
-fn names(location: &Location) -> io::Result<FileSet> {
-    let entries = match std::fs::read_dir(location.folder()) {
-        Err(error) if is_not_found(&error) => return Ok(FileSet::default()),
-        entries => entries?,
-    };
-    let names: Vec<String> =
-        entries.map(|e| e.map(|e| e.file_name().into_string().unwrap_or_default())).collect::<io::Result<_>>()?;
-    Ok(FileSet::choose(&names))
+/// The folder, where there is one, and which of its files count.
+fn look(location: &Location) -> io::Result<Option<(Folder, FileSet)>> {
+    let Some(folder) = Folder::open(location)? else { return Ok(None) };
+    let files = folder.files()?;
+    Ok(Some((folder, files)))
 }
 
-fn load(location: &Location, files: &FileSet) -> Result<Option<Opened>, OpenError> {
+fn load(location: &Location, folder: &Folder, files: &FileSet) -> Result<Option<Opened>, OpenError> {
     let Some(data) = &files.data else {
-        return deleted(location, files);
+        return deleted(folder, files);
     };
     let (file, length, data_metadata) = match &files.rewrap {
-        Some(rewrap) => read_rewrapped(location, data, rewrap)?,
+        Some(rewrap) => read_rewrapped(folder, data, rewrap)?,
         None => {
-            let (file, data) = read_named(location, &data.text())?;
+            let (file, data) = read_named(folder, &data.text())?;
             (file, data.body_length, data.metadata)
         }
     };
@@ -158,13 +158,13 @@ fn load(location: &Location, files: &FileSet) -> Result<Option<Opened>, OpenErro
         .timestamp(metadata::TIMESTAMP)
         .ok_or_else(|| Damage::Contradiction("no timestamp that can be read".into()))?;
     let mut meta_metadata = match &files.meta {
-        Some(meta) => Some(read_named(location, &meta.text())?.1.metadata),
+        Some(meta) => Some(read_named(folder, &meta.text())?.1.metadata),
         None => None,
     };
     if let (Some(meta), Some(newest), true) =
         (&mut meta_metadata, &files.content_type, files.content_type != files.meta)
     {
-        take_content_type(meta, &read_named(location, &newest.text())?.1.metadata);
+        take_content_type(meta, &read_named(folder, &newest.text())?.1.metadata);
     }
     let metadata = match &meta_metadata {
         Some(meta) => merged(&data_metadata, meta, data_timestamp),
@@ -176,19 +176,19 @@ fn load(location: &Location, files: &FileSet) -> Result<Option<Opened>, OpenErro
     Ok(Some(Opened::Object(Box::new(object))))
 }
 
-fn deleted(location: &Location, files: &FileSet) -> Result<Option<Opened>, OpenError> {
+fn deleted(folder: &Folder, files: &FileSet) -> Result<Option<Opened>, OpenError> {
     let Some(tombstone) = &files.tombstone else {
         return Ok(None);
     };
-    let (_, attributes) = read_named(location, &tombstone.text())?;
+    let (_, attributes) = read_named(folder, &tombstone.text())?;
     let timestamp = attributes.metadata.timestamp(metadata::TIMESTAMP).unwrap_or(tombstone.timestamp);
     Ok(Some(Opened::Deleted(timestamp)))
 }
 
 /// A version whose own metadata is not to be looked at.
-fn read_rewrapped(location: &Location, data: &FileName, rewrap: &FileName) -> Result<(File, u64, Metadata), OpenError> {
-    let file = open_named(location, &data.text())?;
-    let metadata = read_named(location, &rewrap.text())?.1.metadata;
+fn read_rewrapped(folder: &Folder, data: &FileName, rewrap: &FileName) -> Result<(File, u64, Metadata), OpenError> {
+    let file = open_named(folder, &data.text())?;
+    let metadata = read_named(folder, &rewrap.text())?.1.metadata;
     let length = metadata.content_length();
     let found = file.metadata().map_err(StoreError::while_doing("look at a file"))?.len();
     let length = length.filter(|length| *length <= found);
@@ -196,15 +196,15 @@ fn read_rewrapped(location: &Location, data: &FileName, rewrap: &FileName) -> Re
     Ok((file, length, metadata))
 }
 
-fn open_named(location: &Location, name: &str) -> Result<File, OpenError> {
-    match File::open(location.folder().join(name)) {
+fn open_named(folder: &Folder, name: &str) -> Result<File, OpenError> {
+    match folder.file(name) {
         Err(error) if is_not_found(&error) => Err(OpenError::Changed),
         file => Ok(file.map_err(StoreError::while_doing("open an object"))?),
     }
 }
 
-fn read_named(location: &Location, name: &str) -> Result<(File, attributes::Attributes), OpenError> {
-    let file = open_named(location, name)?;
+fn read_named(folder: &Folder, name: &str) -> Result<(File, attributes::Attributes), OpenError> {
+    let file = open_named(folder, name)?;
     let attributes = attributes::read(&file)?;
     Ok((file, attributes))
 }
