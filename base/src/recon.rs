@@ -5,7 +5,7 @@
 //! damaged one is begun anew.
 
 use std::fs::{self, File};
-use std::io::{self, Write as _};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value};
@@ -51,9 +51,9 @@ impl ReconCache {
         let mut cache = read(&path);
         entries.into_iter().for_each(|(key, value)| put(&mut cache, key, value));
         let fresh = self.folder.join(format!(".{server}.new"));
-        let mut file = File::create(&fresh)?;
-        serde_json::to_writer(&mut file, &cache)?;
-        file.write_all(b"\n")?;
+        let mut text = serde_json::to_vec(&cache)?;
+        text.push(b'\n');
+        fs::write(&fresh, text)?;
         fs::rename(fresh, path)
     }
 }

@@ -18,6 +18,8 @@ pub struct Config {
     /// Bytes of each of the two files of a device's journal, less on a small device; 0 for no journal: then every version is flushed
     /// by itself.
     pub journal_bytes: u64,
+    /// Bytes of memory for what is known of objects that were read, so that they can be read again at once; 0 for none.
+    pub hot_bytes: u64,
     /// How much of a device stays free: bytes, or a share such as "1%".
     pub fallocate_reserve: Reserve,
     /// The longest body, in bytes.
@@ -64,6 +66,7 @@ impl Default for Config {
             disk_threads: 16,
             chunk_size: 256 * 1024,
             journal_bytes: 32 * 1024 * 1024,
+            hot_bytes: 64 * 1024 * 1024,
             fallocate_reserve: Reserve::default(),
             // Swift's: 5 GiB, and two bytes more.
             max_file_size: 5 * 1024 * 1024 * 1024 + 2,

@@ -256,7 +256,7 @@ mod tests {
         assert_eq!(tokio::join!(one, two), (Ok(true), Ok(true)));
         drop(queue);
         while Arc::strong_count(&shared) > 1 {
-            std::thread::yield_now();
+            thread::yield_now();
         }
     }
 }

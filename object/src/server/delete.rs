@@ -15,7 +15,7 @@ use super::respond::{empty, insert};
 use super::target::{Target, text, timestamp};
 use super::update;
 use crate::store::metadata::CONTENT_TYPE;
-use crate::store::{Found, Metadata, fence, read, write};
+use crate::store::{Found, Metadata, fence, known, write};
 
 /// A DELETE whose headers are read.
 struct Delete {
@@ -96,14 +96,14 @@ fn write(server: &Server, delete: &Delete) -> Result<Before, Refusal> {
         Found::Object(object) => {
             let older = object.data_timestamp < delete.timestamp;
             let status = if older { StatusCode::NO_CONTENT } else { StatusCode::CONFLICT };
-            (object.data_timestamp, object.metadata, status)
+            (object.data_timestamp, Arc::clone(&object.metadata), status)
         }
         Found::Expired(timestamp, metadata) => (timestamp, metadata, StatusCode::NOT_FOUND),
         Found::Deleted(timestamp) => {
             is_repeated = timestamp == delete.timestamp;
-            (timestamp, Metadata::default(), StatusCode::NOT_FOUND)
+            (timestamp, Arc::default(), StatusCode::NOT_FOUND)
         }
-        Found::Nothing { .. } => (Timestamp::ZERO, Metadata::default(), StatusCode::NOT_FOUND),
+        Found::Nothing { .. } => (Timestamp::ZERO, Arc::default(), StatusCode::NOT_FOUND),
         Found::Collision => return Err(Refusal::Collision),
     };
     if let Some(condition) = delete.if_delete_at {
@@ -116,7 +116,7 @@ fn write(server: &Server, delete: &Delete) -> Result<Before, Refusal> {
         write::write_tombstone(location, delete.timestamp)?;
     }
     let content_type = metadata.get(CONTENT_TYPE).unwrap_or_default().to_vec();
-    Ok(Before { newest, content_type, delete_at: read::delete_at(&metadata), status, is_repeated })
+    Ok(Before { newest, content_type, delete_at: known::delete_at(&metadata), status, is_repeated })
 }
 
 fn check_condition(
@@ -131,7 +131,7 @@ fn check_condition(
     if newest >= now {
         return Err(Refusal::Plain(StatusCode::CONFLICT, format!("there is a version of {newest} here")));
     }
-    let delete_at = read::delete_at(metadata).map_or(Timestamp::ZERO, Timestamp::from_secs);
+    let delete_at = known::delete_at(metadata).map_or(Timestamp::ZERO, Timestamp::from_secs);
     if delete_at == condition {
         Ok(())
     } else {

@@ -1,6 +1,7 @@
 //! GET and HEAD: conditions first, then ranges, then the bytes.
 //!
-//! Opening, deciding and reading a short body are one piece of work on the device's queue, so that a small GET waits once.
+//! Opening, deciding and reading a short body are one piece of work on the device's queue, so that a small GET waits once; or not at all, if
+//! the object [is remembered](crate::store::hot).
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -12,7 +13,7 @@ use apus_base::range::{self, Multipart, Ranges};
 use apus_base::timestamp::Timestamp;
 use apus_base::wire::header as backend;
 use bytes::Bytes;
-use http::header::{self, HeaderMap, HeaderValue};
+use http::header::{self, HeaderMap};
 use http::{Method, Request, Response, StatusCode};
 
 use super::Server;
@@ -21,7 +22,10 @@ use super::respond::{empty, insert, object_headers};
 use super::stream::{Piece, Source, SourceError};
 use super::sum::Check;
 use super::target::{Target, opens_expired, text, timestamp_or_now};
-use crate::store::{Found, Location, Object, StoreError};
+use crate::store::{Found, Known, Location, Object, StoreError};
+
+/// The longest body that one of Tokio's threads reads and checks by itself: some 20 us.
+const MAX_HOT_BYTES: u64 = 64 * 1024;
 
 /// Answers a GET or HEAD.
 pub(super) async fn get(server: &Arc<Server>, request: Request<Body>) -> Result<Response<Body>, Refusal> {
@@ -29,6 +33,9 @@ pub(super) async fn get(server: &Arc<Server>, request: Request<Body>) -> Result<
     let target = Target::parse(server, &head.uri, &head.headers)?;
     let asked =
         Asked { is_head: head.method == Method::HEAD, now: timestamp_or_now(&head.headers)?, headers: head.headers };
+    if let Some(response) = answer_hot(server, &target.location, &asked) {
+        return Ok(response);
+    }
     let queue = target.location.device.queue().clone();
     let worker = Arc::clone(server);
     let (mut response, rest) = queue.run(move || answer(&worker, &target.location, &asked)).await??;
@@ -51,7 +58,10 @@ struct Asked {
 /// Opens, decides, and reads a short body. Blocking.
 fn answer(server: &Server, location: &Location, asked: &Asked) -> Result<Answer, Refusal> {
     match server.open(location, asked.now, opens_expired(&asked.headers))? {
-        Found::Object(object) => answer_object(server, location, asked, *object),
+        Found::Object(object) => {
+            server.hot.remember(location, &object.known);
+            answer_object(server, location, asked, *object)
+        }
         Found::Nothing { .. } => Err(absent(asked, None)),
         Found::Deleted(timestamp) | Found::Expired(timestamp, _) => Err(absent(asked, Some(timestamp))),
         Found::Collision => Err(Refusal::Collision),
@@ -77,7 +87,7 @@ enum Plan {
     Many(Multipart),
 }
 
-fn plan(asked: &Asked, object: &Object) -> Plan {
+fn plan(asked: &Asked, object: &Known) -> Plan {
     let etag = conditional_etag(&asked.headers, object);
     let current = Current { etag: &etag, last_modified_secs: object.timestamp().secs_ceil() };
     match Conditions::from_headers(&asked.headers).check(current) {
@@ -99,19 +109,19 @@ fn plan(asked: &Asked, object: &Object) -> Plan {
 }
 
 /// The ETag that conditions mean: the first of the names in `X-Backend-Etag-Is-At` that the object has, or its own.
-fn conditional_etag(headers: &HeaderMap, object: &Object) -> String {
+fn conditional_etag(headers: &HeaderMap, object: &Known) -> String {
     let names = text(headers, "x-backend-etag-is-at").unwrap_or("").split(',').map(str::trim);
     let alternate = names.filter_map(|name| find(object, name)).next();
     alternate.map_or_else(|| object.etag().to_owned(), |v| String::from_utf8_lossy(v).into_owned())
 }
 
 /// Whether the object has one of the items for which its range is somebody else's business, such as a manifest's.
-fn ignores_range(headers: &HeaderMap, object: &Object) -> bool {
+fn ignores_range(headers: &HeaderMap, object: &Known) -> bool {
     let names = text(headers, "x-backend-ignore-range-if-metadata-present").unwrap_or("");
     names.split(',').map(str::trim).any(|name| find(object, name).is_some())
 }
 
-fn find<'a>(object: &'a Object, name: &str) -> Option<&'a [u8]> {
+fn find<'a>(object: &'a Known, name: &str) -> Option<&'a [u8]> {
     object.metadata.iter().find(|(key, _)| key.eq_ignore_ascii_case(name.as_bytes())).map(|(_, value)| value)
 }
 
@@ -130,15 +140,16 @@ fn boundary(headers: &HeaderMap) -> String {
     hex(&random)
 }
 
-fn answer_object(server: &Server, location: &Location, asked: &Asked, object: Object) -> Result<Answer, Refusal> {
-    let mut headers = object_headers(&server.config, &object);
-    let (status, length, pieces) = match plan(asked, &object) {
-        Plan::NotModified => return Ok(without_body(StatusCode::NOT_MODIFIED, headers, 0)),
-        Plan::Failed => return Ok(without_body(StatusCode::PRECONDITION_FAILED, headers, 0)),
-        Plan::Head => return Ok(without_body(StatusCode::OK, headers, object.length)),
+/// The head of an answer, and the body that is still to be read.
+fn decide(server: &Server, asked: &Asked, object: &Known) -> (Response<Body>, VecDeque<Piece>) {
+    let mut headers = object_headers(&server.config, object);
+    let (status, length, pieces) = match plan(asked, object) {
+        Plan::NotModified => (StatusCode::NOT_MODIFIED, 0, VecDeque::new()),
+        Plan::Failed => (StatusCode::PRECONDITION_FAILED, 0, VecDeque::new()),
+        Plan::Head => (StatusCode::OK, object.length, VecDeque::new()),
         Plan::Unsatisfiable => {
             insert(&mut headers, header::CONTENT_RANGE, range::content_range_unsatisfiable(object.length).as_bytes());
-            return Ok(without_body(StatusCode::RANGE_NOT_SATISFIABLE, headers, 0));
+            (StatusCode::RANGE_NOT_SATISFIABLE, 0, VecDeque::new())
         }
         Plan::Whole => (StatusCode::OK, object.length, [Piece::File(0..object.length)].into()),
         Plan::One(range) => {
@@ -151,11 +162,22 @@ fn answer_object(server: &Server, location: &Location, asked: &Asked, object: Ob
         }
     };
     headers.insert(header::CONTENT_LENGTH, length.into());
-    let check = (status == StatusCode::OK).then(|| Check::of(&object.data_metadata));
-    let chunk_size = server.config.chunk_size.max(1);
-    let version = object.data_timestamp;
+    (empty(status, headers), pieces)
+}
+
+/// Whether all of a body goes out, and so is held to what was written.
+fn check(response: &Response<Body>, object: &Known) -> Option<Check> {
+    (response.status() == StatusCode::OK).then(|| Check::of(&object.data_metadata))
+}
+
+fn answer_object(server: &Server, location: &Location, asked: &Asked, object: Object) -> Result<Answer, Refusal> {
+    let (response, pieces) = decide(server, asked, &object);
+    if pieces.is_empty() {
+        return Ok((response, None));
+    }
+    let check = check(&response, &object);
+    let (version, chunk_size) = (object.data_timestamp, server.config.chunk_size.max(1));
     let source = Source { location: location.clone(), version, file: object.file, pieces, chunk_size, check };
-    let response = empty(status, headers);
     if source.file_bytes() > source.chunk_size as u64 {
         return Ok((response, Some(source)));
     }
@@ -163,9 +185,23 @@ fn answer_object(server: &Server, location: &Location, asked: &Asked, object: Ob
     Ok((response.map(|_| body), None))
 }
 
-fn without_body(status: StatusCode, mut headers: HeaderMap, length: u64) -> Answer {
-    headers.insert(header::CONTENT_LENGTH, HeaderValue::from(length));
-    (empty(status, headers), None)
+/// The answer about an object that is remembered, if its body is none, or short and in memory. Does not wait for the disk.
+fn answer_hot(server: &Server, location: &Location, asked: &Asked) -> Option<Response<Body>> {
+    let object = server.hot.open(location, asked.now)?;
+    let (response, mut pieces) = decide(server, asked, &object.known);
+    let bytes = match (pieces.pop_front(), pieces.is_empty()) {
+        (None, _) => Bytes::new(),
+        (Some(Piece::File(range)), true) if range.end - range.start <= MAX_HOT_BYTES => object.read(range)?.into(),
+        _ => return None,
+    };
+    if let (Some(mut check), false) = (check(&response, &object.known), asked.is_head) {
+        check.update(&bytes);
+        // Whoever asks the disk finds out, too, and moves it to quarantine.
+        check.finish().ok()?;
+    }
+    server.counters.hot_reads.inc();
+    server.counters.bytes_out.inc_by(bytes.len() as u64);
+    Some(response.map(|_| body::full(bytes)))
 }
 
 fn pieces(multipart: &Multipart) -> VecDeque<Piece> {

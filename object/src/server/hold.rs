@@ -27,7 +27,7 @@ use super::respond::{empty, insert};
 use super::target::{Target, text};
 use super::update;
 use crate::store::metadata::{ETAG, TIMESTAMP};
-use crate::store::{Committed, Found, StoreError, fence, read};
+use crate::store::{Committed, Found, StoreError, fence, known, read};
 
 /// Bodies held at once, each an open file. One is held for as long as a few messages take, so this is a flood.
 const MAX_HELD: usize = 1024;
@@ -187,7 +187,7 @@ fn name(server: &Server, token: String, hold: Hold, ballot: Timestamp) -> Result
     };
     let Hold { put, ready: Ready { staged, mut metadata, described, .. }, .. } = hold;
     let before = match server.open(&location, ballot, true)? {
-        Found::Object(object) => read::delete_at(&object.metadata),
+        Found::Object(object) => known::delete_at(&object.metadata),
         _ => None,
     };
     metadata.set(TIMESTAMP, ballot.internal());

@@ -11,6 +11,8 @@ pub(super) struct Counters {
     pub(super) bytes_in: Counter,
     /// Bytes of bodies sent.
     pub(super) bytes_out: Counter,
+    /// Reads that were answered without a device's threads.
+    pub(super) hot_reads: Counter,
     /// Objects moved to quarantine.
     pub(super) quarantines: Counter,
     /// Container updates kept for later.
@@ -22,6 +24,8 @@ impl Counters {
         let counters = Self::default();
         metrics.register("received_bytes", "Bytes of bodies received", counters.bytes_in.clone());
         metrics.register("sent_bytes", "Bytes of bodies sent", counters.bytes_out.clone());
+        let hot_reads = "Reads that were answered from memory, without a device's threads";
+        metrics.register("hot_reads", hot_reads, counters.hot_reads.clone());
         metrics.register("quarantines", "Objects moved to quarantine", counters.quarantines.clone());
         metrics.register("async_pendings", "Container updates kept for later", counters.async_pendings.clone());
         metrics.register("flushes", "Flushes of files and folders to stable storage", disks.flushes.clone());

@@ -46,6 +46,7 @@ use tokio_util::sync::CancellationToken;
 pub use start::{StartError, check_device, close_journals, open_journals};
 
 use crate::config::Config;
+use crate::store::hot::HotObjects;
 use crate::store::quarantine::Finder;
 use crate::store::{Found, Location, read, redo};
 use batch::Batches;
@@ -59,6 +60,7 @@ pub(crate) struct Server {
     cluster: Arc<Cluster>,
     batches: Arc<Batches>,
     counters: Counters,
+    hot: HotObjects,
     /// The bodies that wait for a COMMIT.
     held: hold::Held,
     /// The objects whose metadata are being rewritten.
@@ -89,6 +91,7 @@ pub async fn serve(
     let pool = Pool::new(Timeouts { connect: config.conn_timeout, response: config.node_timeout }, &cluster);
     let batches = Arc::new(Batches::new(pool));
     let counters = Counters::registered(&watch.metrics, devices.counts());
+    let hot = HotObjects::new(config.hot_bytes);
     let backend = Backend::new(&cluster, config.backend_ratelimit.clone(), &watch.metrics);
     let server = Arc::new(Shared(Arc::new(Server {
         config,
@@ -96,6 +99,7 @@ pub async fn serve(
         cluster,
         batches,
         counters,
+        hot,
         held,
         rewrapping: Default::default(),
     })));

@@ -19,7 +19,7 @@ use super::respond::{empty, insert, post_metadata, system_headers};
 use super::target::{Target, opens_expired, text, timestamp};
 use super::update::{self, Overrides};
 use crate::store::metadata::{CONTENT_TYPE, CONTENT_TYPE_TIMESTAMP, TIMESTAMP};
-use crate::store::{Committed, Found, Metadata, Object, read, write};
+use crate::store::{Committed, Found, Metadata, Object, known, write};
 
 /// A POST whose headers are read.
 struct Post {
@@ -82,7 +82,7 @@ fn expiry(post: &Post, object: &Object) -> Expiry {
         return Expiry::default();
     }
     let due = |at| Due { at, size: object.length, data: object.data_timestamp };
-    Expiry { before: read::delete_at(&object.metadata), after: delete_at(&post.headers).map(due) }
+    Expiry { before: known::delete_at(&object.metadata), after: delete_at(&post.headers).map(due) }
 }
 
 /// The metadata after this POST.

@@ -26,7 +26,7 @@ use super::target::{Target, text, timestamp};
 use super::update::{self, Overrides};
 use super::upload::{BodyLimits, Digest, Tail, Upload, receive, receive_short};
 use crate::store::metadata::{CONTENT_LENGTH, CONTENT_TYPE, CRC, ETAG, TIMESTAMP};
-use crate::store::{Committed, Found, Location, Metadata, Staged, fence, read};
+use crate::store::{Committed, Found, Location, Metadata, Staged, fence, known, read};
 
 /// A PUT whose headers are read.
 pub(super) struct Put {
@@ -119,7 +119,7 @@ fn admit_shown(server: &Server, put: &Put) -> Result<Option<u64>, Refusal> {
             if Conditions::from_headers(&put.headers).forbid_overwriting(object.etag()) {
                 return Err(Refusal::precondition("there is an object already"));
             }
-            before = read::delete_at(&object.metadata);
+            before = known::delete_at(&object.metadata);
             object.data_timestamp
         }
         Found::Deleted(timestamp) | Found::Expired(timestamp, _) => timestamp,

@@ -8,7 +8,7 @@ use http::{Response, StatusCode};
 use super::target::text;
 use crate::config::Config;
 use crate::store::metadata::{self, title_cased};
-use crate::store::{Metadata, Object};
+use crate::store::{Known, Metadata, Object};
 
 const USER: &str = "x-object-meta-";
 const SYSTEM: &str = "x-object-sysmeta-";
@@ -23,7 +23,7 @@ pub(super) fn empty(status: StatusCode, headers: HeaderMap) -> Response<Body> {
 }
 
 /// What a GET or HEAD says of an object, but for the length.
-pub(super) fn object_headers(config: &Config, object: &Object) -> HeaderMap {
+pub(super) fn object_headers(config: &Config, object: &Known) -> HeaderMap {
     let mut headers = HeaderMap::with_capacity(16);
     let kept = |name: &str| is_user_or_system(name) || config.allowed_headers.iter().any(|a| a == name);
     copy(&mut headers, object.metadata.iter(), kept);

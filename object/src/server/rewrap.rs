@@ -90,7 +90,7 @@ fn rewrite(server: &Server, rewrap: &Rewrap) -> Result<Option<ObjectRow>, Refusa
     let object = open(server, rewrap)?;
     check_version(rewrap, &object)?;
     let (data, meta) = rewritten(rewrap, &object)?;
-    if object.rewrapping || data != object.data_metadata {
+    if object.rewrapping || data != *object.data_metadata {
         store::data(location, &object, data, reserve)?;
     }
     if let Some(meta) = meta.filter(|meta| object.meta_metadata.as_ref() != Some(meta)) {
@@ -128,7 +128,7 @@ fn check_version(rewrap: &Rewrap, object: &Object) -> Result<(), Refusal> {
 
 /// The metadata of the data and of the last POST with the request's items in place of their own.
 fn rewritten(rewrap: &Rewrap, object: &Object) -> Result<(Metadata, Option<Metadata>), Refusal> {
-    let (mut data, mut meta) = (object.data_metadata.clone(), object.meta_metadata.clone());
+    let (mut data, mut meta) = (Metadata::clone(&object.data_metadata), object.meta_metadata.clone());
     if meta.is_some() {
         // A POST has replaced it, and nobody sees it any more.
         let hidden = |(key, _): &(&[u8], &[u8])| key.to_ascii_lowercase().starts_with(TRANSIENT_PREFIX.as_bytes());

@@ -1,6 +1,7 @@
 //! The server over a real socket.
 
 mod conditional;
+mod hot;
 mod rewrap;
 mod swift;
 mod updates;
@@ -13,6 +14,7 @@ use apus_base::body::{self, Body};
 use apus_base::client::pool::{NodeError, Pool, Timeouts};
 use apus_base::cluster::{Cluster, ClusterConfig};
 use apus_base::fs::{Devices, Reserve};
+use apus_base::metrics::Metrics;
 use bytes::Bytes;
 use futures_util::stream;
 use http::{HeaderMap, Request, StatusCode};
@@ -29,6 +31,7 @@ struct Node {
     root: tempfile::TempDir,
     address: String,
     pool: Pool,
+    metrics: Metrics,
     _stop: DropGuard,
 }
 
@@ -54,10 +57,10 @@ impl Node {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap().to_string();
         let stop = CancellationToken::new();
-        let metrics = apus_base::metrics::Metrics::new("object");
+        let metrics = Metrics::new("object");
         let pool = Pool::new(Timeouts::default(), &cluster);
-        tokio::spawn(super::serve(config, devices, cluster, metrics.into(), listener, stop.clone()));
-        Self { root, address, pool, _stop: stop.drop_guard() }
+        tokio::spawn(super::serve(config, devices, cluster, metrics.clone().into(), listener, stop.clone()));
+        Self { root, address, pool, metrics, _stop: stop.drop_guard() }
     }
 
     async fn default() -> Self {

@@ -24,6 +24,7 @@ use xattr::FileExt as _;
 
 use super::crash_points::REWRAP_HALF_CLEANED;
 use super::error::StoreError;
+use super::inode::InodeState;
 use super::metadata::{InvalidMetadata, Metadata};
 
 const METADATA: &str = "user.swift.metadata";
@@ -79,6 +80,8 @@ pub struct Attributes {
     pub metadata: Metadata,
     /// The bytes before the trailer, or of the whole file.
     pub body_length: u64,
+    /// The file, as it was before they were read.
+    pub state: InodeState,
 }
 
 /// Writes metadata to a file whose body of `body_length` bytes is complete.
@@ -137,9 +140,9 @@ fn write_trailer(file: &File, pickled: &[u8], offset: u64) -> Result<(), StoreEr
 /// # Errors
 /// `Damage` when it is not what was written, otherwise what the system says.
 pub fn read(file: &File) -> Result<Attributes, ReadError> {
-    let file_length = file.metadata().map_err(StoreError::while_doing("look at a file"))?.len();
+    let state = InodeState::of(file).map_err(StoreError::while_doing("look at a file"))?;
     let Some(first) = get(file, METADATA)? else {
-        return read_trailed(file, file_length);
+        return read_trailed(file, state);
     };
     let pickled = read_pieces(file, first)?;
     if let Some(checksum) = get(file, CHECKSUM)?
@@ -148,14 +151,14 @@ pub fn read(file: &File) -> Result<Attributes, ReadError> {
         return Err(Damage::Checksum.into());
     }
     let metadata = Metadata::from_pickle(&pickled).map_err(Damage::Invalid)?;
-    Ok(Attributes { metadata, body_length: file_length })
+    Ok(Attributes { metadata, body_length: state.length(), state })
 }
 
-fn read_trailed(file: &File, file_length: u64) -> Result<Attributes, ReadError> {
+fn read_trailed(file: &File, state: InodeState) -> Result<Attributes, ReadError> {
     let place = get(file, TRAILER)?.ok_or(Damage::Missing)?;
     let place = Place::parse(&place).ok_or(Damage::Trailer)?;
-    let metadata = Metadata::from_pickle(&read_trailer(file, &place, file_length)?).map_err(Damage::Invalid)?;
-    Ok(Attributes { metadata, body_length: place.offset })
+    let metadata = Metadata::from_pickle(&read_trailer(file, &place, state.length())?).map_err(Damage::Invalid)?;
+    Ok(Attributes { metadata, body_length: place.offset, state })
 }
 
 fn read_pieces(file: &File, first: Vec<u8>) -> Result<Vec<u8>, ReadError> {

@@ -8,6 +8,7 @@ use std::fs::File;
 use std::io;
 use std::num::NonZeroU64;
 use std::os::unix::fs::FileExt as _;
+use std::sync::Arc;
 
 use apus_base::hash_path::{HashPath, PathHash};
 use apus_base::hex::hex;
@@ -55,7 +56,7 @@ pub struct Body {
     /// Where it is; the name is what its metadata says.
     pub location: Location,
     /// What a client sees of it.
-    pub metadata: Metadata,
+    pub metadata: Arc<Metadata>,
     /// When it was written.
     pub timestamp: Timestamp,
     /// When it was changed last: the same, or its last POST's.
@@ -113,7 +114,7 @@ pub fn look(
         Found::Object(object) => {
             let etag = object.etag().to_owned();
             let changed = object.timestamp();
-            let (metadata, timestamp, length) = (object.metadata, object.data_timestamp, object.length);
+            let (metadata, timestamp, length) = (Arc::clone(&object.metadata), object.data_timestamp, object.length);
             let (file, read, md5) = (object.file, 0, Md5::new());
             State::Version(Box::new(Body { location, metadata, timestamp, changed, length, file, read, md5, etag }))
         }

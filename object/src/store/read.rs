@@ -9,12 +9,17 @@
 
 use std::fs::File;
 use std::io;
+use std::ops::Deref;
+use std::sync::Arc;
 
+use apus_base::clock;
 use apus_base::timestamp::Timestamp;
 
-use super::attributes::{self, Damage, ReadError};
+use super::attributes::{self, Attributes, Damage, ReadError};
 use super::error::{StoreError, is_not_found};
 use super::folder::Folder;
+use super::inode::InodeState;
+use super::known::{Known, delete_at};
 use super::location::Location;
 use super::metadata::{self, Metadata};
 use super::names::{FileName, FileSet};
@@ -29,18 +34,16 @@ const MAX_CHANGES: usize = 16;
 pub struct Object {
     /// The file with the body.
     pub file: File,
-    /// The length of the body, which begins the file.
-    pub length: u64,
-    /// What a client sees.
-    pub metadata: Metadata,
-    /// What the PUT wrote.
-    pub data_metadata: Metadata,
-    /// What the last POST wrote, with the newest content type of any POST.
-    pub meta_metadata: Option<Metadata>,
-    /// When the PUT was.
-    pub data_timestamp: Timestamp,
-    /// Whether `data_metadata` is on its way into the file, or was when a process died.
-    pub rewrapping: bool,
+    /// What its files say.
+    pub known: Arc<Known>,
+}
+
+impl Deref for Object {
+    type Target = Known;
+
+    fn deref(&self) -> &Known {
+        &self.known
+    }
 }
 
 /// What opening found.
@@ -56,26 +59,9 @@ pub enum Found {
     /// A tombstone.
     Deleted(Timestamp),
     /// An object whose `X-Delete-At` has passed, and its newest timestamp.
-    Expired(Timestamp, Metadata),
+    Expired(Timestamp, Arc<Metadata>),
     /// Another object with the same hash.
     Collision,
-}
-
-impl Object {
-    /// The newest timestamp of the object: its PUT's, or its last POST's.
-    pub fn timestamp(&self) -> Timestamp {
-        self.metadata.timestamp(metadata::TIMESTAMP).unwrap_or(self.data_timestamp)
-    }
-
-    /// When the content type was set.
-    pub fn content_type_timestamp(&self) -> Timestamp {
-        self.metadata.timestamp(metadata::CONTENT_TYPE_TIMESTAMP).unwrap_or(self.data_timestamp)
-    }
-
-    /// The MD5 that the body should have.
-    pub fn etag(&self) -> &str {
-        self.metadata.text(metadata::ETAG).unwrap_or("")
-    }
 }
 
 /// Opens an object as of `now`; what is damaged is moved to quarantine in the name of `by`. Blocking.
@@ -85,7 +71,7 @@ impl Object {
 pub fn open(location: &Location, now: Timestamp, open_expired: bool, by: Finder) -> Result<Found, StoreError> {
     let mut damaged = false;
     for _ in 0..MAX_CHANGES {
-        let (folder, files) = match look(location) {
+        let looked = match Looked::at(location) {
             Ok(Some(found)) => found,
             Ok(None) => return Ok(Found::Nothing { quarantined: false }),
             Err(error) if error.kind() == io::ErrorKind::NotADirectory || attributes::is_lost(&error) => {
@@ -94,7 +80,7 @@ pub fn open(location: &Location, now: Timestamp, open_expired: bool, by: Finder)
             }
             Err(error) => return Err(StoreError::while_doing("list an object's files")(error)),
         };
-        match load(location, &folder, &files) {
+        match load(location, &looked) {
             Ok(Some(Opened::Object(object))) => return Ok(judge(object, location, now, open_expired)),
             Ok(Some(Opened::Deleted(timestamp))) => return Ok(Found::Deleted(timestamp)),
             Ok(None) => return Ok(Found::Nothing { quarantined: false }),
@@ -103,7 +89,7 @@ pub fn open(location: &Location, now: Timestamp, open_expired: bool, by: Finder)
             Err(OpenError::Read(ReadError::Damage(_))) if !damaged => damaged = true,
             Err(OpenError::Read(ReadError::Store(error))) => return Err(error),
             Err(OpenError::Read(ReadError::Damage(damage))) => {
-                quarantine(location, files.last(), by, &damage)?;
+                quarantine(location, looked.files.last(), by, &damage)?;
                 return Ok(Found::Nothing { quarantined: true });
             }
         }
@@ -116,8 +102,8 @@ pub fn open(location: &Location, now: Timestamp, open_expired: bool, by: Finder)
 /// # Errors
 /// What the system says.
 pub fn list(location: &Location) -> Result<FileSet, StoreError> {
-    let found = look(location).map_err(StoreError::while_doing("list an object's files"))?;
-    Ok(found.map_or_else(FileSet::default, |(_, files)| files))
+    let looked = Looked::at(location).map_err(StoreError::while_doing("list an object's files"))?;
+    Ok(looked.map_or_else(FileSet::default, |looked| looked.files))
 }
 
 enum Opened {
@@ -136,77 +122,115 @@ impl<E: Into<ReadError>> From<E> for OpenError {
     }
 }
 
-/// The folder, where there is one, and which of its files count.
-fn look(location: &Location) -> io::Result<Option<(Folder, FileSet)>> {
-    let Some(folder) = Folder::open(location)? else { return Ok(None) };
-    let files = folder.files()?;
-    Ok(Some((folder, files)))
+/// An object's folder, and which of its files count.
+struct Looked {
+    /// When this began.
+    seen: Timestamp,
+    folder: Folder,
+    /// How the folder was before its files were listed.
+    state: InodeState,
+    files: FileSet,
 }
 
-fn load(location: &Location, folder: &Folder, files: &FileSet) -> Result<Option<Opened>, OpenError> {
+impl Looked {
+    /// `None` when there is no folder.
+    fn at(location: &Location) -> io::Result<Option<Self>> {
+        let seen = clock::now();
+        let Some(folder) = Folder::open(location)? else { return Ok(None) };
+        let state = folder.state()?;
+        let files = folder.files()?;
+        Ok(Some(Self { seen, folder, state, files }))
+    }
+}
+
+fn load(location: &Location, looked: &Looked) -> Result<Option<Opened>, OpenError> {
+    let files = &looked.files;
+    let mut reading = Reading { folder: &looked.folder, files: Vec::new() };
     let Some(data) = &files.data else {
-        return deleted(folder, files);
+        return reading.deleted(files);
     };
     let (file, length, data_metadata) = match &files.rewrap {
-        Some(rewrap) => read_rewrapped(folder, data, rewrap)?,
+        Some(rewrap) => reading.rewrapped(data, rewrap)?,
         None => {
-            let (file, data) = read_named(folder, &data.text())?;
+            let (file, data) = reading.read(data)?;
             (file, data.body_length, data.metadata)
         }
     };
     let data_timestamp = data_metadata
         .timestamp(metadata::TIMESTAMP)
         .ok_or_else(|| Damage::Contradiction("no timestamp that can be read".into()))?;
-    let mut meta_metadata = match &files.meta {
-        Some(meta) => Some(read_named(folder, &meta.text())?.1.metadata),
-        None => None,
-    };
-    if let (Some(meta), Some(newest), true) =
-        (&mut meta_metadata, &files.content_type, files.content_type != files.meta)
-    {
-        take_content_type(meta, &read_named(folder, &newest.text())?.1.metadata);
-    }
+    let meta_metadata = reading.meta(files)?;
+    let data_metadata = Arc::new(data_metadata);
     let metadata = match &meta_metadata {
-        Some(meta) => merged(&data_metadata, meta, data_timestamp),
-        None => data_metadata.clone(),
+        Some(meta) => Arc::new(merged(&data_metadata, meta, data_timestamp)),
+        None => Arc::clone(&data_metadata),
     };
-    let rewrapping = files.rewrap.is_some();
-    let object = Object { file, length, metadata, data_metadata, meta_metadata, data_timestamp, rewrapping };
-    verify(&object, location)?;
-    Ok(Some(Opened::Object(Box::new(object))))
-}
-
-fn deleted(folder: &Folder, files: &FileSet) -> Result<Option<Opened>, OpenError> {
-    let Some(tombstone) = &files.tombstone else {
-        return Ok(None);
+    let known = Known {
+        length,
+        metadata,
+        data_metadata,
+        meta_metadata,
+        data_timestamp,
+        rewrapping: files.rewrap.is_some(),
+        seen: looked.seen,
+        folder: looked.state,
+        files: reading.files,
     };
-    let (_, attributes) = read_named(folder, &tombstone.text())?;
-    let timestamp = attributes.metadata.timestamp(metadata::TIMESTAMP).unwrap_or(tombstone.timestamp);
-    Ok(Some(Opened::Deleted(timestamp)))
+    verify(&known, location)?;
+    Ok(Some(Opened::Object(Box::new(Object { file, known: Arc::new(known) }))))
 }
 
-/// A version whose own metadata is not to be looked at.
-fn read_rewrapped(folder: &Folder, data: &FileName, rewrap: &FileName) -> Result<(File, u64, Metadata), OpenError> {
-    let file = open_named(folder, &data.text())?;
-    let metadata = read_named(folder, &rewrap.text())?.1.metadata;
-    let length = metadata.content_length();
-    let found = file.metadata().map_err(StoreError::while_doing("look at a file"))?.len();
-    let length = length.filter(|length| *length <= found);
-    let length = length.ok_or_else(|| Damage::Contradiction("the body is shorter than its metadata says".into()))?;
-    Ok((file, length, metadata))
+/// An object's files on their way to be read, and how those were that have been.
+struct Reading<'a> {
+    folder: &'a Folder,
+    files: Vec<(String, InodeState)>,
 }
 
-fn open_named(folder: &Folder, name: &str) -> Result<File, OpenError> {
-    match folder.file(name) {
-        Err(error) if is_not_found(&error) => Err(OpenError::Changed),
-        file => Ok(file.map_err(StoreError::while_doing("open an object"))?),
+impl Reading<'_> {
+    fn open(&self, name: &str) -> Result<File, OpenError> {
+        match self.folder.file(name) {
+            Err(error) if is_not_found(&error) => Err(OpenError::Changed),
+            file => Ok(file.map_err(StoreError::while_doing("open an object"))?),
+        }
     }
-}
 
-fn read_named(folder: &Folder, name: &str) -> Result<(File, attributes::Attributes), OpenError> {
-    let file = open_named(folder, name)?;
-    let attributes = attributes::read(&file)?;
-    Ok((file, attributes))
+    fn read(&mut self, name: &FileName) -> Result<(File, Attributes), OpenError> {
+        let name = name.text();
+        let file = self.open(&name)?;
+        let attributes = attributes::read(&file)?;
+        self.files.push((name, attributes.state));
+        Ok((file, attributes))
+    }
+
+    /// What the last POST wrote, with the newest content type.
+    fn meta(&mut self, files: &FileSet) -> Result<Option<Metadata>, OpenError> {
+        let Some(meta) = &files.meta else { return Ok(None) };
+        let mut metadata = self.read(meta)?.1.metadata;
+        if let Some(newest) = files.content_type.as_ref().filter(|newest| *newest != meta) {
+            take_content_type(&mut metadata, &self.read(newest)?.1.metadata);
+        }
+        Ok(Some(metadata))
+    }
+
+    /// A version whose own metadata is not to be looked at.
+    fn rewrapped(&mut self, data: &FileName, rewrap: &FileName) -> Result<(File, u64, Metadata), OpenError> {
+        let file = self.open(&data.text())?;
+        let metadata = self.read(rewrap)?.1.metadata;
+        let found = file.metadata().map_err(StoreError::while_doing("look at a file"))?.len();
+        let length = metadata.content_length().filter(|length| *length <= found);
+        let length =
+            length.ok_or_else(|| Damage::Contradiction("the body is shorter than its metadata says".into()))?;
+        Ok((file, length, metadata))
+    }
+
+    fn deleted(&mut self, files: &FileSet) -> Result<Option<Opened>, OpenError> {
+        let Some(tombstone) = &files.tombstone else {
+            return Ok(None);
+        };
+        let (_, attributes) = self.read(tombstone)?;
+        let timestamp = attributes.metadata.timestamp(metadata::TIMESTAMP).unwrap_or(tombstone.timestamp);
+        Ok(Some(Opened::Deleted(timestamp)))
+    }
 }
 
 fn take_content_type(meta: &mut Metadata, newer: &Metadata) {
@@ -243,7 +267,7 @@ fn is_system_metadata(key: &[u8]) -> bool {
 }
 
 /// The checks that [`judge`] does not make: only what the files say of themselves.
-fn verify(object: &Object, location: &Location) -> Result<(), Damage> {
+fn verify(object: &Known, location: &Location) -> Result<(), Damage> {
     let contradiction = |what: &str| Err(Damage::Contradiction(what.to_owned()));
     if object.metadata.get(metadata::NAME).is_none() {
         return contradiction("no name");
@@ -251,7 +275,7 @@ fn verify(object: &Object, location: &Location) -> Result<(), Damage> {
     if object.metadata.get(metadata::DELETE_AT).is_some() && delete_at(&object.metadata).is_none() {
         return contradiction("X-Delete-At is not a number");
     }
-    if is_collision(object, location) {
+    if !object.is_named(&location.name) {
         return Ok(());
     }
     match object.metadata.content_length() {
@@ -264,20 +288,13 @@ fn verify(object: &Object, location: &Location) -> Result<(), Damage> {
     }
 }
 
-fn is_collision(object: &Object, location: &Location) -> bool {
-    object.metadata.get(metadata::NAME) != Some(location.name.as_bytes())
-}
-
 fn judge(object: Box<Object>, location: &Location, now: Timestamp, open_expired: bool) -> Found {
-    if is_collision(&object, location) {
+    if !object.is_named(&location.name) {
         tracing::error!(asked = location.name, "another object has the same hash");
         return Found::Collision;
     }
-    let expired = delete_at(&object.metadata).is_some_and(|secs| Timestamp::from_secs(secs) <= now);
-    if expired && !open_expired { Found::Expired(object.timestamp(), object.metadata) } else { Found::Object(object) }
-}
-
-/// `X-Delete-At` in seconds since 1970.
-pub fn delete_at(metadata: &Metadata) -> Option<u64> {
-    metadata.text(metadata::DELETE_AT)?.trim().parse().ok()
+    if !open_expired && object.has_expired(now) {
+        return Found::Expired(object.timestamp(), Arc::clone(&object.metadata));
+    }
+    Found::Object(object)
 }

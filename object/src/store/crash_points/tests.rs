@@ -55,7 +55,7 @@ fn rewrap_data(o: &Location) {
     let Found::Object(object) = read::open(o, Timestamp::from_secs(9), false, Finder::Request).unwrap() else {
         panic!("an object")
     };
-    let mut metadata = object.data_metadata.clone();
+    let mut metadata = Metadata::clone(&object.data_metadata);
     metadata.set("X-Object-Meta-New", "n".repeat(8000));
     rewrap::data(o, &object, metadata, Reserve::Bytes(0)).unwrap();
 }

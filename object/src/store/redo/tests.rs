@@ -154,7 +154,7 @@ fn what_was_changed_since_stays() {
     let Found::Object(object) = read::open(&rewrapped, at(9), false, Finder::Request).unwrap() else {
         panic!("an object")
     };
-    let mut changed = object.data_metadata.clone();
+    let mut changed = Metadata::clone(&object.data_metadata);
     changed.set("X-Object-Meta-More", "rewrapped");
     rewrap::data(&rewrapped, &object, changed, Reserve::Bytes(0)).unwrap();
     drop(object);

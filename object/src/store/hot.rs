@@ -1,0 +1,120 @@
+//! What opening an object told, remembered, so that it can be opened again at once, without the device's threads.
+//!
+//! A small read of an object that was read before costs more in waking one of its device's threads, listing its folder and reading its
+//! attributes than in all else. Here is remembered what those said, and how the folder and the files were before. A read may use it if they
+//! are still so: nobody has to tell this memory of a change, whichever process made it.
+//!
+//! - *Times are coarse*: a folder may change twice within one tick of the kernel's clock (4 ms, or a second on an ext4 with small
+//!   inodes) and look the same. So what was read is remembered only if the last change was [`REST`] ago when that began: the next one is in another tick.
+//! - *It never waits for a disk*, since it is done on Tokio's threads, where a disk that hangs must not hold anybody: the folder and the
+//!   files are opened with `RESOLVE_CACHED`, the body is read with `RWF_NOWAIT`. What the kernel does not have in memory goes to the device's threads,
+//!   and so does whatever is not as it should be there: a body with another sum, an object that has expired.
+//! - *Its size is bounded* by `hot_bytes` of the configuration; what is asked for most often stays.
+
+use std::fs::File;
+use std::io::IoSliceMut;
+use std::ops::Range;
+use std::sync::Arc;
+
+use apus_base::hash_path::PathHash;
+use apus_base::policy::PolicyIndex;
+use apus_base::timestamp::Timestamp;
+use moka::sync::Cache;
+use rustix::io::{ReadWriteFlags, preadv2};
+
+use super::folder::Folder;
+use super::inode::InodeState;
+use super::known::Known;
+use super::location::Location;
+
+/// Seconds without a change, before something was looked at, after which its times are believed.
+const REST: u64 = 2;
+/// What an entry costs besides its metadata: keys, tables, the queues of the cache.
+const OVERHEAD_BYTES: usize = 512;
+/// What an item of metadata costs besides its text.
+const ITEM_BYTES: usize = 64;
+
+/// What is remembered of the objects of a server.
+#[derive(Debug)]
+pub struct HotObjects(Option<Cache<Place, Arc<Known>>>);
+
+/// Which object, on which device.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Place {
+    device: String,
+    policy: PolicyIndex,
+    hash: PathHash,
+}
+
+/// An object whose folder and files are as they were.
+#[derive(Debug)]
+pub struct HotObject {
+    file: File,
+    /// What its files say.
+    pub known: Arc<Known>,
+}
+
+impl HotObjects {
+    /// A memory of at most `bytes`; of nothing with none.
+    pub fn new(bytes: u64) -> Self {
+        let weigh = |_: &Place, known: &Arc<Known>| u32::try_from(weight(known)).unwrap_or(u32::MAX);
+        Self((bytes > 0).then(|| Cache::builder().max_capacity(bytes).weigher(weigh).build()))
+    }
+
+    /// Remembers what opening an object told, if that can be compared later.
+    pub fn remember(&self, location: &Location, known: &Arc<Known>) {
+        let Some(cache) = &self.0 else { return };
+        let mut states = known.files.iter().map(|(_, state)| state).chain([&known.folder]);
+        let have_rested = states.all(|state| state.rested(known.seen).is_some_and(|secs| secs > REST));
+        if have_rested && !known.rewrapping {
+            cache.insert(Place::of(location), Arc::clone(known));
+        }
+    }
+
+    /// An object as of `now` that is remembered and has not changed since. Does not wait for the disk.
+    pub fn open(&self, location: &Location, now: Timestamp) -> Option<HotObject> {
+        let known = self.0.as_ref()?.get(&Place::of(location))?;
+        if !known.is_named(&location.name) || known.has_expired(now) {
+            return None;
+        }
+        let folder = Folder::open_cached(location)?;
+        let unchanged = |(name, before): &(String, InodeState)| {
+            folder.cached_file(name).filter(|file| InodeState::of(file).is_ok_and(|now| now == *before))
+        };
+        let (body, others) = known.files.split_first()?;
+        let file = unchanged(body)?;
+        let is_same = others.iter().all(|other| unchanged(other).is_some())
+            && folder.state().is_ok_and(|now| now == known.folder);
+        is_same.then_some(HotObject { file, known })
+    }
+}
+
+impl HotObject {
+    /// Bytes of the body, if they are all in memory. Does not wait for the disk.
+    pub fn read(&self, range: Range<u64>) -> Option<Vec<u8>> {
+        let mut bytes = vec![0; usize::try_from(range.end - range.start).ok()?];
+        let mut filled = 0;
+        while filled < bytes.len() {
+            let rest = &mut [IoSliceMut::new(&mut bytes[filled..])];
+            match preadv2(&self.file, rest, range.start + filled as u64, ReadWriteFlags::NOWAIT) {
+                Ok(read) if read > 0 => filled += read,
+                _ => return None,
+            }
+        }
+        Some(bytes)
+    }
+}
+
+impl Place {
+    fn of(location: &Location) -> Self {
+        Self { device: location.device.name().to_owned(), policy: location.policy, hash: location.hash }
+    }
+}
+
+fn weight(known: &Known) -> usize {
+    let all = [Some(&*known.metadata), known.meta_metadata.as_ref(), Some(&*known.data_metadata)];
+    // The first and the last are the same where no POST came after the PUT.
+    let different = all.into_iter().flatten().take(if known.meta_metadata.is_some() { 3 } else { 1 });
+    let text = different.flat_map(|metadata| metadata.iter()).map(|(key, value)| key.len() + value.len() + ITEM_BYTES);
+    OVERHEAD_BYTES + text.sum::<usize>()
+}
