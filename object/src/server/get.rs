@@ -4,6 +4,7 @@
 //! the object [is remembered](crate::store::hot).
 
 use std::collections::VecDeque;
+use std::fs::File;
 use std::sync::Arc;
 
 use apus_base::body::{self, Body};
@@ -22,10 +23,8 @@ use super::respond::{empty, insert, object_headers};
 use super::stream::{Piece, Source, SourceError};
 use super::sum::Check;
 use super::target::{Target, opens_expired, text, timestamp_or_now};
+use crate::store::hot::HotObject;
 use crate::store::{Found, Known, Location, Object, StoreError};
-
-/// The longest body that one of Tokio's threads reads and checks by itself: some 20 us.
-const MAX_HOT_BYTES: u64 = 64 * 1024;
 
 /// Answers a GET or HEAD.
 pub(super) async fn get(server: &Arc<Server>, request: Request<Body>) -> Result<Response<Body>, Refusal> {
@@ -33,12 +32,13 @@ pub(super) async fn get(server: &Arc<Server>, request: Request<Body>) -> Result<
     let target = Target::parse(server, &head.uri, &head.headers)?;
     let asked =
         Asked { is_head: head.method == Method::HEAD, now: timestamp_or_now(&head.headers)?, headers: head.headers };
-    if let Some(response) = answer_hot(server, &target.location, &asked) {
-        return Ok(response);
-    }
-    let queue = target.location.device.queue().clone();
-    let worker = Arc::clone(server);
-    let (mut response, rest) = queue.run(move || answer(&worker, &target.location, &asked)).await??;
+    let (mut response, rest) = match answer_hot(server, &target.location, &asked) {
+        Some(answer) => answer,
+        None => {
+            let (queue, worker) = (target.location.device.queue().clone(), Arc::clone(server));
+            queue.run(move || answer(&worker, &target.location, &asked)).await??
+        }
+    };
     if let Some(source) = rest {
         *response.body_mut() = source.into_body(server.counters.clone());
     }
@@ -165,9 +165,18 @@ fn decide(server: &Server, asked: &Asked, object: &Known) -> (Response<Body>, Ve
     (empty(status, headers), pieces)
 }
 
-/// Whether all of a body goes out, and so is held to what was written.
-fn check(response: &Response<Body>, object: &Known) -> Option<Check> {
-    (response.status() == StatusCode::OK).then(|| Check::of(&object.data_metadata))
+/// The body of an answer, which is held to what was written where all of it goes out.
+fn source(
+    server: &Server,
+    location: &Location,
+    opened: (File, &Known),
+    response: &Response<Body>,
+    pieces: VecDeque<Piece>,
+) -> Source {
+    let (file, object) = opened;
+    let check = (response.status() == StatusCode::OK).then(|| Check::of(&object.data_metadata));
+    let (version, chunk_size) = (object.data_timestamp, server.config.chunk_size.max(1));
+    Source { location: location.clone(), version, file, pieces, chunk_size, check }
 }
 
 fn answer_object(server: &Server, location: &Location, asked: &Asked, object: Object) -> Result<Answer, Refusal> {
@@ -175,33 +184,32 @@ fn answer_object(server: &Server, location: &Location, asked: &Asked, object: Ob
     if pieces.is_empty() {
         return Ok((response, None));
     }
-    let check = check(&response, &object);
-    let (version, chunk_size) = (object.data_timestamp, server.config.chunk_size.max(1));
-    let source = Source { location: location.clone(), version, file: object.file, pieces, chunk_size, check };
-    if source.file_bytes() > source.chunk_size as u64 {
+    let source = source(server, location, (object.file, &object.known), &response, pieces);
+    if source.is_long() {
         return Ok((response, Some(source)));
     }
     let body = read_short(server, source)?;
     Ok((response.map(|_| body), None))
 }
 
-/// The answer about an object that is remembered, if its body is none, or short and in memory. Does not wait for the disk.
-fn answer_hot(server: &Server, location: &Location, asked: &Asked) -> Option<Response<Body>> {
-    let object = server.hot.open(location, asked.now)?;
-    let (response, mut pieces) = decide(server, asked, &object.known);
-    let bytes = match (pieces.pop_front(), pieces.is_empty()) {
-        (None, _) => Bytes::new(),
-        (Some(Piece::File(range)), true) if range.end - range.start <= MAX_HOT_BYTES => object.read(range)?.into(),
-        _ => return None,
+/// The answer about an object that is remembered, unless its body is short and not in memory. Does not wait for the disk.
+fn answer_hot(server: &Server, location: &Location, asked: &Asked) -> Option<Answer> {
+    let HotObject { file, known } = server.hot.open(location, asked.now)?;
+    let (response, pieces) = decide(server, asked, &known);
+    let answer = if pieces.is_empty() {
+        (response, None)
+    } else {
+        let source = source(server, location, (file, &known), &response, pieces);
+        if source.is_long() {
+            (response, Some(source))
+        } else {
+            let bytes = source.whole_cached()?;
+            server.counters.bytes_out.inc_by(bytes.len() as u64);
+            (response.map(|_| body::full(bytes)), None)
+        }
     };
-    if let (Some(mut check), false) = (check(&response, &object.known), asked.is_head) {
-        check.update(&bytes);
-        // Whoever asks the disk finds out, too, and moves it to quarantine.
-        check.finish().ok()?;
-    }
     server.counters.hot_reads.inc();
-    server.counters.bytes_out.inc_by(bytes.len() as u64);
-    Some(response.map(|_| body::full(bytes)))
+    Some(answer)
 }
 
 fn pieces(multipart: &Multipart) -> VecDeque<Piece> {

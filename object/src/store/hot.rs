@@ -12,15 +12,12 @@
 //! - *Its size is bounded* by `hot_bytes` of the configuration; what is asked for most often stays.
 
 use std::fs::File;
-use std::io::IoSliceMut;
-use std::ops::Range;
 use std::sync::Arc;
 
 use apus_base::hash_path::PathHash;
 use apus_base::policy::PolicyIndex;
 use apus_base::timestamp::Timestamp;
 use moka::sync::Cache;
-use rustix::io::{ReadWriteFlags, preadv2};
 
 use super::folder::Folder;
 use super::inode::InodeState;
@@ -49,7 +46,8 @@ struct Place {
 /// An object whose folder and files are as they were.
 #[derive(Debug)]
 pub struct HotObject {
-    file: File,
+    /// The file with the body.
+    pub file: File,
     /// What its files say.
     pub known: Arc<Known>,
 }
@@ -86,22 +84,6 @@ impl HotObjects {
         let is_same = others.iter().all(|other| unchanged(other).is_some())
             && folder.state().is_ok_and(|now| now == known.folder);
         is_same.then_some(HotObject { file, known })
-    }
-}
-
-impl HotObject {
-    /// Bytes of the body, if they are all in memory. Does not wait for the disk.
-    pub fn read(&self, range: Range<u64>) -> Option<Vec<u8>> {
-        let mut bytes = vec![0; usize::try_from(range.end - range.start).ok()?];
-        let mut filled = 0;
-        while filled < bytes.len() {
-            let rest = &mut [IoSliceMut::new(&mut bytes[filled..])];
-            match preadv2(&self.file, rest, range.start + filled as u64, ReadWriteFlags::NOWAIT) {
-                Ok(read) if read > 0 => filled += read,
-                _ => return None,
-            }
-        }
-        Some(bytes)
     }
 }
 

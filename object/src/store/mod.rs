@@ -21,6 +21,7 @@
 
 pub mod attributes;
 pub mod audit;
+pub mod cached;
 mod crash_points;
 mod direct;
 mod error;
