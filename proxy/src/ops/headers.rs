@@ -37,6 +37,8 @@ const OF_OBJECTS: [HeaderName; 7] = [
 pub const LISTED_ETAG: HeaderName = HeaderName::from_static("x-object-sysmeta-container-update-override-etag");
 /// The length that a static large object adds up to.
 pub(super) const SLO_SIZE: HeaderName = HeaderName::from_static("x-object-sysmeta-slo-size");
+/// Names of metadata; a range of an object that has one of them is not its own, so its servers send all of it.
+pub(super) const IGNORE_RANGE: HeaderName = HeaderName::from_static("x-backend-ignore-range-if-metadata-present");
 
 /// Metadata of objects that a POST replaces and clients do not see.
 const TRANSIENT_SYSMETA: &str = "x-object-transient-sysmeta-";
@@ -127,6 +129,16 @@ fn guess(name: &str) -> &'static str {
         return "audio/x-wav";
     }
     mime_guess::from_path(base).first_raw().unwrap_or("application/octet-stream")
+}
+
+/// Adds an item to a header that is a list.
+pub(super) fn append(headers: &mut HeaderMap, name: HeaderName, item: &str) {
+    let old = headers.get(&name).and_then(|value| value.to_str().ok()).filter(|old| !old.is_empty());
+    let new = old.map_or_else(|| item.to_owned(), |old| format!("{old},{item}"));
+    // Names of headers, separated by commas, fit one.
+    if let Ok(new) = HeaderValue::try_from(new) {
+        headers.insert(name, new);
+    }
 }
 
 #[cfg(test)]

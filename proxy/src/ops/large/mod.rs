@@ -20,14 +20,14 @@ mod walk;
 
 use std::num::NonZeroU32;
 
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::{HeaderMap, HeaderName};
 
 use apus_base::body::Body;
 use http::Response;
 
 use super::Call;
 use super::get::Read;
-use super::headers::{LISTED_ETAG, SLO_SIZE};
+use super::headers::{IGNORE_RANGE, LISTED_ETAG, SLO_SIZE, append};
 use super::resource::ObjectName;
 use super::versions::Version;
 use crate::error::Error;
@@ -61,8 +61,7 @@ pub const UPLOAD_ID: HeaderName = HeaderName::from_static("x-object-sysmeta-s3ap
 pub const SEGMENTS: &str = "+segments";
 /// Where object servers find the ETag that conditions mean.
 const ETAG_IS_AT: HeaderName = HeaderName::from_static("x-backend-etag-is-at");
-/// What of an object makes its servers send all of it, whatever range is asked for.
-const IGNORE_RANGE: HeaderName = HeaderName::from_static("x-backend-ignore-range-if-metadata-present");
+
 /// How a large object is looked at. For other objects it makes no difference.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum View {
@@ -109,15 +108,5 @@ pub(super) fn make_plain(headers: &mut HeaderMap) {
     }
     if headers.get(S3_CHECKSUM).is_some_and(|checksum| checksum.as_bytes().contains(&b'-')) {
         headers.remove(S3_CHECKSUM);
-    }
-}
-
-/// Adds an item to a header that is a list.
-fn append(headers: &mut HeaderMap, name: HeaderName, item: &str) {
-    let old = headers.get(&name).and_then(|value| value.to_str().ok()).filter(|old| !old.is_empty());
-    let new = old.map_or_else(|| item.to_owned(), |old| format!("{old},{item}"));
-    // Names of headers, separated by commas, fit one.
-    if let Ok(new) = HeaderValue::try_from(new) {
-        headers.insert(name, new);
     }
 }

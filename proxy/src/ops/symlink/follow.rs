@@ -2,17 +2,15 @@
 
 use apus_base::body::Body;
 use http::header::{CONTENT_LOCATION, ETAG};
-use http::{HeaderMap, HeaderName, HeaderValue, Response};
+use http::{HeaderMap, HeaderValue, Response};
 
 use super::link::KEPT_TARGET;
 use super::{Link, LinkError};
 use crate::error::Error;
 use crate::ops::Call;
 use crate::ops::get::{Read, stored};
+use crate::ops::headers::{IGNORE_RANGE, append};
 use crate::ops::resource::Resource;
-
-/// Names of metadata; a range of an object that has one of them is not its own, so all of it is sent.
-const IGNORE_RANGE: HeaderName = HeaderName::from_static("x-backend-ignore-range-if-metadata-present");
 
 /// Reads an object, or what the link at its name stands for. `Content-Location` says where links led to.
 ///
@@ -26,15 +24,6 @@ pub(in crate::ops) async fn read(call: Call<'_>, mut read: Read) -> Result<Respo
     }
     append(&mut read.headers, IGNORE_RANGE, KEPT_TARGET.as_str());
     Chase { call, read, path: None, etag: None, dynamic: true, steps: 0 }.run().await
-}
-
-/// Adds a name to a list in a header.
-fn append(headers: &mut HeaderMap, list: HeaderName, name: &str) {
-    let old = headers.get(&list).and_then(|old| old.to_str().ok()).filter(|old| !old.is_empty());
-    let new = old.map_or_else(|| name.to_owned(), |old| format!("{old},{name}"));
-    if let Ok(new) = HeaderValue::from_str(&new) {
-        headers.insert(list, new);
-    }
 }
 
 /// A read on its way along links.
