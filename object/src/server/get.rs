@@ -4,7 +4,6 @@
 //! the object [is remembered](crate::store::hot).
 
 use std::collections::VecDeque;
-use std::fs::File;
 use std::sync::Arc;
 
 use apus_base::body::{self, Body};
@@ -23,7 +22,6 @@ use super::respond::{empty, insert, object_headers};
 use super::stream::{Piece, Source, SourceError};
 use super::sum::Check;
 use super::target::{Target, opens_expired, text, timestamp_or_now};
-use crate::store::hot::HotObject;
 use crate::store::{Found, Known, Location, Object, StoreError};
 
 /// Answers a GET or HEAD.
@@ -60,7 +58,7 @@ fn answer(server: &Server, location: &Location, asked: &Asked) -> Result<Answer,
     match server.open(location, asked.now, opens_expired(&asked.headers))? {
         Found::Object(object) => {
             server.hot.remember(location, &object.known);
-            answer_object(server, location, asked, *object)
+            answer_object(server, location, asked, *object, |source| read_short(server, source))
         }
         Found::Nothing { .. } => Err(absent(asked, None)),
         Found::Deleted(timestamp) | Found::Expired(timestamp, _) => Err(absent(asked, Some(timestamp))),
@@ -165,49 +163,33 @@ fn decide(server: &Server, asked: &Asked, object: &Known) -> (Response<Body>, Ve
     (empty(status, headers), pieces)
 }
 
-/// The body of an answer, which is held to what was written where all of it goes out.
-fn source(
+/// The answer about an object, whose body `read` reads if it is short.
+fn answer_object<E>(
     server: &Server,
     location: &Location,
-    opened: (File, &Known),
-    response: &Response<Body>,
-    pieces: VecDeque<Piece>,
-) -> Source {
-    let (file, object) = opened;
-    let check = (response.status() == StatusCode::OK).then(|| Check::of(&object.data_metadata));
-    let (version, chunk_size) = (object.data_timestamp, server.config.chunk_size.max(1));
-    Source { location: location.clone(), version, file, pieces, chunk_size, check }
-}
-
-fn answer_object(server: &Server, location: &Location, asked: &Asked, object: Object) -> Result<Answer, Refusal> {
+    asked: &Asked,
+    object: Object,
+    read: impl FnOnce(Source) -> Result<Bytes, E>,
+) -> Result<Answer, E> {
     let (response, pieces) = decide(server, asked, &object);
     if pieces.is_empty() {
         return Ok((response, None));
     }
-    let source = source(server, location, (object.file, &object.known), &response, pieces);
+    let check = (response.status() == StatusCode::OK).then(|| Check::of(&object.data_metadata));
+    let (version, chunk_size) = (object.data_timestamp, server.config.chunk_size.max(1));
+    let source = Source { location: location.clone(), version, file: object.file, pieces, chunk_size, check };
     if source.is_long() {
         return Ok((response, Some(source)));
     }
-    let body = read_short(server, source)?;
-    Ok((response.map(|_| body), None))
+    let bytes = read(source)?;
+    server.counters.bytes_out.inc_by(bytes.len() as u64);
+    Ok((response.map(|_| body::full(bytes)), None))
 }
 
 /// The answer about an object that is remembered, unless its body is short and not in memory. Does not wait for the disk.
 fn answer_hot(server: &Server, location: &Location, asked: &Asked) -> Option<Answer> {
-    let HotObject { file, known } = server.hot.open(location, asked.now)?;
-    let (response, pieces) = decide(server, asked, &known);
-    let answer = if pieces.is_empty() {
-        (response, None)
-    } else {
-        let source = source(server, location, (file, &known), &response, pieces);
-        if source.is_long() {
-            (response, Some(source))
-        } else {
-            let bytes = source.whole_cached()?;
-            server.counters.bytes_out.inc_by(bytes.len() as u64);
-            (response.map(|_| body::full(bytes)), None)
-        }
-    };
+    let object = server.hot.open(location, asked.now)?;
+    let answer = answer_object(server, location, asked, object, |source| source.whole_cached().ok_or(())).ok()?;
     server.counters.hot_reads.inc();
     Some(answer)
 }
@@ -224,16 +206,12 @@ fn pieces(multipart: &Multipart) -> VecDeque<Piece> {
 }
 
 /// A short body is checked before anything is sent.
-fn read_short(server: &Server, mut source: Source) -> Result<Body, Refusal> {
-    match source.read_whole() {
-        Ok(bytes) => {
-            server.counters.bytes_out.inc_by(bytes.len() as u64);
-            Ok(body::full(bytes))
-        }
-        Err(SourceError::Damaged(_)) => {
+fn read_short(server: &Server, mut source: Source) -> Result<Bytes, Refusal> {
+    source.read_whole().map_err(|error| match error {
+        SourceError::Damaged(_) => {
             server.counters.quarantines.inc();
-            Err(Refusal::NotFound(None))
+            Refusal::NotFound(None)
         }
-        Err(SourceError::Disk(error)) => Err(StoreError::while_doing("read an object")(error).into()),
-    }
+        SourceError::Disk(error) => StoreError::while_doing("read an object")(error).into(),
+    })
 }

@@ -11,7 +11,6 @@
 //!   and so does whatever is not as it should be there: a body with another sum, an object that has expired.
 //! - *Its size is bounded* by `hot_bytes` of the configuration; what is asked for most often stays.
 
-use std::fs::File;
 use std::sync::Arc;
 
 use apus_base::hash_path::PathHash;
@@ -23,6 +22,8 @@ use super::folder::Folder;
 use super::inode::InodeState;
 use super::known::Known;
 use super::location::Location;
+use super::metadata::Metadata;
+use super::read::Object;
 
 /// Seconds without a change, before something was looked at, after which its times are believed.
 const REST: u64 = 2;
@@ -43,15 +44,6 @@ struct Place {
     hash: PathHash,
 }
 
-/// An object whose folder and files are as they were.
-#[derive(Debug)]
-pub struct HotObject {
-    /// The file with the body.
-    pub file: File,
-    /// What its files say.
-    pub known: Arc<Known>,
-}
-
 impl HotObjects {
     /// A memory of at most `bytes`; of nothing with none.
     pub fn new(bytes: u64) -> Self {
@@ -69,8 +61,8 @@ impl HotObjects {
         }
     }
 
-    /// An object as of `now` that is remembered and has not changed since. Does not wait for the disk.
-    pub fn open(&self, location: &Location, now: Timestamp) -> Option<HotObject> {
+    /// An object as of `now` that is remembered, and whose folder and files are as they were. Does not wait for the disk.
+    pub fn open(&self, location: &Location, now: Timestamp) -> Option<Object> {
         let known = self.0.as_ref()?.get(&Place::of(location))?;
         if !known.is_named(&location.name) || known.has_expired(now) {
             return None;
@@ -83,7 +75,7 @@ impl HotObjects {
         let file = unchanged(body)?;
         let is_same = others.iter().all(|other| unchanged(other).is_some())
             && folder.state().is_ok_and(|now| now == known.folder);
-        is_same.then_some(HotObject { file, known })
+        is_same.then_some(Object { file, known })
     }
 }
 
@@ -94,9 +86,8 @@ impl Place {
 }
 
 fn weight(known: &Known) -> usize {
-    let all = [Some(&*known.metadata), known.meta_metadata.as_ref(), Some(&*known.data_metadata)];
-    // The first and the last are the same where no POST came after the PUT.
-    let different = all.into_iter().flatten().take(if known.meta_metadata.is_some() { 3 } else { 1 });
-    let text = different.flat_map(|metadata| metadata.iter()).map(|(key, value)| key.len() + value.len() + ITEM_BYTES);
-    OVERHEAD_BYTES + text.sum::<usize>()
+    // Without a POST, what a client sees is what the PUT wrote.
+    let posted = known.meta_metadata.iter().flat_map(|meta| [meta, &*known.metadata]);
+    let items = posted.chain([&*known.data_metadata]).flat_map(Metadata::iter);
+    OVERHEAD_BYTES + items.map(|(key, value)| key.len() + value.len() + ITEM_BYTES).sum::<usize>()
 }
