@@ -1,6 +1,7 @@
 //! Deleting objects.
 
 use apus_base::client::{Demand, Target};
+use apus_base::timestamp::Timestamp;
 use apus_base::wire::header::IF_DELETE_AT;
 use http::{HeaderMap, HeaderName, Method};
 
@@ -19,6 +20,8 @@ pub struct Deleted {
     pub version: Option<Version>,
     /// The current version after one was deleted.
     pub current: Option<Version>,
+    /// When the current version went, if it was that one, and nothing has taken its place.
+    pub unlinked: Option<Timestamp>,
 }
 
 /// Deletes an object; where versions are kept, it goes out of sight.
@@ -72,14 +75,14 @@ pub(super) async fn remove_current(
     let removed = match condition {
         Some(condition) => remove_if(call, name, condition).await,
         None => {
-            let mut headers = call.write_headers().0;
+            let (mut headers, now) = call.write_headers();
             let expiry = call.parts.headers.get(IF_DELETE_AT);
             headers.extend(expiry.map(|at| (HeaderName::from_static(IF_DELETE_AT), at.clone())));
-            remove_now(call, name, headers).await
+            remove_now(call, name, headers).await.map(|()| now)
         }
     };
     match removed {
-        Ok(()) => Ok(Deleted { existed: true, ..Deleted::default() }),
+        Ok(at) => Ok(Deleted { existed: true, unlinked: Some(at), ..Deleted::default() }),
         Err(Error::NotFound) => Ok(Deleted::default()),
         Err(error) => Err(error),
     }
@@ -96,17 +99,16 @@ pub(super) async fn remove_now(call: Call<'_>, name: &ObjectName, headers: Heade
     if answer.status.is_success() { Ok(()) } else { Err(refused(&answer)) }
 }
 
-/// Removes what is at a name, if it meets a condition.
+/// Removes what is at a name, if it meets a condition, and says when that was.
 ///
 /// # Errors
 /// As [`remove`], `Unmet`, and `Contended`.
-pub(super) async fn remove_if(call: Call<'_>, name: &ObjectName, condition: &Condition) -> Result<(), Error> {
+pub(super) async fn remove_if(call: Call<'_>, name: &ObjectName, condition: &Condition) -> Result<Timestamp, Error> {
     let container = call.container_of(name).await?;
     let is_met = |stored: Option<&HeaderMap>| condition.is_met(call, name, stored);
     let demand = Demand { is_met: &is_met, creates_only: condition.creates_only() };
     let path = name.target(container.policy);
-    call.proxy.client.delete_object_if(path, &call.backend_headers(), demand).await?;
-    Ok(())
+    Ok(call.proxy.client.delete_object_if(path, &call.backend_headers(), demand).await?)
 }
 
 /// Says no, if it is certain that what is at a name does not meet a condition: for the steps before the write that decides.

@@ -3,6 +3,7 @@
 //! An object that was uploaded in parts goes with its parts, which the expirer takes away: they are nobody else's. The
 //! segments of a large object that Swift's clients made go at once.
 
+use apus_base::timestamp::Timestamp;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 
 use super::code::Code;
@@ -68,9 +69,9 @@ pub(super) async fn one(
     condition: Option<&Condition>,
 ) -> Result<Gone, Fault> {
     let gone = gone(face, name, version, condition).await?;
-    if gone.deleted.current == Some(Version::Null) {
+    if let Some(unlinked) = gone.deleted.unlinked.filter(|_| version.is_some()) {
         let parts = face.request(Method::DELETE, HeaderMap::new());
-        bring_back(face, face.call(&parts), name).await?;
+        bring_back(face, face.call(&parts), name, unlinked).await?;
     }
     Ok(gone)
 }
@@ -86,6 +87,13 @@ pub(super) async fn gone(
     let call = face.call(&parts);
     let found = look(face, name, version).await;
     let was_marker = matches!(found, Err(Error::Version(VersionError::DeleteMarker(_))));
+    let found = match found {
+        // What is current instead is another version, which stays.
+        Err(error) if version == Some(Version::Null) && error.is_not_found() => {
+            return Err(face.object_fault(&name.container, &name.object, version, error).await);
+        }
+        found => found,
+    };
     let done = match found.unwrap_or_default() {
         Found::Plain => match condition {
             Some(condition) => delete_if(call, name, version, condition).await,
@@ -152,12 +160,13 @@ async fn with_segments(call: Call<'_>, name: &ObjectName, version: Option<Versio
     match failed {
         Some(error) => Err(error),
         None if given_up => Err(Error::Unavailable),
-        None => Ok(Deleted { existed: true, version, current: None }),
+        None => Ok(Deleted { existed: true, version, ..Deleted::default() }),
     }
 }
 
-/// Makes the newest version that is left the current one, when the current one went: S3 always has one.
-async fn bring_back(face: &Face<'_>, call: Call<'_>, name: &ObjectName) -> Result<(), Fault> {
+/// Makes the newest version that is left the current one, from just after the one went that was: S3 always has one.
+async fn bring_back(face: &Face<'_>, call: Call<'_>, name: &ObjectName, unlinked: Timestamp) -> Result<(), Fault> {
+    let mut free = unlinked;
     let listing = Listing { limit: VERSIONS, prefix: name.object.clone(), ..Listing::default() };
     let parts = face.request(Method::GET, HeaderMap::new());
     let versions = Versions { listing, has_marker: false, marker: None };
@@ -172,15 +181,25 @@ async fn bring_back(face: &Face<'_>, call: Call<'_>, name: &ObjectName) -> Resul
         if row.name != name.object || row.content_type == DELETE_MARKER {
             return Ok(());
         }
-        let Some(version) = row.version_id.as_deref().and_then(|id| id.parse().ok()) else { continue };
-        let put = Put::new(name.clone(), HeaderMap::new(), Ok(Some(0)), apus_base::body::empty());
-        match restore(call, put, version).await {
+        let Some(Version::Id(id)) = row.version_id.as_deref().and_then(|id| id.parse().ok()) else { continue };
+        free = just_after(free);
+        let empty = Put::new(name.clone(), HeaderMap::new(), Ok(Some(0)), apus_base::body::empty());
+        match restore(call, Put { written: Some(free), ..empty }, Version::Id(id)).await {
             Ok(_) => return Ok(()),
             // The listing was behind.
-            Err(error) => tracing::debug!(%error, "a version cannot be made the current one"),
+            Err(Error::Version(VersionError::Missing)) => {}
+            Err(error) => return Err(face.object_fault(&name.container, &name.object, None, error).await),
         }
     }
     Ok(())
+}
+
+/// The next tick of the clock, at an offset of chance: others who bring something back do not write at the same time.
+fn just_after(time: Timestamp) -> Timestamp {
+    let mut offset = [0];
+    // Without chance it is the same for all, which matters only if they do not bring back the same.
+    let _ = getrandom::fill(&mut offset);
+    Timestamp::from_ticks(time.ticks() + 1).with_offset(u64::from(offset[0] / 2))
 }
 
 /// Whether a bucket is there.

@@ -1,4 +1,5 @@
-//! `POST /bucket?delete`: deleting up to a thousand keys, each as if it had been asked for alone.
+//! `POST /bucket?delete`: deleting up to a thousand keys, each as if it had been asked for alone. The versions of a key go one after
+//! the other: together they would only get in each other's way.
 
 use std::collections::HashSet;
 
@@ -52,17 +53,14 @@ pub(super) async fn answer(face: &Face<'_>, payload: Payload) -> Answered {
         checked => checked?,
     }
     let together = face.config().multi_delete_concurrency.max(1);
-    let mut done = stream::iter(doomed).map(|doomed| one(face, doomed)).buffered(together);
-    while let Some((doomed, fault)) = done.next().await {
-        match fault {
-            Some(fault) => refused(&mut xml, &doomed, &fault),
-            None if quiet => {}
-            None => {
-                xml.open("Deleted").text("Key", &doomed.key);
-                if let Some(version) = &doomed.version {
-                    xml.text("VersionId", version);
-                }
-                xml.close();
+    let keys: Vec<Vec<Doomed>> = doomed.chunk_by(|one, next| one.key == next.key).map(<[_]>::to_vec).collect();
+    let mut done = stream::iter(keys).map(|versions| in_turn(face, versions)).buffered(together);
+    while let Some(faults) = done.next().await {
+        for (doomed, fault) in faults {
+            match fault {
+                Some(fault) => refused(&mut xml, &doomed, &fault),
+                None if quiet => {}
+                None => deleted(&mut xml, &doomed),
             }
         }
     }
@@ -100,32 +98,37 @@ fn read(document: &Node) -> Result<(Vec<Doomed>, bool), Fault> {
     if doomed.is_empty() { Err(Fault::new(Code::MalformedXml)) } else { Ok((doomed, quiet)) }
 }
 
-async fn one(face: &Face<'_>, doomed: Doomed) -> (Doomed, Option<Fault>) {
-    let version = match doomed.version.as_deref().map(version_id).transpose() {
-        Ok(version) => version,
-        Err(fault) => return (doomed, Some(fault)),
-    };
-    let name = face.name(face.bucket(), doomed.key.clone());
-    if let Err(fault) = face.guard_deletion(&name).await {
-        return (doomed, Some(fault));
+/// What became of each.
+async fn in_turn(face: &Face<'_>, versions: Vec<Doomed>) -> Vec<(Doomed, Option<Fault>)> {
+    let mut faults = Vec::with_capacity(versions.len());
+    for doomed in versions {
+        let fault = one(face, &doomed).await.err();
+        faults.push((doomed, fault.filter(|fault| !matches!(fault.code, Code::NoSuchKey | Code::NoSuchVersion))));
     }
-    let condition = match doomed.etag.as_deref().map(condition::etag).transpose() {
-        Ok(condition) => condition.flatten(),
-        Err(fault) => return (doomed, Some(fault)),
-    };
+    faults
+}
+
+async fn one(face: &Face<'_>, doomed: &Doomed) -> Result<(), Fault> {
+    let version = doomed.version.as_deref().map(version_id).transpose()?;
+    let name = face.name(face.bucket(), doomed.key.clone());
+    face.guard_deletion(&name).await?;
+    let condition = doomed.etag.as_deref().map(condition::etag).transpose()?.flatten();
     let condition = condition.as_ref();
     let need = Need::delete(face.bucket(), &doomed.key, version.is_some());
-    let granted = match policy::check(face, &[need]).await {
-        Ok(granted) => lock::with_bypass(face, Some(&doomed.key), granted).await,
-        Err(fault) => Err(fault),
+    let granted = policy::check(face, &[need]).await?;
+    let done = match lock::with_bypass(face, Some(&doomed.key), granted).await? {
+        Some(parts) => delete::one(&face.on(&parts), &name, version, condition).await,
+        None => delete::one(face, &name, version, condition).await,
     };
-    let done = match granted {
-        Ok(Some(parts)) => delete::one(&face.on(&parts), &name, version, condition).await,
-        Ok(None) => delete::one(face, &name, version, condition).await,
-        Err(fault) => Err(fault),
-    };
-    let fault = done.err();
-    (doomed, fault.filter(|fault| !matches!(fault.code, Code::NoSuchKey | Code::NoSuchVersion)))
+    done.map(drop)
+}
+
+fn deleted(xml: &mut Xml, doomed: &Doomed) {
+    xml.open("Deleted").text("Key", &doomed.key);
+    if let Some(version) = &doomed.version {
+        xml.text("VersionId", version);
+    }
+    xml.close();
 }
 
 fn refused(xml: &mut Xml, doomed: &Doomed, fault: &Fault) {

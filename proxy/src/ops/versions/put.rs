@@ -8,6 +8,7 @@ use http::{HeaderMap, HeaderName, Method};
 
 use super::archive::{Archive, id};
 use super::current::{in_archive, keep, mark};
+use super::delete::unlink;
 use super::{Version, VersionError};
 use crate::error::Error;
 use crate::ops::Call;
@@ -101,7 +102,13 @@ pub async fn restore(call: Call<'_>, mut put: Put, version: Version) -> Result<S
     let now = put.settle(call)?;
     let name = archive.version(&put.name, id);
     let version = find(call, &name).await?;
-    point(call, link(&put, now), &name, version).await
+    let done = point(call, link(&put, now), &name, version).await?;
+    if let Err(gone) = find(call, &name).await {
+        // It was deleted meanwhile, by somebody who may not have seen the link.
+        unlink(call, &put.name, &archive, id).await?;
+        return Err(gone);
+    }
+    Ok(done)
 }
 
 /// An old version, as it was stored.

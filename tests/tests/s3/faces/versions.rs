@@ -97,3 +97,60 @@ for key in ['parts', 'segments']:
     assert owner.head_object(Bucket='pail', Key=key, VersionId=ids[key])['ContentLength'] == len(large)
 "#);
 }
+
+#[test]
+fn versions_that_go_at_the_same_time_leave_nothing_behind() {
+    run(r#"
+from concurrent.futures import ThreadPoolExecutor
+crowd = ThreadPoolExecutor(8)
+owner.put_bucket_versioning(Bucket='pail', VersioningConfiguration={'Status': 'Enabled'})
+def ids(key):
+    listed = owner.list_object_versions(Bucket='pail', Prefix=key)
+    return [v['VersionId'] for v in listed.get('Versions', []) + listed.get('DeleteMarkers', [])]
+def gone(key):
+    refused('NoSuchKey', owner.get_object, Bucket='pail', Key=key)
+    assert ids(key) == [] and 'Contents' not in owner.list_objects_v2(Bucket='pail', Prefix=key), key
+
+# In one request, by which the one before becomes current each time; and in requests of their own.
+def together(key):
+    listed = [dict(Key=key, VersionId=id) for id in ids(key)]
+    assert 'Errors' not in owner.delete_objects(Bucket='pail', Delete={'Objects': listed})
+def apart(key):
+    list(crowd.map(lambda id: owner.delete_object(Bucket='pail', Key=key, VersionId=id), ids(key)))
+for turn in range(12):
+    for delete in [together, apart]:
+        for body in [b'one', b'two', b'three']: put(f'k{turn}', body)
+        delete(f'k{turn}')
+        gone(f'k{turn}')
+
+# What is stored while the current version goes is current afterwards.
+for turn in range(12):
+    key = f'stored{turn}'
+    old = [put(key, body)['VersionId'] for body in [b'one', b'two']]
+    going = crowd.submit(owner.delete_object, Bucket='pail', Key=key, VersionId=old[1])
+    new = put(key, b'three')['VersionId']
+    going.result()
+    assert get(key) == b'three' and ids(key) == [new, old[0]], (turn, ids(key))
+"#);
+}
+
+#[test]
+fn the_null_version_is_nobody_elses() {
+    run(r#"
+owner.put_bucket_versioning(Bucket='pail', VersioningConfiguration={'Status': 'Enabled'})
+ids = [put('k', body)['VersionId'] for body in [b'one', b'two', b'three']]
+owner.put_bucket_versioning(Bucket='pail', VersioningConfiguration={'Status': 'Suspended'})
+put('k', b'null')
+# Versions go from behind it, and it stays.
+owner.delete_object(Bucket='pail', Key='k', VersionId=ids[0])
+assert get('k') == get('k', VersionId='null') == b'null'
+# When it goes itself, the newest that is left is current again.
+owner.delete_object(Bucket='pail', Key='k', VersionId='null')
+assert get('k') == b'three', get('k')
+# Now there is none; deleting it takes nobody else's place.
+owner.delete_object(Bucket='pail', Key='k', VersionId='null')
+assert get('k') == b'three' and owner.head_object(Bucket='pail', Key='k')['VersionId'] == ids[2]
+listed = owner.list_object_versions(Bucket='pail')['Versions']
+assert [(v['VersionId'], v['IsLatest']) for v in listed] == [(ids[2], True), (ids[1], False)], listed
+"#);
+}
