@@ -293,6 +293,27 @@ fn a_deletion_that_meets_a_ballot_halfway_happens_once() {
 }
 
 #[test]
+fn a_version_goes_though_its_link_was_promised_to_a_conditional_write() {
+    let mut cluster = Cluster::builder().start();
+    let session = cluster.tester();
+    session.put("race").header("X-Versions-Enabled", "true").send().expect(201);
+    for promised in [0..3, 1..3, 2..3] {
+        let object = format!("of-{}", promised.len());
+        let path = format!("race/{object}");
+        let [old, current] = ["old", "current"]
+            .map(|body| session.put(&path).body(body).send().expect(201).need("X-Object-Version-Id").to_owned());
+        for node in promised {
+            ask(&mut cluster, node, "FENCE", &object, ahead(0)).send().expect(200);
+        }
+        session.delete(&path).query(&format!("version-id={current}")).send().expect(204);
+        session.get(&path).send().expect(404);
+        session.get(&path).query(&format!("version-id={current}")).send().expect(404);
+        session.put(&path).query(&format!("version-id={old}")).send().expect(201);
+        assert_eq!(session.get(&path).header("X-Newest", "true").send().text(), "old");
+    }
+}
+
+#[test]
 fn a_race_under_faults_is_explained_by_some_order() {
     let seed = seed();
     let mut cluster = Cluster::builder()

@@ -69,9 +69,8 @@ pub(super) async fn one(
     condition: Option<&Condition>,
 ) -> Result<Gone, Fault> {
     let gone = gone(face, name, version, condition).await?;
-    if let Some(unlinked) = gone.deleted.unlinked.filter(|_| version.is_some()) {
-        let parts = face.request(Method::DELETE, HeaderMap::new());
-        bring_back(face, face.call(&parts), name, unlinked).await?;
+    if let Some(version) = version {
+        bring_back(face, name, version, &gone).await?;
     }
     Ok(gone)
 }
@@ -164,9 +163,40 @@ async fn with_segments(call: Call<'_>, name: &ObjectName, version: Option<Versio
     }
 }
 
-/// Makes the newest version that is left the current one, from just after the one went that was: S3 always has one.
-async fn bring_back(face: &Face<'_>, call: Call<'_>, name: &ObjectName, unlinked: Timestamp) -> Result<(), Fault> {
-    let mut free = unlinked;
+/// Makes the newest version that is left the current one, if the current one went, or the marker that said that there is none: from
+/// just after that, so that what was stored meanwhile stays.
+async fn bring_back(face: &Face<'_>, name: &ObjectName, went: Version, gone: &Gone) -> Result<(), Fault> {
+    let mut free = match (gone.deleted.unlinked, went) {
+        (Some(unlinked), _) => unlinked,
+        (None, Version::Id(marker)) if gone.marker => marker,
+        _ => return Ok(()),
+    };
+    let parts = face.request(Method::DELETE, HeaderMap::new());
+    let link = |written, version| {
+        let put = Put::new(name.clone(), HeaderMap::new(), Ok(Some(0)), apus_base::body::empty());
+        restore(face.call(&parts), Put { written, ..put }, version)
+    };
+    for version in left(face, name, went).await? {
+        free = just_after(free);
+        let done = match link(Some(free), version).await {
+            // A marker that was made on a condition, say, hid the object a little later.
+            Ok(stored) if stored.etag.is_none() && gone.marker && !is_there(face, name).await => {
+                link(None, version).await
+            }
+            done => done,
+        };
+        match done {
+            Ok(_) => return Ok(()),
+            // The listing was behind.
+            Err(Error::Version(VersionError::Missing)) => {}
+            Err(error) => return Err(face.object_fault(&name.container, &name.object, None, error).await),
+        }
+    }
+    Ok(())
+}
+
+/// The versions down to the newest marker, the newest one first, without the one that went.
+async fn left(face: &Face<'_>, name: &ObjectName, went: Version) -> Result<Vec<Version>, Fault> {
     let listing = Listing { limit: VERSIONS, prefix: name.object.clone(), ..Listing::default() };
     let parts = face.request(Method::GET, HeaderMap::new());
     let versions = Versions { listing, has_marker: false, marker: None };
@@ -176,22 +206,25 @@ async fn bring_back(face: &Face<'_>, call: Call<'_>, name: &ObjectName, unlinked
         Ok(listed) => collect(listed.into_body(), most, Entry::read).await,
         Err(error) => Err(error),
     };
+    let mut left = Vec::new();
     for row in rows.map_err(|error| face.bucket_fault(error))? {
         let Entry::Object(row) = row else { continue };
-        if row.name != name.object || row.content_type == DELETE_MARKER {
-            return Ok(());
-        }
-        let Some(Version::Id(id)) = row.version_id.as_deref().and_then(|id| id.parse().ok()) else { continue };
-        free = just_after(free);
-        let empty = Put::new(name.clone(), HeaderMap::new(), Ok(Some(0)), apus_base::body::empty());
-        match restore(call, Put { written: Some(free), ..empty }, Version::Id(id)).await {
-            Ok(_) => return Ok(()),
-            // The listing was behind.
-            Err(Error::Version(VersionError::Missing)) => {}
-            Err(error) => return Err(face.object_fault(&name.container, &name.object, None, error).await),
+        match row.version_id.as_deref().and_then(|id| id.parse().ok()) {
+            _ if row.name != name.object => break,
+            Some(version) if version == went => {}
+            _ if row.content_type == DELETE_MARKER => break,
+            Some(version @ Version::Id(_)) => left.push(version),
+            _ => {}
         }
     }
-    Ok(())
+    Ok(left)
+}
+
+/// Whether anything is at the name, as far as the servers say.
+async fn is_there(face: &Face<'_>, name: &ObjectName) -> bool {
+    let parts = face.request(Method::HEAD, HeaderMap::new());
+    let read = Read { as_link: true, ..Read::asked(name.clone(), Method::HEAD, &HeaderMap::new(), true) };
+    !get(face.call(&parts), read).await.is_err_and(|error| error.is_not_found())
 }
 
 /// The next tick of the clock, at an offset of chance: others who bring something back do not write at the same time.

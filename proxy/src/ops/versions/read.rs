@@ -50,8 +50,8 @@ async fn current(call: Call<'_>, read: Read, archive: &Archive) -> Result<Respon
 async fn null(call: Call<'_>, read: Read) -> Result<Response<Body>, Error> {
     let mut response = symlink::read(call, read).await?;
     if response.status().is_success() {
-        let led_to = decoded(response.headers().get(CONTENT_LOCATION));
-        if led_to.contains(&name::archive("")) {
+        let leads_to_archive = |header| decoded(response.headers().get(header)).contains(&name::archive(""));
+        if leads_to_archive(CONTENT_LOCATION) || leads_to_archive(LINK_TARGET) {
             return Err(Error::NotFound);
         }
         response.headers_mut().insert(VERSION_ID, HeaderValue::from_static("null"));

@@ -131,6 +131,15 @@ for turn in range(12):
     new = put(key, b'three')['VersionId']
     going.result()
     assert get(key) == b'three' and ids(key) == [new, old[0]], (turn, ids(key))
+
+# A marker that was made on a condition is taken away like any other, also when the version is deleted next.
+etag = put('marked', b'one')['ETag']
+marker = owner.delete_object(Bucket='pail', Key='marked', IfMatch=etag)['VersionId']
+owner.delete_object(Bucket='pail', Key='marked', VersionId=marker)
+assert get('marked') == b'one'
+marker = owner.delete_object(Bucket='pail', Key='marked')['VersionId']
+together('marked')
+gone('marked')
 "#);
 }
 
