@@ -43,14 +43,21 @@ pub(super) fn authority(ip: &str, port: u16) -> String {
     if ip.contains(':') { format!("[{ip}]:{port}") } else { format!("{ip}:{port}") }
 }
 
+/// A device of the ring, by its id. A node is made of it when its turn comes: most requests ask one.
+#[derive(Clone, Copy)]
+struct Place {
+    id: u32,
+    is_handoff: bool,
+}
+
 /// Yields nodes until as many were asked as a request may ask. A node that turned out to be error limited does not count.
 pub(super) struct NodeIter {
     inner: Arc<Inner>,
     ring: Arc<Ring>,
     partition: u32,
     server: &'static str,
-    primaries: VecDeque<Node>,
-    handoffs: VecDeque<Node>,
+    primaries: VecDeque<Place>,
+    handoffs: VecDeque<Place>,
     /// How many of the ring's handoffs were fetched.
     fetched: usize,
     left: usize,
@@ -69,7 +76,8 @@ impl NodeIter {
         let mut primaries: Vec<_> = ring.primaries(partition).map(|device| (inner.rank(device), device)).collect();
         inner.random.shuffle(&mut primaries);
         primaries.sort_by_key(|(rank, _)| *rank);
-        let primaries: VecDeque<_> = primaries.into_iter().map(|(_, device)| Node::new(device, false)).collect();
+        let place = |(_, device): (_, &Device)| Place { id: device.id, is_handoff: false };
+        let primaries: VecDeque<_> = primaries.into_iter().map(place).collect();
         Self {
             inner: Arc::clone(inner),
             left: inner.config.request_node_count.of(primaries.len()),
@@ -103,9 +111,9 @@ impl NodeIter {
             NearFirst::Delete => self.inner.near_handoffs(&primaries),
         };
         let handoffs: Vec<_> = self.ring.handoffs(self.partition).filter(is_near).take(handoffs).collect();
-        let node = |is_handoff| move |device: &&Device| Node::new(device, is_handoff);
-        let (near_primaries, far) = (near_primaries.iter().map(node(false)), far.iter().map(node(false)));
-        let between = handoffs.iter().map(node(true));
+        let place = |is_handoff| move |device: &&Device| Place { id: device.id, is_handoff };
+        let (near_primaries, far) = (near_primaries.iter().map(place(false)), far.iter().map(place(false)));
+        let between = handoffs.iter().map(place(true));
         let order: VecDeque<_> = match write {
             NearFirst::Put => near_primaries.chain(between).chain(far).collect(),
             NearFirst::Delete => near_primaries.chain(far).chain(between).collect(),
@@ -120,13 +128,13 @@ impl NodeIter {
         self.given
     }
 
-    fn next_handoff(&mut self) -> Option<Node> {
+    fn next_handoff(&mut self) -> Option<Place> {
         if self.handoffs.is_empty() {
             // Fetched as many as could be needed at once: each fetch walks the ring from its start.
             let batch: Vec<_> = self.ring.handoffs(self.partition).skip(self.fetched).take(self.fetch_size()).collect();
             self.fetched += batch.len();
             let others = batch.into_iter().filter(|device| !self.preferred.contains(&device.id));
-            self.handoffs = others.map(|device| Node::new(device, true)).collect();
+            self.handoffs = others.map(|device| Place { id: device.id, is_handoff: true }).collect();
         }
         self.handoffs.pop_front()
     }
@@ -139,7 +147,9 @@ impl NodeIter {
     /// The next node without trouble.
     fn next_sound(&mut self) -> Option<Node> {
         loop {
-            let node = self.primaries.pop_front().or_else(|| self.next_handoff())?;
+            let place = self.primaries.pop_front().or_else(|| self.next_handoff())?;
+            let Some(device) = self.ring.device(place.id) else { continue };
+            let node = Node::new(device, place.is_handoff);
             if !self.inner.limiter.is_limited(&node.name) {
                 self.wanted = self.wanted.saturating_sub(1);
                 return Some(node);

@@ -103,7 +103,7 @@ pub async fn copy_if(call: Call<'_>, mut source: Read, destination: ObjectName, 
 }
 
 pub(super) fn unreadable(source: &ObjectName, reason: &BodyError) -> Error {
-    tracing::warn!(%reason, container = source.container, object = source.object, "the source of a copy broke off");
+    tracing::warn!(%reason, container = &*source.container, object = &*source.object, "the source of a copy broke off");
     Error::Unavailable
 }
 

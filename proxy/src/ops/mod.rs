@@ -82,7 +82,7 @@ impl Call<'_> {
     /// Asks whether the caller may do this to that.
     async fn authorize(&self, method: &Method, resource: &Resource) -> Result<Granted, Error> {
         let object = match resource {
-            Resource::Object(name) => Some(name.object.as_str()),
+            Resource::Object(name) => Some(&*name.object),
             Resource::Account(_) | Resource::Container(..) => None,
         };
         let access = Access { method, account: resource.account(), container: resource.container(), object };

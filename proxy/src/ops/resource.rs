@@ -1,5 +1,7 @@
 //! What an operation is about: an account, a container or an object, by name.
 
+use std::sync::Arc;
+
 use crate::constraints::Level;
 
 /// A name of up to three parts. Containers and accounts are never empty and hold no slash.
@@ -13,15 +15,15 @@ pub enum Resource {
     Object(ObjectName),
 }
 
-/// The full name of an object.
+/// The full name of an object. A request is about one name, which many have to know: copies are cheap.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ObjectName {
     /// Its account.
-    pub account: String,
+    pub account: Arc<str>,
     /// Its container.
-    pub container: String,
+    pub container: Arc<str>,
     /// Its name in the container, in which slashes mean nothing.
-    pub object: String,
+    pub object: Arc<str>,
 }
 
 impl Resource {

@@ -197,7 +197,7 @@ async fn bring_back(face: &Face<'_>, name: &ObjectName, went: Version, gone: &Go
 
 /// The versions down to the newest marker, the newest one first, without the one that went.
 async fn left(face: &Face<'_>, name: &ObjectName, went: Version) -> Result<Vec<Version>, Fault> {
-    let listing = Listing { limit: VERSIONS, prefix: name.object.clone(), ..Listing::default() };
+    let listing = Listing { limit: VERSIONS, prefix: name.object.to_string(), ..Listing::default() };
     let parts = face.request(Method::GET, HeaderMap::new());
     let versions = Versions { listing, has_marker: false, marker: None };
     let listed = list(face.call(&parts), face.container(), &versions, true).await;
@@ -210,7 +210,7 @@ async fn left(face: &Face<'_>, name: &ObjectName, went: Version) -> Result<Vec<V
     for row in rows.map_err(|error| face.bucket_fault(error))? {
         let Entry::Object(row) = row else { continue };
         match row.version_id.as_deref().and_then(|id| id.parse().ok()) {
-            _ if row.name != name.object => break,
+            _ if *row.name != *name.object => break,
             Some(version) if version == went => {}
             _ if row.content_type == DELETE_MARKER => break,
             Some(version @ Version::Id(_)) => left.push(version),

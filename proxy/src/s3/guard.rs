@@ -20,7 +20,7 @@ impl Face<'_> {
         let resource = match (&self.asked.bucket, &self.asked.key) {
             (None, _) => Resource::Account(self.account.clone()),
             (Some(bucket), None) => Resource::Container(self.account.clone(), bucket.clone()),
-            (Some(bucket), Some(key)) => Resource::Object(self.name(bucket, key)),
+            (Some(bucket), Some(key)) => Resource::Object(self.name(bucket, key.as_str())),
         };
         let path = [Some(self.account.as_str()), self.asked.bucket.as_deref(), self.asked.key.as_deref()];
         let path = path.into_iter().flatten().fold(String::from("/v1"), |path, part| format!("{path}/{part}"));

@@ -45,6 +45,8 @@ mod versioning;
 mod website;
 pub mod xml;
 
+use std::sync::Arc;
+
 use apus_base::body::{self, Body};
 use http::header::CONTENT_TYPE;
 use http::request::Parts;
@@ -103,8 +105,8 @@ impl Face<'_> {
     }
 
     /// An object of a container of the account.
-    fn name(&self, container: &str, object: impl Into<String>) -> ObjectName {
-        ObjectName { account: self.account.clone(), container: container.to_owned(), object: object.into() }
+    fn name(&self, container: &str, object: impl Into<Arc<str>>) -> ObjectName {
+        ObjectName { account: self.account.as_str().into(), container: container.into(), object: object.into() }
     }
 
     /// The object that the request is about.

@@ -23,9 +23,9 @@ pub(super) async fn to(call: Call<'_>, source: &ObjectName) -> Result<Response<B
     let headers = &call.parts.headers;
     let value = headers.get("destination").filter(|value| !value.is_empty());
     let value = value.ok_or(Refusal::CopyHeader(NO_DESTINATION))?;
-    let account = account(headers, "destination-account")?.unwrap_or_else(|| source.account.clone());
+    let account = account(headers, "destination-account")?.map_or_else(|| source.account.clone(), Into::into);
     let (container, object) = parse_object(value.as_bytes()).ok_or(Refusal::CopyHeader(BAD_DESTINATION))?;
-    run(call, source, ObjectName { account, container, object }).await
+    run(call, source, ObjectName { account, container: container.into(), object: object.into() }).await
 }
 
 /// `PUT destination`, with an `X-Copy-From` and perhaps an `X-Copy-From-Account`.
@@ -36,10 +36,10 @@ pub(super) async fn from(call: Call<'_>, destination: &ObjectName) -> Result<Res
     }
     let named = headers.get("x-copy-from-account").is_some_and(|value| !value.is_empty());
     let account = if named { account(headers, "x-copy-from-account")? } else { None };
-    let account = account.unwrap_or_else(|| destination.account.clone());
+    let account = account.map_or_else(|| destination.account.clone(), Into::into);
     let value = headers.get("x-copy-from").map_or(&b""[..], HeaderValue::as_bytes);
     let (container, object) = parse_object(value).ok_or(Refusal::CopyHeader(BAD_SOURCE))?;
-    run(call, &ObjectName { account, container, object }, destination.clone()).await
+    run(call, &ObjectName { account, container: container.into(), object: object.into() }, destination.clone()).await
 }
 
 fn account(headers: &HeaderMap, name: &str) -> Result<Option<String>, Refusal> {

@@ -3,6 +3,8 @@
 //! As in Swift the whole path is percent-decoded first and cut at slashes afterwards, so `%2F` is a slash like any
 //! other and only an object's name may hold one.
 
+use std::borrow::Cow;
+
 use percent_encoding::percent_decode_str;
 
 use crate::ops::resource::{ObjectName, Resource};
@@ -31,21 +33,25 @@ pub enum BadPath {
 pub fn parse(path: &str, versions: &[String]) -> Result<Resource, BadPath> {
     let decoded = decode(path).ok_or(BadPath::Utf8)?;
     let rest = decoded.strip_prefix('/').ok_or(BadPath::Unknown)?;
-    let parts: Vec<_> = rest.splitn(4, '/').collect();
-    let (last, before) = parts.split_last().ok_or(BadPath::Unknown)?;
-    if before.iter().any(|part| part.is_empty()) || before.is_empty() && last.is_empty() {
+    let mut parts = rest.splitn(4, '/');
+    let parts: [Option<&str>; 4] = std::array::from_fn(|_| parts.next());
+    let count = parts.iter().flatten().count();
+    if rest.is_empty() || parts.iter().flatten().take(count - 1).any(|part| part.is_empty()) {
         return Err(BadPath::Unknown);
     }
-    let part = |i: usize| parts.get(i).filter(|part| !part.is_empty()).map(|part| (*part).to_owned());
-    let (version, account, container, object) = (parts[0], part(1), part(2), part(3));
+    let [version, account, container, object] = parts.map(|part| part.filter(|part| !part.is_empty()));
     let account = account.ok_or(BadPath::Url)?;
-    if !versions.iter().any(|v| v == version) {
+    if !versions.iter().any(|v| Some(v.as_str()) == version) {
         return Err(BadPath::Version);
     }
     match (container, object) {
-        (None, None) => Ok(Resource::Account(account)),
-        (Some(container), None) => Ok(Resource::Container(account, container)),
-        (Some(container), Some(object)) => Ok(Resource::Object(ObjectName { account, container, object })),
+        (None, None) => Ok(Resource::Account(account.to_owned())),
+        (Some(container), None) => Ok(Resource::Container(account.to_owned(), container.to_owned())),
+        (Some(container), Some(object)) => Ok(Resource::Object(ObjectName {
+            account: account.into(),
+            container: container.into(),
+            object: object.into(),
+        })),
         (None, Some(_)) => Err(BadPath::Unknown),
     }
 }
@@ -58,9 +64,9 @@ pub fn parse_object(value: &[u8]) -> Option<(String, String)> {
     whole.then(|| (container.to_owned(), object.to_owned()))
 }
 
-fn decode(path: &str) -> Option<String> {
+fn decode(path: &str) -> Option<Cow<'_, str>> {
     let decoded = percent_decode_str(path).decode_utf8().ok()?;
-    (!decoded.is_empty() && !decoded.contains('\0')).then(|| decoded.into_owned())
+    (!decoded.is_empty() && !decoded.contains('\0')).then_some(decoded)
 }
 
 #[cfg(test)]
@@ -140,7 +146,8 @@ mod tests {
             let encode = |s: &str| percent_encoding::utf8_percent_encode(s, percent_encoding::NON_ALPHANUMERIC).to_string();
             let path = format!("/v1/{}/{}/{}", encode(&account), encode(&container), encode(&object));
             let versions = ["v1".to_owned()];
-            prop_assert_eq!(parse(&path, &versions), Ok(Resource::Object(ObjectName { account, container, object })));
+            prop_assert_eq!(parse(&path, &versions), Ok(Resource::Object(ObjectName {
+                account: account.into(), container: container.into(), object: object.into() })));
         }
     }
 }

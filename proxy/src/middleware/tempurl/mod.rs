@@ -170,7 +170,9 @@ impl Place {
         // Only names below this version are ever signed.
         match path::parse(parts.uri.path(), &["v1".to_owned()]).ok()? {
             Resource::Object(name) if whole_container || !name.object.trim_matches('/').is_empty() => {
-                Some(Self { account: name.account, container: name.container, object: name.object })
+                let [account, container, object] =
+                    [name.account, name.container, name.object].map(|part| part.to_string());
+                Some(Self { account, container, object })
             }
             Resource::Container(account, container) if whole_container => {
                 Some(Self { account, container, object: String::new() })

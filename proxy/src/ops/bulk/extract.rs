@@ -189,10 +189,12 @@ impl Extraction<'_> {
             return Err(Error::TooLarge.into());
         }
         let (container, object) = text.split_once('/').ok_or(Failure::Name)?;
-        let (container, object) = (container.to_owned(), object.to_owned());
         let mut headers = self.headers.clone();
         describe(&member.extension, &mut headers).ok_or(Failure::Attribute)?;
-        Ok((ObjectName { account: self.account.clone(), container, object }, headers))
+        Ok((
+            ObjectName { account: self.account.as_str().into(), container: container.into(), object: object.into() },
+            headers,
+        ))
     }
 
     /// Makes a container that is not there. That it cannot be made is a failure only if the file cannot be stored either.

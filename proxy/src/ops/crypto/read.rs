@@ -201,7 +201,7 @@ impl Opening<'_> {
         };
         let listed = || -> Result<_, CryptoError> {
             let Some(text) = self.text(LISTED_ETAG)? else { return Ok(None) };
-            let container = (self.name.account.as_str(), self.name.container.as_str());
+            let container = (&*self.name.account, &*self.name.container);
             value(open_listed(&self.proxy.keymaster, container, text)?.as_bytes()).map(Some)
         };
         let fault = |reason| self.fault(&reason, Undecryptable::Header);

@@ -360,7 +360,7 @@ async fn what_is_rewrapped_needs_the_new_secret_only() {
     for (object, plain) in OBJECTS.into_iter().flat_map(|object| [(object, &b"plain"[..]), (object, b"")]) {
         let (mut headers, bytes) = stored(&proxy(&both("", "2")), object, &meta, plain).await;
         let name = name(object);
-        let parts = (name.account.as_str(), name.container.as_str(), object);
+        let parts = (&*name.account, &*name.container, object);
         let both = proxy(&both("2", "3")).keymaster;
         let rewrapped = apus_base::crypto::rewrap(&both, parts, &headers).unwrap();
         for (name, value) in &rewrapped {

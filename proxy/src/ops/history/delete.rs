@@ -111,7 +111,7 @@ impl Stack<'_> {
             self.page = self.more().await?.into_iter();
         }
         let next = self.page.next();
-        self.last = next.as_ref().map(|listed| listed.name.object.clone()).or(self.last.take());
+        self.last = next.as_ref().map(|listed| listed.name.object.to_string()).or(self.last.take());
         Ok(next)
     }
 
@@ -129,7 +129,11 @@ impl Stack<'_> {
         let rows = collect(found.into_body(), most, Entry::read).await;
         let listed = |entry| match entry {
             Entry::Object(row) => {
-                let name = ObjectName { account: account.clone(), container: container.clone(), object: row.name };
+                let name = ObjectName {
+                    account: account.clone(),
+                    container: container.as_str().into(),
+                    object: row.name.into(),
+                };
                 Some(Listed { name, is_marker: row.content_type == DELETE_MARKER })
             }
             Entry::Subdir { .. } => None,

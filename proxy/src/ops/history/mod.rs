@@ -91,7 +91,7 @@ impl Location {
     /// A version of an object.
     fn version(&self, of: &ObjectName, written: Timestamp) -> ObjectName {
         let object = format!("{}{}", prefix(&of.object), written.internal());
-        ObjectName { account: of.account.clone(), container: self.container.clone(), object }
+        ObjectName { account: of.account.clone(), container: self.container.as_str().into(), object: object.into() }
     }
 }
 
@@ -145,7 +145,7 @@ mod tests {
         let location = Location { container: "v".into(), mode: Mode::Stack };
         let name = ObjectName { account: "a".into(), container: "c".into(), object: "dir/é".into() };
         let version = location.version(&name, "1712345678.12345".parse().unwrap());
-        assert_eq!((version.container.as_str(), version.object.as_str()), ("v", "006dir/é/1712345678.12345"));
+        assert_eq!((&*version.container, &*version.object), ("v", "006dir/é/1712345678.12345"));
     }
 
     #[test]

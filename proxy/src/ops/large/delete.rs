@@ -172,7 +172,7 @@ pub async fn delete_later(
     let segments = segments(call, name.clone(), version).await?;
     let names: Vec<ObjectName> = segments.iter().filter_map(|segment| segment.name_in(&name.account)).collect();
     if let Some(first) = names.first() {
-        let containers: BTreeSet<&str> = names.iter().map(|name| name.container.as_str()).collect();
+        let containers: BTreeSet<&str> = names.iter().map(|name| &*name.container).collect();
         if containers.len() > 1 {
             return Err(LargeError::SeveralContainers(list(&containers)).into());
         }
@@ -182,7 +182,8 @@ pub async fn delete_later(
         for resource in [name, first] {
             call.authorize(&Method::DELETE, &Resource::Object(resource.clone())).await?;
         }
-        let (container, objects) = (first.container.clone(), names.into_iter().map(|name| name.object).collect());
+        let (container, objects) =
+            (first.container.to_string(), names.iter().map(|name| name.object.to_string()).collect());
         let segments = Segments { container, objects };
         lock::check_queued(call, name, version, &segments.container, &segments.objects).await?;
         if let Some(condition) = condition {

@@ -214,9 +214,9 @@ impl Segments {
                 continue;
             }
             let part = from - start..to - start;
-            let (account, container) = (self.prefix.account.clone(), self.prefix.container.clone());
+            let (account, container) = (self.prefix.account.as_str().into(), self.prefix.container.as_str().into());
             return Some(Part {
-                name: ObjectName { account, container, object: row.name },
+                name: ObjectName { account, container, object: row.name.into() },
                 range: (part != (0..row.bytes)).then_some(part),
                 // What the listing says may be older than the segment; whatever has the right name belongs to it.
                 etag: None,

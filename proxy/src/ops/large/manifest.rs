@@ -131,11 +131,7 @@ impl ObjectSegment {
 pub fn name_of(account: &str, path: &str) -> Option<ObjectName> {
     let (container, object) = path.trim_start_matches('/').split_once('/')?;
     let named = !container.is_empty() && !object.is_empty();
-    named.then(|| ObjectName {
-        account: account.to_owned(),
-        container: container.to_owned(),
-        object: object.to_owned(),
-    })
+    named.then(|| ObjectName { account: account.into(), container: container.into(), object: object.into() })
 }
 
 /// A stored manifest.

@@ -202,7 +202,7 @@ async fn answer(
         return Ok(Response::from_parts(head, body::empty()));
     }
     let owned = call.owned();
-    let walk = Walk::new(owned.clone(), read.name.account.clone(), manifest, steps);
+    let walk = Walk::new(owned.clone(), read.name.account.to_string(), manifest, steps);
     let total = head.headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
     let patience = Duration::from_secs(call.proxy.config.slo.max_get_time);
     let body = stream::start(owned, walk, total, patience).await?;

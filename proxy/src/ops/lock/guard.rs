@@ -145,7 +145,7 @@ pub(in crate::ops) async fn check_queued(
         return Ok(());
     }
     let found = describe(call, name, version).await?;
-    let upload = found.get(&UPLOAD_ID).and_then(|id| id.to_str().ok()).filter(|_| name.container == bucket);
+    let upload = found.get(&UPLOAD_ID).and_then(|id| id.to_str().ok()).filter(|_| *name.container == *bucket);
     let own = upload.map(|id| format!("{}/{id}/", name.object));
     let is_own = own.is_some_and(|own| objects.iter().all(|object| object.starts_with(&own)));
     if is_own { Ok(()) } else { Err(LockError::Parts.into()) }

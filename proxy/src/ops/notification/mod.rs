@@ -163,9 +163,9 @@ fn event(call: Call<'_>, kind: Kind, name: &ObjectName) -> Event {
     let identity = context.and_then(|context| context.identity.as_ref());
     Event {
         kind,
-        account: name.account.clone(),
-        bucket: name.container.clone(),
-        key: name.object.clone(),
+        account: name.account.to_string(),
+        bucket: name.container.to_string(),
+        key: name.object.to_string(),
         at: call.proxy.clock.next(),
         size: None,
         etag: None,

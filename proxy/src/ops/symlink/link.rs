@@ -75,9 +75,8 @@ impl Link {
         };
         let (container, object) = target(value).ok_or(InvalidLink::Target)?;
         let account = request.get(TARGET_ACCOUNT).map(account).transpose()?;
-        if (account.as_ref().unwrap_or(&name.account), &container, &object)
-            == (&name.account, &name.container, &name.object)
-        {
+        let own = (&*name.account, &*name.container, &*name.object);
+        if (account.as_deref().unwrap_or(own.0), &*container, &*object) == own {
             return Err(InvalidLink::Itself);
         }
         let etag = request.get(TARGET_ETAG).map(etag).transpose()?.filter(|etag| !etag.is_empty());
@@ -128,7 +127,7 @@ impl Link {
         let target = decode(self.target.trim_start_matches('/'))?;
         let (container, object) = target.split_once('/').filter(|(c, o)| !c.is_empty() && !o.is_empty())?;
         let account = self.account.as_deref().map_or(Some(own_account.to_owned()), decode)?;
-        Some(ObjectName { account, container: container.to_owned(), object: object.to_owned() })
+        Some(ObjectName { account: account.into(), container: container.into(), object: object.into() })
     }
 
     /// The path of its target in the API, percent-encoded.

@@ -48,8 +48,8 @@ impl Archive {
     pub(super) fn version(&self, of: &ObjectName, id: Timestamp) -> ObjectName {
         ObjectName {
             account: of.account.clone(),
-            container: self.container.clone(),
-            object: name::version(&of.object, id),
+            container: self.container.as_str().into(),
+            object: name::version(&of.object, id).into(),
         }
     }
 }

@@ -42,7 +42,7 @@ pub(super) async fn keep(call: Call<'_>, archive: &Archive, name: &ObjectName) -
 pub(super) fn linked(stored: &HeaderMap, archive: &Archive) -> Option<Timestamp> {
     let link = Link::of(stored).filter(|link| link.reserved && link.account.is_none());
     let target = link.filter(|_| stored.contains_key(IS_OURS))?.points_to("")?;
-    let (_, id) = super::name::parse(&target.object).filter(|_| target.container == archive.container)?;
+    let (_, id) = super::name::parse(&target.object).filter(|_| *target.container == *archive.container)?;
     Some(id)
 }
 

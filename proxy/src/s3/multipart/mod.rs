@@ -106,7 +106,7 @@ impl Upload {
         }
         let container = format!("{}{SEGMENTS}", face.bucket());
         let name = format!("{key}/{id}");
-        let found = head(face, face.name(&container, &name)).await;
+        let found = head(face, face.name(&container, name.as_str())).await;
         match found {
             Ok(headers) => {
                 let is_open = !headers.contains_key(CLOSING);
@@ -157,7 +157,7 @@ impl Upload {
             return Ok(());
         }
         let request = face.request(Method::POST, HeaderMap::new());
-        let name = face.name(&self.container, &self.name);
+        let name = face.name(&self.container, self.name.as_str());
         let set = |_: &HeaderMap, headers: &mut HeaderMap| {
             headers.remove(CLOSING);
             headers.extend(is_closing.then_some((CLOSING, HeaderValue::from_static("yes"))));

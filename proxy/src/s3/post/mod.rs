@@ -149,7 +149,7 @@ async fn store(face: &Face<'_>, fields: &Fields, file: Part, (least, most): (u64
     let sealing = encryption::of_form(face, &given).await?;
     let reason = Reason::default();
     let body = AtLeast { inner: file.into_file(most, reason.clone()), left: least }.boxed_unsync();
-    let name = face.name(face.bucket(), &key);
+    let name = face.name(face.bucket(), key.as_str());
     headers.extend(lock::asked(face, &given).await?);
     let mut needs = vec![Need::put(face.bucket(), &key)];
     needs.extend(Need::of_lock(face.bucket(), &key, &given));

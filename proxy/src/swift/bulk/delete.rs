@@ -91,7 +91,7 @@ fn resource(account: &str, name: &[u8]) -> Option<Resource> {
     let (account, name) = (account.to_owned(), name.trim_start_matches('/'));
     Some(match name.split_once('/') {
         Some((container, object)) if !object.trim_matches('/').is_empty() => {
-            Resource::Object(ObjectName { account, container: container.into(), object: object.into() })
+            Resource::Object(ObjectName { account: account.into(), container: container.into(), object: object.into() })
         }
         Some((container, _)) => Resource::Container(account, container.into()),
         None if name.is_empty() => Resource::Account(account),

@@ -112,7 +112,7 @@ async fn it_is_kept_as_it_is_where_a_version_is_kept() {
 async fn a_new_root_secret_is_not_its_concern() {
     let (headers, _) = sealed(&proxy(&both("", "3")), &Seal::With(key(7)), b"plain text", None).await.unwrap();
     let name = name("o");
-    let parts = (name.account.as_str(), name.container.as_str(), name.object.as_str());
+    let parts = (&*name.account, &*name.container, &*name.object);
     let rewrapped = apus_base::crypto::rewrap(&proxy(&both("2", "3")).keymaster, parts, &headers).unwrap();
     assert!(rewrapped.is_empty());
 }
