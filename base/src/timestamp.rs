@@ -57,6 +57,11 @@ impl Timestamp {
         self.ticks
     }
 
+    /// The same instant, one offset later: of what follows from a write, and comes before any other.
+    pub const fn just_after(self) -> Self {
+        self.with_offset(self.offset.saturating_add(1))
+    }
+
     /// The offset, zero for every client write.
     pub const fn offset(self) -> u64 {
         self.offset

@@ -174,7 +174,7 @@ impl Body {
     /// # Errors
     /// What the disk says.
     pub fn delete(&self) -> Result<(), StoreError> {
-        write_tombstone(&self.location, self.changed.with_offset(self.changed.offset() + 1)).map(|_| ())
+        write_tombstone(&self.location, self.changed.just_after()).map(|_| ())
     }
 
     fn read_chunk(&mut self) -> io::Result<()> {

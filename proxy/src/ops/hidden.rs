@@ -40,7 +40,7 @@ pub(crate) fn row(name: String, at: Timestamp, says: &str) -> ObjectRow {
 
 /// What takes a row away that was written at a time, and none that is written later.
 pub(crate) fn removal(name: String, written: Timestamp) -> ObjectRow {
-    let at = written.with_offset(written.offset() + 1);
+    let at = written.just_after();
     ObjectRow { deleted: true, etag: String::new(), ..row(name, at, "") }
 }
 

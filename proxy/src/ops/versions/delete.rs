@@ -117,7 +117,6 @@ async fn delete_version(call: Call<'_>, name: &ObjectName, archive: &Archive, id
 }
 
 /// What became of the link to a version.
-#[derive(Default)]
 pub(super) struct Unlinked {
     /// When it went, if it led there.
     at: Option<Timestamp>,
@@ -135,20 +134,19 @@ pub(super) async fn unlink(
     archive: &Archive,
     id: Timestamp,
 ) -> Result<Unlinked, Error> {
-    let just_after = |written: Timestamp| written.with_offset(written.offset() + 1);
     let mut refused = None;
     for _ in 0..MAX_LOOKS {
         let link = match current(call, name, archive).await? {
             Some(link) if link.to == id => link,
             Some(link) => return Ok(Unlinked { leads_to: Some(link.to), at: None }),
             // Those who did not refuse have its tombstone.
-            None => return Ok(Unlinked { leads_to: None, at: refused.map(just_after) }),
+            None => return Ok(Unlinked { leads_to: None, at: refused.map(Timestamp::just_after) }),
         };
         let done = if refused == Some(link.written) {
             // It was not moved: a conditional write was promised that nothing older gets in.
             remove_if(call, name, &Condition::unchanged(link.written)).await
         } else {
-            let (mut headers, at) = (call.write_headers().0, just_after(link.written));
+            let (mut headers, at) = (call.write_headers().0, link.written.just_after());
             headers.insert(TIMESTAMP, timestamp_value(at));
             remove(call, name, headers).await.map(|()| at).or_else(|error| if_missing(error, at))
         };

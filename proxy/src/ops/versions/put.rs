@@ -67,7 +67,7 @@ fn version(put: Put, name: ObjectName, now: Timestamp) -> Put {
 fn link(put: &Put, now: Timestamp) -> Put {
     let link = Put::new(put.name.clone(), put.headers.clone(), Ok(Some(0)), body::empty());
     let condition = put.condition.clone();
-    Put { own: true, written: Some(now.with_offset(now.offset() + 1)), condition, ..link }
+    Put { own: true, written: Some(now.just_after()), condition, ..link }
 }
 
 /// Makes a stored version the current one.
@@ -103,12 +103,12 @@ pub async fn restore(call: Call<'_>, mut put: Put, version: Version) -> Result<S
     let name = archive.version(&put.name, id);
     let version = find(call, &name).await?;
     let done = point(call, link(&put, now), &name, version).await?;
-    if let Err(gone) = find(call, &name).await {
+    let still = find(call, &name).await.map(drop);
+    if matches!(still, Err(Error::Version(VersionError::Missing))) {
         // It was deleted meanwhile, by somebody who may not have seen the link.
         unlink(call, &put.name, &archive, id).await?;
-        return Err(gone);
     }
-    Ok(done)
+    still.map(|()| done)
 }
 
 /// An old version, as it was stored.
