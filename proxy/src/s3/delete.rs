@@ -168,7 +168,7 @@ async fn with_segments(call: Call<'_>, name: &ObjectName, version: Option<Versio
 async fn bring_back(face: &Face<'_>, name: &ObjectName, went: Version, gone: &Gone) -> Result<(), Fault> {
     let mut free = match (gone.deleted.unlinked, went) {
         (Some(unlinked), _) => unlinked,
-        (None, Version::Id(marker)) if gone.marker => marker,
+        (None, Version::Id(marker)) if gone.marker && gone.deleted.current == Some(Version::Null) => marker,
         _ => return Ok(()),
     };
     let parts = face.request(Method::DELETE, HeaderMap::new());
@@ -177,7 +177,7 @@ async fn bring_back(face: &Face<'_>, name: &ObjectName, went: Version, gone: &Go
         restore(face.call(&parts), Put { written, ..put }, version)
     };
     for version in left(face, name, went).await? {
-        free = just_after(free);
+        free = next_tick(free);
         let done = match link(Some(free), version).await {
             // A marker that was made on a condition, say, hid the object a little later.
             Ok(stored) if stored.etag.is_none() && gone.marker && !is_there(face, name).await => {
@@ -228,7 +228,7 @@ async fn is_there(face: &Face<'_>, name: &ObjectName) -> bool {
 }
 
 /// The next tick of the clock, at an offset of chance: others who bring something back do not write at the same time.
-fn just_after(time: Timestamp) -> Timestamp {
+fn next_tick(time: Timestamp) -> Timestamp {
     let mut offset = [0];
     // Without chance it is the same for all, which matters only if they do not bring back the same.
     let _ = getrandom::fill(&mut offset);

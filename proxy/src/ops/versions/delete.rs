@@ -146,7 +146,7 @@ pub(super) async fn unlink(
             // It was not moved: a conditional write was promised that nothing older gets in.
             remove_if(call, name, &Condition::unchanged(link.written)).await
         } else {
-            let (mut headers, at) = (call.write_headers().0, link.written.just_after());
+            let (mut headers, at) = (call.backend_headers(), link.written.just_after());
             headers.insert(TIMESTAMP, timestamp_value(at));
             remove(call, name, headers).await.map(|()| at).or_else(|error| if_missing(error, at))
         };
